@@ -1,0 +1,149 @@
+//! How a cache is configured.
+
+use std::time::Duration;
+
+use super::clock::{Clock, NEVER, millis_rounded_up};
+use super::error::BuildError;
+use super::expiry::MAX_SLOTS;
+use super::payload::ENTRY_OVERHEAD;
+use super::shard::Limits;
+use super::{Cache, Settings};
+
+/// The least that `max_bytes` may be.
+const LEAST_BYTES: u64 = 4096;
+/// A shard of a cache that is split by itself holds at least this many entries and bytes, so that the order of eviction stays close to that of one list,
+/// and an entry of the largest size allowed fits into a shard several times.
+const LEAST_ITEMS_PER_SHARD: u64 = 65_536;
+const LEAST_BYTES_PER_SHARD: u64 = 256 << 20;
+const LARGEST_ENTRIES_PER_SHARD: u64 = 4;
+const MOST_SHARDS: usize = 1024;
+/// Lengths are kept in 32 bits, on the wire as well, with room for what goes around them.
+const MOST_LENGTH: usize = 1 << 30;
+
+/// Builds a [`Cache`]. Without limits it holds everything until it expires or is removed.
+#[derive(Debug, Clone)]
+#[must_use = "call build() to get a cache"]
+pub struct Builder {
+    max_items: Option<u64>,
+    max_bytes: Option<u64>,
+    default_ttl: Option<Duration>,
+    max_key_bytes: usize,
+    max_value_bytes: usize,
+    shards: Option<usize>,
+    clock: Clock,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Builder {
+            max_items: None,
+            max_bytes: None,
+            default_ttl: None,
+            max_key_bytes: 64 << 10,
+            max_value_bytes: 64 << 20,
+            shards: None,
+            clock: Clock::system(),
+        }
+    }
+
+    /// The most entries to hold, at least 1. Default: no limit (but that of memory: 2³¹ for each shard).
+    pub fn max_items(mut self, items: u64) -> Self {
+        self.max_items = Some(items);
+        self
+    }
+
+    /// The most bytes to hold, at least 4096. An entry is charged what it costs: key, value, overhead, rounding. Default: no limit.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// The TTL of entries that are written without one. Default: they never expire.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// The longest key, in bytes, at most 1 GiB. Default: 64 KiB.
+    pub fn max_key_bytes(mut self, bytes: usize) -> Self {
+        self.max_key_bytes = bytes;
+        self
+    }
+
+    /// The longest value, in bytes, at most 1 GiB. Default: 64 MiB.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
+        self
+    }
+
+    /// How many shards there are, each with its own lock and its even part of the limits: a power of two up to 1024. The order of eviction is
+    /// exact within a shard, so a cache of one shard is exactly LRU.
+    ///
+    /// Default: one for a small cache; from twice 65,536 entries and twice 256 MiB (of those limits that are set) on as many as keep each shard at
+    /// that size, up to four for each processor.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Where the time comes from. Default: the system.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    /// A [`BuildError`] names the option that is out of range, its value, and the range.
+    pub fn build(self) -> Result<Cache, BuildError> {
+        if self.max_items == Some(0) {
+            return Err(BuildError::NoItems);
+        }
+        if let Some(max_bytes) = self.max_bytes.filter(|&bytes| bytes < LEAST_BYTES) {
+            return Err(BuildError::TooFewBytes { max_bytes, least: LEAST_BYTES });
+        }
+        for (name, value) in [("max_key_bytes", self.max_key_bytes), ("max_value_bytes", self.max_value_bytes)] {
+            if value > MOST_LENGTH {
+                return Err(BuildError::LengthLimit { name, value, max: MOST_LENGTH });
+            }
+        }
+        if self.default_ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(BuildError::ZeroDefaultTtl);
+        }
+        let shards = match self.shards {
+            Some(shards) if shards.is_power_of_two() && shards <= MOST_SHARDS => shards,
+            Some(shards) => return Err(BuildError::Shards(shards)),
+            None => self.fitting_shards(),
+        };
+        let share = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit / shards as u64);
+        let limits = Limits {
+            items: share(self.max_items).min(u64::from(MAX_SLOTS) - 1),
+            bytes: share(self.max_bytes),
+        };
+        if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {
+            return Err(BuildError::FewerItemsThanShards { max_items, shards });
+        }
+        if let Some(max_bytes) = self.max_bytes.filter(|_| limits.bytes < LEAST_BYTES) {
+            return Err(BuildError::TooFewBytes { max_bytes, least: LEAST_BYTES * shards as u64 });
+        }
+        let settings = Settings {
+            max_items: self.max_items,
+            max_bytes: self.max_bytes,
+            default_ttl: self.default_ttl.map_or(NEVER, millis_rounded_up),
+            max_key_bytes: self.max_key_bytes,
+            max_value_bytes: self.max_value_bytes,
+        };
+        Ok(Cache::from_parts(settings, shards, limits, self.clock))
+    }
+
+    fn fitting_shards(&self) -> usize {
+        let largest_entry = (self.max_key_bytes + self.max_value_bytes) as u64 + ENTRY_OVERHEAD;
+        let least_bytes = LEAST_BYTES_PER_SHARD.max(largest_entry * LARGEST_ENTRIES_PER_SHARD);
+        let by_items = self.max_items.map_or(u64::MAX, |items| items / LEAST_ITEMS_PER_SHARD);
+        let by_bytes = self.max_bytes.map_or(u64::MAX, |bytes| bytes / least_bytes);
+        let by_processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64 * 4).min(64);
+        let most = by_items.min(by_bytes).min(by_processors).max(1);
+        1 << most.ilog2()
+    }
+}

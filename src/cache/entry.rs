@@ -1,0 +1,175 @@
+//! The vocabulary of the engine's callers: tags, expiry, conditions, and what a read gives back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::clock::NEVER;
+use super::payload::Record;
+
+/// What a value is, so that a value written by one language is read as what it is by another. The cache keeps it and never looks at
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Tag(pub u8);
+
+impl Tag {
+    /// Plain bytes.
+    pub const BYTES: Tag = Tag(0);
+    /// UTF-8 text.
+    pub const TEXT: Tag = Tag(1);
+    /// JSON.
+    pub const JSON: Tag = Tag(2);
+    /// Node's `v8.serialize`.
+    pub const V8: Tag = Tag(3);
+    /// Python's pickle.
+    pub const PICKLE: Tag = Tag(4);
+    /// `MessagePack`.
+    pub const MESSAGE_PACK: Tag = Tag(5);
+    /// The first of the tags that are the user's own, up to 255.
+    pub const USER: Tag = Tag(128);
+}
+
+/// When an entry that is written shall expire. Kept to the millisecond; a part of one is rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// After the cache's default TTL, or never if it has none.
+    #[default]
+    Default,
+    /// Never.
+    Never,
+    /// After this time from now. Zero expires at once: nothing is stored, and what the key held is gone.
+    After(Duration),
+    /// At this time, in Unix milliseconds by the wall clock now. One in the past expires at once.
+    At(u64),
+    /// When the entry that is there expires; as `Default` if there is none.
+    Keep,
+}
+
+/// Whether a write depends on the key's being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Write in any case.
+    #[default]
+    Always,
+    /// Write only if the key is absent (or expired).
+    IfAbsent,
+    /// Write only if the key is present.
+    IfPresent,
+}
+
+/// How a value is written: see [`Cache::set`](super::Cache::set). The default is plain bytes, the cache's default TTL, in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetOptions {
+    /// What the value is.
+    pub tag: Tag,
+    /// When it expires.
+    pub expiry: Expiry,
+    /// Whether the write depends on the key's being there.
+    pub condition: Condition,
+}
+
+impl SetOptions {
+    /// The default but for an expiry `after` this time from now.
+    pub fn ttl(after: Duration) -> Self {
+        SetOptions { expiry: Expiry::After(after), ..Self::default() }
+    }
+}
+
+/// How long an entry has to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeLeft {
+    /// It does not expire.
+    Forever,
+    /// It expires after this time (whole milliseconds, at least one).
+    Left(Duration),
+}
+
+impl TimeLeft {
+    pub(crate) fn between(now: u64, deadline: u64) -> Self {
+        match deadline {
+            NEVER => TimeLeft::Forever,
+            _ => TimeLeft::Left(Duration::from_millis(deadline.saturating_sub(now))),
+        }
+    }
+}
+
+/// What [`Cache::compare_and_set`](super::Cache::compare_and_set) found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CasOutcome {
+    /// The value was the expected one and has been replaced.
+    Stored,
+    /// The key holds another value; nothing changed.
+    Mismatch,
+    /// The key is absent; nothing changed.
+    Missing,
+}
+
+/// An entry that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value. Cheap to clone.
+    pub value: Bytes,
+    /// What the value is.
+    pub tag: Tag,
+    /// How long it has to live.
+    pub time_left: TimeLeft,
+}
+
+/// An entry of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanEntry {
+    /// The key.
+    pub key: Bytes,
+    /// The value, if the scan was asked for values.
+    pub value: Option<Bytes>,
+    /// Length of the value in bytes.
+    pub value_len: usize,
+    /// What the value is.
+    pub tag: Tag,
+    /// How long it has to live.
+    pub time_left: TimeLeft,
+}
+
+/// A look at an entry while the lock of its shard is held: be quick, and do not call the cache.
+#[derive(Debug)]
+pub(crate) struct EntryRef<'a> {
+    record: &'a Record,
+    pub(crate) time_left: TimeLeft,
+}
+
+impl<'a> EntryRef<'a> {
+    pub(super) fn new(record: &'a Record, now: u64, deadline: u64) -> Self {
+        EntryRef { record, time_left: TimeLeft::between(now, deadline) }
+    }
+
+    pub(crate) fn value(&self) -> &'a [u8] {
+        self.record.value()
+    }
+
+    /// The value without a copy, if it is large enough to be shared.
+    pub(crate) fn shared_value(&self) -> Option<Bytes> {
+        self.record.shared_value().cloned()
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        self.record.tag()
+    }
+
+    pub(super) fn value_bytes(&self) -> Bytes {
+        self.shared_value().unwrap_or_else(|| Bytes::copy_from_slice(self.value()))
+    }
+
+    pub(super) fn to_entry(&self) -> Entry {
+        Entry { value: self.value_bytes(), tag: self.tag(), time_left: self.time_left }
+    }
+
+    pub(super) fn to_scan_entry(&self, with_value: bool) -> ScanEntry {
+        ScanEntry {
+            key: Bytes::copy_from_slice(self.record.key()),
+            value: with_value.then(|| self.value_bytes()),
+            value_len: self.value().len(),
+            tag: self.tag(),
+            time_left: self.time_left,
+        }
+    }
+}

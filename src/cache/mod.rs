@@ -1,0 +1,500 @@
+//! The engine: [`Cache`], a thread-safe handle to shards of bytes. Knows nothing of protocols, files or sockets.
+//!
+//! ```text
+//! Cache ── shard.rs ─┬─ index.rs     hash → slot
+//!  (locks,           ├─ payload.rs   slot → key, value, tag, weight
+//!   hashing,         ├─ policy/      which slot goes next
+//!   time)            └─ expiry.rs    which slots are past their deadline
+//! ```
+//! The four parts speak of u32 slots and do not know of each other; each can be replaced alone.
+
+mod builder;
+mod clock;
+mod entry;
+mod error;
+mod expiry;
+mod housekeeper;
+mod index;
+mod paged;
+mod payload;
+mod policy;
+mod scan;
+mod shard;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use ahash::RandomState;
+
+pub use builder::Builder;
+pub use clock::{Clock, ManualClock};
+pub(crate) use entry::EntryRef;
+pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
+pub use error::{BuildError, Error};
+pub use scan::{Cursor, Page};
+pub use stats::Stats;
+
+use clock::{NEVER, millis_rounded_up};
+use payload::Record;
+use policy::Lru;
+use shard::{Comparison, Deadline, Hashed, Limits};
+
+type Shard = shard::Shard<Lru>;
+
+/// How many expired entries are removed under one hold of a lock.
+const RECLAIM_SLICE: u32 = 256;
+/// A shard of more entries than this is freed by the background thread when it is cleared.
+const FREED_IN_BACKGROUND_FROM: u64 = 1024;
+/// How many keys of a batch are done under one hold of a lock.
+const BATCH_SLICE: u32 = 64;
+
+/// A bounded cache of bytes: exact LRU, TTL in milliseconds, limits by count and by bytes.
+///
+/// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread.
+///
+/// ```
+/// use std::time::Duration;
+/// use rustcache::{Cache, SetOptions};
+///
+/// let cache = Cache::builder().max_bytes(64 << 20).build()?;
+/// cache.set("user:1", "Ada", SetOptions::ttl(Duration::from_secs(60)))?;
+/// assert_eq!(cache.get("user:1").unwrap().value, "Ada");
+/// assert!(cache.remove("user:1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+/// What the builder was told, in the engine's units.
+#[derive(Debug)]
+struct Settings {
+    max_items: Option<u64>,
+    max_bytes: Option<u64>,
+    /// Milliseconds, or `NEVER`.
+    default_ttl: u64,
+    max_key_bytes: usize,
+    max_value_bytes: usize,
+}
+
+struct Inner {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    clock: Clock,
+    settings: Settings,
+    /// Whether the housekeeper comes by. Set by whoever writes a deadline, unset by the housekeeper before it looks for the last time.
+    watched: AtomicBool,
+    itself: Weak<Inner>,
+}
+
+impl Cache {
+    /// Configures a cache.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
+        let now = clock.now();
+        let inner = Arc::new_cyclic(|itself| Inner {
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(limits, now))).collect(),
+            hasher: RandomState::new(),
+            clock,
+            settings,
+            watched: AtomicBool::new(false),
+            itself: itself.clone(),
+        });
+        Cache { inner }
+    }
+
+    /// The entry under a key, which becomes the most recently used one. `None` if it is absent or has expired.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
+        self.read(key.as_ref(), |entry| entry.to_entry())
+    }
+
+    /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
+        let mut batch = self.batch();
+        keys.into_iter().map(|key| batch.read(key.as_ref(), |entry| entry.to_entry())).collect()
+    }
+
+    /// Writes a value; `Ok(false)` if the condition in the options did not hold. The entry becomes the most recently used one.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLong`] and [`Error::ValueTooLong`]: nothing changed. [`Error::TooLarge`]: the entry can never fit, and
+    /// what the key held is removed.
+    pub fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: SetOptions,
+    ) -> Result<bool, Error> {
+        self.batch().set(key.as_ref(), value.as_ref(), options)
+    }
+
+    /// Writes many values, each as [`set`](Self::set) does it; the results are in their order.
+    pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, V, SetOptions)>,
+    ) -> Vec<Result<bool, Error>> {
+        let mut batch = self.batch();
+        entries
+            .into_iter()
+            .map(|(key, value, options)| batch.set(key.as_ref(), value.as_ref(), options))
+            .collect()
+    }
+
+    /// Removes an entry; `false` if it was absent or had expired.
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
+        self.batch().remove(key.as_ref())
+    }
+
+    /// Removes many entries; the results are in their order.
+    pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
+        let mut batch = self.batch();
+        keys.into_iter().map(|key| batch.remove(key.as_ref())).collect()
+    }
+
+    /// Removes an entry and gives it back. Counts as a hit or a miss.
+    pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
+        let key = self.hashed(key.as_ref());
+        self.with_shard(key, |shard, key, now| shard.take(key, now, |entry| entry.to_entry()))
+    }
+
+    /// Whether a live entry is there. Neither refreshes it nor counts.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
+        self.time_left(key).is_some()
+    }
+
+    /// How long an entry has to live; `None` if it is absent or has expired. Neither refreshes it nor counts.
+    pub fn time_left(&self, key: impl AsRef<[u8]>) -> Option<TimeLeft> {
+        let key = self.hashed(key.as_ref());
+        self.with_shard(key, |shard, key, now| shard.peek(key, now).map(|entry| entry.time_left))
+    }
+
+    /// Gives an entry another deadline and makes it the most recently used one; `false` if it is absent or has expired.
+    /// [`Expiry::Keep`] only refreshes.
+    pub fn touch(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> bool {
+        let key = self.hashed(key.as_ref());
+        let found = self
+            .with_shard(key, |shard, key, now| shard.touch(key, self.inner.deadline(expiry, now), now));
+        self.inner.watch_if_needed(expiry);
+        found
+    }
+
+    /// Takes an entry's deadline away; `false` if it is absent or has expired.
+    pub fn persist(&self, key: impl AsRef<[u8]>) -> bool {
+        self.touch(key, Expiry::Never)
+    }
+
+    /// Adds to a decimal integer, atomically, and gives the sum. An absent key counts as 0 and gets the deadline given; one that is there keeps its
+    /// own. The number is kept as decimal text.
+    ///
+    /// # Errors
+    /// [`Error::NotAnInteger`], [`Error::Overflow`], [`Error::KeyTooLong`]: nothing changed. [`Error::TooLarge`] as for [`set`](Self::set).
+    pub fn increment(&self, key: impl AsRef<[u8]>, delta: i64, when_created: Expiry) -> Result<i64, Error> {
+        let key = key.as_ref();
+        self.check_lengths(key, &[])?;
+        let sum = self.with_shard(self.hashed(key), |shard, key, now| {
+            let (Deadline::At(at) | Deadline::KeepOr(at)) = self.inner.deadline(when_created, now);
+            shard.increment(key, delta, at, now)
+        });
+        self.inner.watch_if_needed(when_created);
+        sum
+    }
+
+    /// Writes a value if the key holds exactly the bytes `expected`, atomically. Tags are not compared. The condition in the options is not looked at.
+    ///
+    /// # Errors
+    /// As for [`set`](Self::set).
+    pub fn compare_and_set(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: SetOptions,
+    ) -> Result<CasOutcome, Error> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.check_lengths(key, value)?;
+        let key = self.hashed(key);
+        let record = Record::new(key.1.hash, key.1.key, value, options.tag);
+        let found = self.with_shard(key, |shard, _, now| {
+            shard.compare_and_set(expected.as_ref(), record, self.inner.deadline(options.expiry, now), now)
+        });
+        self.inner.watch_if_needed(options.expiry);
+        found.map(|comparison| match comparison {
+            Comparison::Equal => CasOutcome::Stored,
+            Comparison::Different => CasOutcome::Mismatch,
+            Comparison::Missing => CasOutcome::Missing,
+        })
+    }
+
+    /// Removes everything and gives the number of entries, those past their deadline and not yet reclaimed included. Each shard is emptied at
+    /// once; its memory is given back in the background.
+    pub fn clear(&self) -> u64 {
+        let mut removed = 0;
+        for shard in &self.inner.shards {
+            let now = self.inner.clock.now();
+            let old = lock(shard).clear(now);
+            let items = old.stats().items;
+            removed += items;
+            if items > FREED_IN_BACKGROUND_FROM {
+                housekeeper::drop_later(Box::new(old));
+            }
+        }
+        removed
+    }
+
+    /// Entries held now, those past their deadline and not yet reclaimed included.
+    pub fn len(&self) -> u64 {
+        self.stats().items
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was counted since the cache was built, and what it holds now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for shard in &self.inner.shards {
+            stats += lock(shard).stats();
+        }
+        stats
+    }
+
+    /// The limit on entries, if there is one.
+    pub fn max_items(&self) -> Option<u64> {
+        self.inner.settings.max_items
+    }
+
+    /// The limit on bytes, if there is one.
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.inner.settings.max_bytes
+    }
+
+    /// The longest key, in bytes.
+    pub fn max_key_bytes(&self) -> usize {
+        self.inner.settings.max_key_bytes
+    }
+
+    /// The longest value, in bytes.
+    pub fn max_value_bytes(&self) -> usize {
+        self.inner.settings.max_value_bytes
+    }
+
+    /// Where this cache gets its time from.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Removes what has expired, now. A background thread does so within about a second anyway; for tests, and for programs that want the memory back at once.
+    pub fn reclaim_expired(&self) {
+        self.inner.reclaim();
+    }
+
+    /// Panics if the engine's structures contradict each other or a limit is broken. For tests and fuzzers; takes time in
+    /// proportion to the entries held.
+    #[doc(hidden)]
+    pub fn validate(&self) {
+        for shard in &self.inner.shards {
+            lock(shard).validate();
+        }
+    }
+
+    /// Reads under the lock: be quick, and do not call the cache.
+    pub(crate) fn read<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        self.batch().read(key, seen)
+    }
+
+    /// As [`take`](Self::take), under the lock.
+    pub(crate) fn take_with<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        self.with_shard(self.hashed(key), |shard, key, now| shard.take(key, now, seen))
+    }
+
+    /// Several operations, one after the other, at one moment and with few changes of lock.
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch { cache: self, now: self.inner.clock.now(), held: None, left: 0 }
+    }
+
+    fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let Settings { max_key_bytes, max_value_bytes, .. } = self.inner.settings;
+        if key.len() > max_key_bytes {
+            return Err(Error::KeyTooLong { len: key.len(), max: max_key_bytes });
+        }
+        if value.len() > max_value_bytes {
+            return Err(Error::ValueTooLong { len: value.len(), max: max_value_bytes });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of the hash is for the index")]
+    fn hashed<'k>(&self, key: &'k [u8]) -> (usize, Hashed<'k>) {
+        let hash = self.inner.hasher.hash_one(key);
+        let shard = (hash >> 32) as usize & (self.inner.shards.len() - 1);
+        (shard, Hashed { key, hash: hash as u32 })
+    }
+
+    fn with_shard<R>(
+        &self,
+        (shard, key): (usize, Hashed<'_>),
+        operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
+    ) -> R {
+        let now = self.inner.clock.now();
+        operation(&mut Held::new(&self.inner.shards[shard]), key, now)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("shards", &self.inner.shards.len())
+            .field("settings", &self.inner.settings)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// See [`Cache::batch`]. Its time is the moment at which it was made.
+pub(crate) struct Batch<'c> {
+    cache: &'c Cache,
+    now: u64,
+    held: Option<(usize, Held<'c>)>,
+    left: u32,
+}
+
+impl<'c> Batch<'c> {
+    pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        let (shard, key) = self.cache.hashed(key);
+        let now = self.now;
+        self.hold(shard).read(key, now).map(seen)
+    }
+
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
+        self.cache.check_lengths(key, value)?;
+        let inner = &self.cache.inner;
+        let (shard, key) = self.cache.hashed(key);
+        let record = Record::new(key.hash, key.key, value, options.tag);
+        let now = self.now;
+        let deadline = inner.deadline(options.expiry, now);
+        let stored = self.hold(shard).store(record, deadline, options.condition, now);
+        inner.watch_if_needed(options.expiry);
+        stored
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
+        let (shard, key) = self.cache.hashed(key);
+        let now = self.now;
+        self.hold(shard).remove(key, now, |_| ()).is_some()
+    }
+
+    /// The shard, locked: the one that is held already, unless it is another or has been held for a slice.
+    fn hold(&mut self, shard: usize) -> &mut Shard {
+        let keep = self.left > 0 && self.held.as_ref().is_some_and(|(held, _)| *held == shard);
+        if !keep {
+            self.held = None;
+            self.left = BATCH_SLICE;
+        }
+        self.left -= 1;
+        let cache = self.cache;
+        &mut self.held.get_or_insert_with(|| (shard, Held::new(&cache.inner.shards[shard]))).1
+    }
+}
+
+/// A locked shard. When it is let go, what was too large to be freed under the lock is freed after it.
+struct Held<'c> {
+    /// `None` only while it is dropped.
+    guard: Option<MutexGuard<'c, Shard>>,
+}
+
+impl<'c> Held<'c> {
+    fn new(shard: &'c Mutex<Shard>) -> Self {
+        Held { guard: Some(lock(shard)) }
+    }
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        self.guard.as_ref().expect("held until dropped")
+    }
+}
+
+impl std::ops::DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Shard {
+        self.guard.as_mut().expect("held until dropped")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(mut guard) = self.guard.take()
+            && guard.has_graves()
+        {
+            let graves = guard.take_graves();
+            drop(guard);
+            drop(graves);
+        }
+    }
+}
+
+impl Inner {
+    fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
+        let by_default = now.saturating_add(self.settings.default_ttl);
+        Deadline::At(match expiry {
+            Expiry::Default => by_default,
+            Expiry::Never => NEVER,
+            // A deadline that cannot be told from "never" is kept one millisecond short of it.
+            Expiry::After(ttl) => now.saturating_add(millis_rounded_up(ttl)).min(NEVER - 1),
+            Expiry::At(unix) => {
+                now.saturating_add(unix.saturating_sub(self.clock.unix_millis())).min(NEVER - 1)
+            }
+            Expiry::Keep => return Deadline::KeepOr(by_default),
+        })
+    }
+
+    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write:
+    /// `tick` relies on that order.
+    fn watch_if_needed(&self, expiry: Expiry) {
+        let may_expire = match expiry {
+            Expiry::Never => false,
+            Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
+            Expiry::After(_) | Expiry::At(_) => true,
+        };
+        if may_expire && !self.watched.load(Ordering::SeqCst) && !self.watched.swap(true, Ordering::SeqCst) {
+            let itself: Weak<Inner> = self.itself.clone();
+            if !housekeeper::watch(itself) {
+                self.watched.store(false, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn reclaim(&self) {
+        for shard in &self.shards {
+            let now = self.clock.now();
+            while Held::new(shard).reclaim(RECLAIM_SLICE, now) {}
+        }
+    }
+}
+
+impl housekeeper::Watched for Inner {
+    fn tick(&self) -> bool {
+        self.reclaim();
+        self.watched.store(false, Ordering::SeqCst);
+        // A deadline written before its shard is looked at below is seen; one written after finds `watched` unset and asks again.
+        let left = self.shards.iter().any(|shard| lock(shard).has_deadlines());
+        left && !self.watched.swap(true, Ordering::SeqCst)
+    }
+}
+
+/// A panic while the lock was held (an allocation that failed, say) leaves a shard that is at worst short of an entry: not a reason to fail all
+/// later calls.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,109 @@
+//! Exact least-recently-used: a doubly linked list over slots, its links in a side array.
+
+use super::Policy;
+use crate::cache::paged::Paged;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Links {
+    /// Towards the most recently used.
+    newer: u32,
+    /// Towards the least recently used.
+    older: u32,
+}
+
+#[derive(Debug)]
+pub(in crate::cache) struct Lru {
+    /// Indexed by slot; meaningless for slots that are not known.
+    links: Paged<Links>,
+    newest: u32,
+    oldest: u32,
+}
+
+impl Lru {
+    fn unlink(&mut self, slot: u32) {
+        let Links { newer, older } = self.links[slot];
+        match newer {
+            NONE => self.newest = older,
+            _ => self.links[newer].older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            _ => self.links[older].newer = newer,
+        }
+    }
+
+    fn link_newest(&mut self, slot: u32) {
+        self.links[slot] = Links { newer: NONE, older: self.newest };
+        match self.newest {
+            NONE => self.oldest = slot,
+            second => self.links[second].newer = slot,
+        }
+        self.newest = slot;
+    }
+}
+
+impl Policy for Lru {
+    fn new() -> Self {
+        Lru { links: Paged::new(), newest: NONE, oldest: NONE }
+    }
+
+    fn insert(&mut self, slot: u32) {
+        while self.links.len() <= slot as usize {
+            self.links.push(Links { newer: NONE, older: NONE });
+        }
+        self.link_newest(slot);
+    }
+
+    fn access(&mut self, slot: u32) {
+        if self.newest != slot {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+    }
+
+    fn victim(&mut self) -> Option<u32> {
+        (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    fn coldest_first(&self) -> Vec<u32> {
+        let mut order = Vec::new();
+        let mut slot = self.oldest;
+        while slot != NONE {
+            order.push(slot);
+            slot = self.links[slot].newer;
+        }
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_a_textbook_list(steps in prop::collection::vec((0u8..3, 0u32..20), 0..300)) {
+            let mut lru = Lru::new();
+            let mut book: Vec<u32> = Vec::new();
+            for (step, slot) in steps {
+                let known = book.contains(&slot);
+                book.retain(|&other| other != slot);
+                match (step, known) {
+                    (0 | 1, true) => { lru.access(slot); book.push(slot); }
+                    (0 | 1, false) => { lru.insert(slot); book.push(slot); }
+                    (_, true) => lru.remove(slot),
+                    (_, false) => {}
+                }
+                prop_assert_eq!(lru.victim(), book.first().copied());
+                prop_assert_eq!(lru.coldest_first(), book.clone());
+            }
+        }
+    }
+}

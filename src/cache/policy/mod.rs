@@ -1,0 +1,25 @@
+//! Which entry goes when room is needed. A policy sees slots and never a key, a value or the time.
+
+mod lru;
+
+pub(super) use lru::Lru;
+
+/// The order of eviction over slots. A slot is *known* from `insert` to `remove`.
+pub(super) trait Policy: Send {
+    fn new() -> Self;
+
+    /// A slot that was not known holds a new entry.
+    fn insert(&mut self, slot: u32);
+
+    /// The entry of a known slot was read or overwritten.
+    fn access(&mut self, slot: u32);
+
+    /// The entry of a known slot is gone.
+    fn remove(&mut self, slot: u32);
+
+    /// The slot to evict next; it stays known until it is removed. `None` only if no slot is known.
+    fn victim(&mut self) -> Option<u32>;
+
+    /// All known slots, in the order in which they would go. For the invariant walk.
+    fn coldest_first(&self) -> Vec<u32>;
+}

@@ -1,0 +1,9 @@
+//! A cache beside your process, not inside its heap.
+#![doc = include_str!("../docs/crate.md")]
+
+mod cache;
+
+pub use cache::{
+    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock, Page,
+    ScanEntry, SetOptions, Stats, Tag, TimeLeft,
+};

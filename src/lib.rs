@@ -2,8 +2,14 @@
 #![doc = include_str!("../docs/crate.md")]
 
 mod cache;
+#[doc(hidden)]
+pub mod protocol;
+#[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
+pub mod transport;
 
 pub use cache::{
-    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock, Page,
-    ScanEntry, SetOptions, Stats, Tag, TimeLeft,
+    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
+    Page, ScanEntry, SetOptions, Stats, Tag, TimeLeft,
 };

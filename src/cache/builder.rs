@@ -101,11 +101,21 @@ impl Builder {
             return Err(BuildError::NoItems);
         }
         if let Some(max_bytes) = self.max_bytes.filter(|&bytes| bytes < LEAST_BYTES) {
-            return Err(BuildError::TooFewBytes { max_bytes, least: LEAST_BYTES });
+            return Err(BuildError::TooFewBytes {
+                max_bytes,
+                least: LEAST_BYTES,
+            });
         }
-        for (name, value) in [("max_key_bytes", self.max_key_bytes), ("max_value_bytes", self.max_value_bytes)] {
+        for (name, value) in [
+            ("max_key_bytes", self.max_key_bytes),
+            ("max_value_bytes", self.max_value_bytes),
+        ] {
             if value > MOST_LENGTH {
-                return Err(BuildError::LengthLimit { name, value, max: MOST_LENGTH });
+                return Err(BuildError::LengthLimit {
+                    name,
+                    value,
+                    max: MOST_LENGTH,
+                });
             }
         }
         if self.default_ttl.is_some_and(|ttl| ttl.is_zero()) {
@@ -125,7 +135,10 @@ impl Builder {
             return Err(BuildError::FewerItemsThanShards { max_items, shards });
         }
         if let Some(max_bytes) = self.max_bytes.filter(|_| limits.bytes < LEAST_BYTES) {
-            return Err(BuildError::TooFewBytes { max_bytes, least: LEAST_BYTES * shards as u64 });
+            return Err(BuildError::TooFewBytes {
+                max_bytes,
+                least: LEAST_BYTES * shards as u64,
+            });
         }
         let settings = Settings {
             max_items: self.max_items,
@@ -140,9 +153,13 @@ impl Builder {
     fn fitting_shards(&self) -> usize {
         let largest_entry = (self.max_key_bytes + self.max_value_bytes) as u64 + ENTRY_OVERHEAD;
         let least_bytes = LEAST_BYTES_PER_SHARD.max(largest_entry * LARGEST_ENTRIES_PER_SHARD);
-        let by_items = self.max_items.map_or(u64::MAX, |items| items / LEAST_ITEMS_PER_SHARD);
+        let by_items = self
+            .max_items
+            .map_or(u64::MAX, |items| items / LEAST_ITEMS_PER_SHARD);
         let by_bytes = self.max_bytes.map_or(u64::MAX, |bytes| bytes / least_bytes);
-        let by_processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64 * 4).min(64);
+        let by_processors = std::thread::available_parallelism()
+            .map_or(1, |n| n.get() as u64 * 4)
+            .min(64);
         let most = by_items.min(by_bytes).min(by_processors).max(1);
         1 << most.ilog2()
     }

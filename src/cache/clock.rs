@@ -33,7 +33,9 @@ pub struct ManualClock(Arc<Hands>);
 impl Clock {
     /// The clock of the operating system.
     pub fn system() -> Self {
-        Clock(Source::System { origin: Instant::now() })
+        Clock(Source::System {
+            origin: Instant::now(),
+        })
     }
 
     /// A clock that stands still, and the hands to move it with.
@@ -48,8 +50,10 @@ impl Clock {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn manual() -> (Self, ManualClock) {
-        let hands =
-            Arc::new(Hands { monotonic: AtomicU64::new(0), wall_offset: AtomicI64::new(1_700_000_000_000) });
+        let hands = Arc::new(Hands {
+            monotonic: AtomicU64::new(0),
+            wall_offset: AtomicI64::new(1_700_000_000_000),
+        });
         (Clock(Source::Manual(Arc::clone(&hands))), ManualClock(hands))
     }
 

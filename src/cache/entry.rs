@@ -71,7 +71,10 @@ pub struct SetOptions {
 impl SetOptions {
     /// The default but for an expiry `after` this time from now.
     pub fn ttl(after: Duration) -> Self {
-        SetOptions { expiry: Expiry::After(after), ..Self::default() }
+        SetOptions {
+            expiry: Expiry::After(after),
+            ..Self::default()
+        }
     }
 }
 
@@ -139,7 +142,14 @@ pub(crate) struct EntryRef<'a> {
 
 impl<'a> EntryRef<'a> {
     pub(super) fn new(record: &'a Record, now: u64, deadline: u64) -> Self {
-        EntryRef { record, time_left: TimeLeft::between(now, deadline) }
+        EntryRef {
+            record,
+            time_left: TimeLeft::between(now, deadline),
+        }
+    }
+
+    pub(super) fn key(&self) -> &'a [u8] {
+        self.record.key()
     }
 
     pub(crate) fn value(&self) -> &'a [u8] {
@@ -156,16 +166,21 @@ impl<'a> EntryRef<'a> {
     }
 
     pub(super) fn value_bytes(&self) -> Bytes {
-        self.shared_value().unwrap_or_else(|| Bytes::copy_from_slice(self.value()))
+        self.shared_value()
+            .unwrap_or_else(|| Bytes::copy_from_slice(self.value()))
     }
 
     pub(super) fn to_entry(&self) -> Entry {
-        Entry { value: self.value_bytes(), tag: self.tag(), time_left: self.time_left }
+        Entry {
+            value: self.value_bytes(),
+            tag: self.tag(),
+            time_left: self.time_left,
+        }
     }
 
     pub(super) fn to_scan_entry(&self, with_value: bool) -> ScanEntry {
         ScanEntry {
-            key: Bytes::copy_from_slice(self.record.key()),
+            key: Bytes::copy_from_slice(self.key()),
             value: with_value.then(|| self.value_bytes()),
             value_len: self.value().len(),
             tag: self.tag(),

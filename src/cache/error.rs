@@ -21,7 +21,9 @@ pub enum Error {
         max: usize,
     },
     /// The entry weighs more than its shard may ever hold. What the key held has been removed: better a miss than a stale value.
-    #[error("the entry weighs {weight} bytes and at most {max} can ever be held: raise max_bytes, or store less")]
+    #[error(
+        "the entry weighs {weight} bytes and at most {max} can ever be held: raise max_bytes, or store less"
+    )]
     TooLarge {
         /// Bytes the entry would be charged with.
         weight: u64,
@@ -35,7 +37,9 @@ pub enum Error {
         found: String,
     },
     /// The sum is outside the range of a signed integer of 64 bits. Nothing changed.
-    #[error("{value} + {delta} is outside the range of a signed integer of 64 bits: the value is left as it was")]
+    #[error(
+        "{value} + {delta} is outside the range of a signed integer of 64 bits: the value is left as it was"
+    )]
     Overflow {
         /// The value that is there.
         value: i64,
@@ -81,6 +85,8 @@ pub enum BuildError {
         max: usize,
     },
     /// The default TTL is zero.
-    #[error("the default TTL is 0 and every entry would expire at once: leave it out for entries that never expire")]
+    #[error(
+        "the default TTL is 0 and every entry would expire at once: leave it out for entries that never expire"
+    )]
     ZeroDefaultTtl,
 }

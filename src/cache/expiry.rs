@@ -77,7 +77,11 @@ impl Expiry {
             return;
         }
         while self.nodes.len() <= slot as usize {
-            self.nodes.push(Node { deadline: NEVER, prev: NONE, next: NONE });
+            self.nodes.push(Node {
+                deadline: NEVER,
+                prev: NONE,
+                next: NONE,
+            });
         }
         self.nodes[slot].deadline = deadline;
         self.len += 1;
@@ -137,7 +141,10 @@ impl Expiry {
         let digit = self.occupied[level].trailing_zeros();
         let shift = level as u32 * DIGIT_BITS;
         let block = self.time >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
-        Some((level * BUCKETS_PER_LEVEL + digit as usize, block | u64::from(digit) << shift))
+        Some((
+            level * BUCKETS_PER_LEVEL + digit as usize,
+            block | u64::from(digit) << shift,
+        ))
     }
 
     fn bucket_for(&self, deadline: u64) -> usize {
@@ -205,7 +212,10 @@ impl Expiry {
             while slot != NONE {
                 let node = self.nodes[slot];
                 assert_eq!(node.prev, prev, "prev of slot {slot}");
-                assert_ne!(node.deadline, NEVER, "slot {slot} is in a bucket without a deadline");
+                assert_ne!(
+                    node.deadline, NEVER,
+                    "slot {slot} is in a bucket without a deadline"
+                );
                 if self.cascading != Some(bucket) {
                     assert_eq!(self.bucket_for(node.deadline), bucket, "bucket of slot {slot}");
                 }
@@ -232,7 +242,13 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let distance = prop_oneof![0u64..10, 0u64..5_000, 0u64..1 << 24, 0u64..1 << 50, Just(u64::MAX - 1)];
+        let distance = prop_oneof![
+            0u64..10,
+            0u64..5_000,
+            0u64..1 << 24,
+            0u64..1 << 50,
+            Just(u64::MAX - 1)
+        ];
         prop_oneof![
             4 => (0u32..40, distance.clone()).prop_map(|(slot, ttl)| Step::Set(slot, ttl)),
             1 => (0u32..40).prop_map(Step::Remove),

@@ -22,7 +22,11 @@ struct Rounds {
     running: bool,
 }
 
-static ROUNDS: Mutex<Rounds> = Mutex::new(Rounds { watched: Vec::new(), garbage: Vec::new(), running: false });
+static ROUNDS: Mutex<Rounds> = Mutex::new(Rounds {
+    watched: Vec::new(),
+    garbage: Vec::new(),
+    running: false,
+});
 static WORK: Condvar = Condvar::new();
 
 /// Watches until `tick` says that nothing is left. `false` if the system gave no thread: then reads and evictions alone reclaim.
@@ -39,7 +43,10 @@ fn give(work: impl FnOnce(&mut Rounds)) -> bool {
     let mut rounds = lock();
     work(&mut rounds);
     if !rounds.running {
-        match thread::Builder::new().name("rustcache-housekeeper".into()).spawn(run) {
+        match thread::Builder::new()
+            .name("rustcache-housekeeper".into())
+            .spawn(run)
+        {
             Ok(_) => rounds.running = true,
             Err(_) => {
                 rounds.watched.clear();
@@ -74,7 +81,10 @@ fn run() {
         let idle = remaining.is_empty();
         rounds.watched.extend(remaining);
         if !idle && rounds.garbage.is_empty() {
-            rounds = WORK.wait_timeout(rounds, PERIOD).unwrap_or_else(PoisonError::into_inner).0;
+            rounds = WORK
+                .wait_timeout(rounds, PERIOD)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

@@ -11,7 +11,9 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) const fn new() -> Self {
-        Index { table: HashTable::new() }
+        Index {
+            table: HashTable::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -25,7 +27,8 @@ impl Index {
 
     /// Adds a slot that is not there. `hash_of` must tell the hash of any slot that was added before.
     pub(super) fn insert(&mut self, hash: u32, slot: u32, hash_of: impl Fn(u32) -> u32) {
-        self.table.insert_unique(spread(hash), slot, |&other| spread(hash_of(other)));
+        self.table
+            .insert_unique(spread(hash), slot, |&other| spread(hash_of(other)));
     }
 
     /// Takes a slot out; `false` if it was not there.

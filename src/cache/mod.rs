@@ -38,8 +38,9 @@ pub use error::{BuildError, Error};
 pub use scan::{Cursor, Page};
 pub use stats::Stats;
 
-use clock::{NEVER, millis_rounded_up};
-use payload::Record;
+use clock::NEVER;
+pub(crate) use clock::millis_rounded_up;
+use payload::{Record, SHARED_FROM};
 use policy::Lru;
 use shard::{Comparison, Deadline, Hashed, Limits};
 
@@ -119,7 +120,9 @@ impl Cache {
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
         let mut batch = self.batch();
-        keys.into_iter().map(|key| batch.read(key.as_ref(), |entry| entry.to_entry())).collect()
+        keys.into_iter()
+            .map(|key| batch.read(key.as_ref(), |entry| entry.to_entry()))
+            .collect()
     }
 
     /// Writes a value; `Ok(false)` if the condition in the options did not hold. The entry becomes the most recently used one.
@@ -162,7 +165,9 @@ impl Cache {
     /// Removes an entry and gives it back. Counts as a hit or a miss.
     pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
         let key = self.hashed(key.as_ref());
-        self.with_shard(key, |shard, key, now| shard.take(key, now, |entry| entry.to_entry()))
+        self.with_shard(key, |shard, key, now| {
+            shard.take(key, now, |entry| entry.to_entry())
+        })
     }
 
     /// Whether a live entry is there. Neither refreshes it nor counts.
@@ -173,15 +178,18 @@ impl Cache {
     /// How long an entry has to live; `None` if it is absent or has expired. Neither refreshes it nor counts.
     pub fn time_left(&self, key: impl AsRef<[u8]>) -> Option<TimeLeft> {
         let key = self.hashed(key.as_ref());
-        self.with_shard(key, |shard, key, now| shard.peek(key, now).map(|entry| entry.time_left))
+        self.with_shard(key, |shard, key, now| {
+            shard.peek(key, now).map(|entry| entry.time_left)
+        })
     }
 
     /// Gives an entry another deadline and makes it the most recently used one; `false` if it is absent or has expired.
     /// [`Expiry::Keep`] only refreshes.
     pub fn touch(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> bool {
         let key = self.hashed(key.as_ref());
-        let found = self
-            .with_shard(key, |shard, key, now| shard.touch(key, self.inner.deadline(expiry, now), now));
+        let found = self.with_shard(key, |shard, key, now| {
+            shard.touch(key, self.inner.deadline(expiry, now), now)
+        });
         self.inner.watch_if_needed(expiry);
         found
     }
@@ -223,7 +231,12 @@ impl Cache {
         let key = self.hashed(key);
         let record = Record::new(key.1.hash, key.1.key, value, options.tag);
         let found = self.with_shard(key, |shard, _, now| {
-            shard.compare_and_set(expected.as_ref(), record, self.inner.deadline(options.expiry, now), now)
+            shard.compare_and_set(
+                expected.as_ref(),
+                record,
+                self.inner.deadline(options.expiry, now),
+                now,
+            )
         });
         self.inner.watch_if_needed(options.expiry);
         found.map(|comparison| match comparison {
@@ -317,27 +330,49 @@ impl Cache {
         self.with_shard(self.hashed(key), |shard, key, now| shard.take(key, now, seen))
     }
 
-    /// Several operations, one after the other, at one moment and with few changes of lock.
+    /// Several operations, one after the other, with few changes of lock.
     pub(crate) fn batch(&self) -> Batch<'_> {
-        Batch { cache: self, now: self.inner.clock.now(), held: None, left: 0 }
+        Batch {
+            cache: self,
+            held: None,
+        }
     }
 
     fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        let Settings { max_key_bytes, max_value_bytes, .. } = self.inner.settings;
+        let Settings {
+            max_key_bytes,
+            max_value_bytes,
+            ..
+        } = self.inner.settings;
         if key.len() > max_key_bytes {
-            return Err(Error::KeyTooLong { len: key.len(), max: max_key_bytes });
+            return Err(Error::KeyTooLong {
+                len: key.len(),
+                max: max_key_bytes,
+            });
         }
         if value.len() > max_value_bytes {
-            return Err(Error::ValueTooLong { len: value.len(), max: max_value_bytes });
+            return Err(Error::ValueTooLong {
+                len: value.len(),
+                max: max_value_bytes,
+            });
         }
         Ok(())
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low half of the hash is for the index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half of the hash is for the index"
+    )]
     fn hashed<'k>(&self, key: &'k [u8]) -> (usize, Hashed<'k>) {
         let hash = self.inner.hasher.hash_one(key);
         let shard = (hash >> 32) as usize & (self.inner.shards.len() - 1);
-        (shard, Hashed { key, hash: hash as u32 })
+        (
+            shard,
+            Hashed {
+                key,
+                hash: hash as u32,
+            },
+        )
     }
 
     fn with_shard<R>(
@@ -360,49 +395,72 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// See [`Cache::batch`]. Its time is the moment at which it was made.
+/// See [`Cache::batch`]. The time of its operations is that at which the lock was taken, a slice ago at most.
 pub(crate) struct Batch<'c> {
     cache: &'c Cache,
+    held: Option<Slice<'c>>,
+}
+
+/// The part of a batch that is done under one hold of a lock.
+struct Slice<'c> {
+    number: usize,
+    shard: Held<'c>,
     now: u64,
-    held: Option<(usize, Held<'c>)>,
     left: u32,
 }
 
 impl<'c> Batch<'c> {
     pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        let (shard, key) = self.cache.hashed(key);
-        let now = self.now;
-        self.hold(shard).read(key, now).map(seen)
+        let (number, key) = self.cache.hashed(key);
+        let slice = self.hold(number);
+        slice.shard.read(key, slice.now).map(seen)
     }
 
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
         self.cache.check_lengths(key, value)?;
         let inner = &self.cache.inner;
-        let (shard, key) = self.cache.hashed(key);
+        let (number, key) = self.cache.hashed(key);
+        if value.len() >= SHARED_FROM {
+            // Copying it may take longer than a lock may be held.
+            self.release();
+        }
         let record = Record::new(key.hash, key.key, value, options.tag);
-        let now = self.now;
-        let deadline = inner.deadline(options.expiry, now);
-        let stored = self.hold(shard).store(record, deadline, options.condition, now);
+        let slice = self.hold(number);
+        let deadline = inner.deadline(options.expiry, slice.now);
+        let stored = slice.shard.store(record, deadline, options.condition, slice.now);
         inner.watch_if_needed(options.expiry);
         stored
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
-        let (shard, key) = self.cache.hashed(key);
-        let now = self.now;
-        self.hold(shard).remove(key, now, |_| ()).is_some()
+        let (number, key) = self.cache.hashed(key);
+        let slice = self.hold(number);
+        slice.shard.remove(key, slice.now, |_| ()).is_some()
+    }
+
+    /// Lets go of the lock, for whoever calls the cache next while the batch lives.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
     }
 
     /// The shard, locked: the one that is held already, unless it is another or has been held for a slice.
-    fn hold(&mut self, shard: usize) -> &mut Shard {
-        let keep = self.left > 0 && self.held.as_ref().is_some_and(|(held, _)| *held == shard);
-        if !keep {
-            self.held = None;
-            self.left = BATCH_SLICE;
+    fn hold(&mut self, number: usize) -> &mut Slice<'c> {
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|slice| slice.number != number || slice.left == 0)
+        {
+            self.release();
         }
-        self.left -= 1;
-        let cache = self.cache;
-        &mut self.held.get_or_insert_with(|| (shard, Held::new(&cache.inner.shards[shard]))).1
+        let inner = &self.cache.inner;
+        let slice = self.held.get_or_insert_with(|| Slice {
+            number,
+            shard: Held::new(&inner.shards[number]),
+            now: inner.clock.now(),
+            left: BATCH_SLICE,
+        });
+        slice.left -= 1;
+        slice
     }
 }
 
@@ -414,7 +472,9 @@ struct Held<'c> {
 
 impl<'c> Held<'c> {
     fn new(shard: &'c Mutex<Shard>) -> Self {
-        Held { guard: Some(lock(shard)) }
+        Held {
+            guard: Some(lock(shard)),
+        }
     }
 }
 
@@ -452,9 +512,9 @@ impl Inner {
             Expiry::Never => NEVER,
             // A deadline that cannot be told from "never" is kept one millisecond short of it.
             Expiry::After(ttl) => now.saturating_add(millis_rounded_up(ttl)).min(NEVER - 1),
-            Expiry::At(unix) => {
-                now.saturating_add(unix.saturating_sub(self.clock.unix_millis())).min(NEVER - 1)
-            }
+            Expiry::At(unix) => now
+                .saturating_add(unix.saturating_sub(self.clock.unix_millis()))
+                .min(NEVER - 1),
             Expiry::Keep => return Deadline::KeepOr(by_default),
         })
     }

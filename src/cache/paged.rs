@@ -16,7 +16,9 @@ impl<T> Paged<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * PAGE + last.len())
+        self.pages
+            .last()
+            .map_or(0, |last| (self.pages.len() - 1) * PAGE + last.len())
     }
 
     pub(super) fn push(&mut self, value: T) {

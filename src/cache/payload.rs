@@ -57,13 +57,26 @@ impl Record {
             bytes.extend_from_slice(value);
             Body::Packed(bytes.into_boxed_slice())
         } else {
-            Body::Large(Box::new(Large { key: key.into(), value: Bytes::copy_from_slice(value) }))
+            Body::Large(Box::new(Large {
+                key: key.into(),
+                value: Bytes::copy_from_slice(value),
+            }))
         };
-        Record { body, hash, key_len: u32::try_from(key.len()).unwrap_or(VACANT - 1), tag }
+        Record {
+            body,
+            hash,
+            key_len: u32::try_from(key.len()).unwrap_or(VACANT - 1),
+            tag,
+        }
     }
 
     fn vacant(next: u32) -> Self {
-        Record { body: Body::Packed(Box::new([])), hash: next, key_len: VACANT, tag: Tag::BYTES }
+        Record {
+            body: Body::Packed(Box::new([])),
+            hash: next,
+            key_len: VACANT,
+            tag: Tag::BYTES,
+        }
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -138,7 +151,11 @@ pub(super) struct Payload {
 
 impl Payload {
     pub(super) const fn new() -> Self {
-        Payload { slots: Paged::new(), free: NONE, len: 0 }
+        Payload {
+            slots: Paged::new(),
+            free: NONE,
+            len: 0,
+        }
     }
 
     /// Occupied slots.

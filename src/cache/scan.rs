@@ -1,14 +1,13 @@
 //! Walking over a cache a slice at a time: scan by cursor and prefix, and removal by prefix.
 
-use std::ops::ControlFlow;
-
+use super::shard::Walk;
 use super::{Cache, Held, ScanEntry};
 
 /// Slots looked at under one hold of a lock.
 const SLOTS_PER_HOLD: u32 = 256;
 /// Slots looked at for one page, so that a page of a rare prefix does not take for ever either.
 const SLOTS_PER_PAGE: u32 = 64 * 1024;
-/// A page ends once its keys and values are this many bytes.
+/// A page of several entries holds at most this many bytes of keys and values.
 const BYTES_PER_PAGE: usize = 1 << 20;
 
 /// Where a scan goes on. The default is the beginning. It stays valid while the cache lives, whatever is written or removed.
@@ -34,7 +33,10 @@ impl Cursor {
 
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub(crate) fn from_u64(cursor: u64) -> Self {
-        Cursor { shard: (cursor >> 32) as u32, slot: cursor as u32 }
+        Cursor {
+            shard: (cursor >> 32) as u32,
+            slot: cursor as u32,
+        }
     }
 }
 
@@ -51,26 +53,38 @@ impl Cache {
         let mut slots_left = SLOTS_PER_PAGE;
         let mut at = cursor;
         while let Some(shard) = shards.get(at.shard as usize) {
-            if page.entries.len() >= limit || bytes >= BYTES_PER_PAGE || slots_left == 0 {
+            if slots_left == 0 || page.entries.len() >= limit {
                 page.next = Some(at);
                 return page;
             }
+            let mut full = false;
             let now = self.inner.clock.now();
             let next = Held::new(shard).scan_slice(at.slot, SLOTS_PER_HOLD, prefix, now, |entry| {
-                let found = entry.to_scan_entry(with_values);
-                bytes += found.key.len() + found.value.as_ref().map_or(0, bytes::Bytes::len);
-                page.entries.push(found);
-                if page.entries.len() >= limit || bytes >= BYTES_PER_PAGE {
-                    ControlFlow::Break(())
+                bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
+                // A page of one entry may be larger, or it would never be shown.
+                full = bytes > BYTES_PER_PAGE && !page.entries.is_empty();
+                if full {
+                    return Walk::StopBefore;
+                }
+                page.entries.push(entry.to_scan_entry(with_values));
+                if page.entries.len() >= limit {
+                    Walk::StopAfter
                 } else {
-                    ControlFlow::Continue(())
+                    Walk::On
                 }
             });
             slots_left = slots_left.saturating_sub(SLOTS_PER_HOLD);
             at = match next {
                 Some(slot) => Cursor { slot, ..at },
-                None => Cursor { shard: at.shard + 1, slot: 0 },
+                None => Cursor {
+                    shard: at.shard + 1,
+                    slot: 0,
+                },
             };
+            if full {
+                page.next = Some(at);
+                return page;
+            }
         }
         page
     }

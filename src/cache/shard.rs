@@ -2,8 +2,6 @@
 //!
 //! Every operation is told the time. What is past its deadline is treated as absent, and removed when met.
 
-use std::ops::ControlFlow;
-
 use super::clock::NEVER;
 use super::entry::{Condition, EntryRef};
 use super::error::Error;
@@ -36,6 +34,14 @@ pub(super) enum Deadline {
     At(u64),
     /// That of the entry that is there; of a new one, this.
     KeepOr(u64),
+}
+
+/// Whether a walk goes on after an entry that was shown; if not, whether that entry is to be shown again first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walk {
+    On,
+    StopAfter,
+    StopBefore,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,13 +105,21 @@ impl<P: Policy> Shard<P> {
         };
         self.stats.hits += 1;
         self.policy.access(slot);
-        Some(EntryRef::new(self.payload.record(slot), now, self.expiry.deadline(slot)))
+        Some(EntryRef::new(
+            self.payload.record(slot),
+            now,
+            self.expiry.deadline(slot),
+        ))
     }
 
     /// Looks at an entry: neither counts nor refreshes.
     pub(super) fn peek(&mut self, key: Hashed<'_>, now: u64) -> Option<EntryRef<'_>> {
         let slot = self.live(key, now)?;
-        Some(EntryRef::new(self.payload.record(slot), now, self.expiry.deadline(slot)))
+        Some(EntryRef::new(
+            self.payload.record(slot),
+            now,
+            self.expiry.deadline(slot),
+        ))
     }
 
     /// Writes an entry. `Ok(false)` if the condition did not hold.
@@ -116,7 +130,13 @@ impl<P: Policy> Shard<P> {
         condition: Condition,
         now: u64,
     ) -> Result<bool, Error> {
-        let found = self.live(Hashed { key: record.key(), hash: record.hash() }, now);
+        let found = self.live(
+            Hashed {
+                key: record.key(),
+                hash: record.hash(),
+            },
+            now,
+        );
         match (condition, found) {
             (Condition::IfAbsent, Some(_)) | (Condition::IfPresent, None) => {
                 self.bury(record);
@@ -140,7 +160,10 @@ impl<P: Policy> Shard<P> {
                 return Ok(true);
             }
             self.stats.refused += 1;
-            return Err(Error::TooLarge { weight, max: self.limits.bytes });
+            return Err(Error::TooLarge {
+                weight,
+                max: self.limits.bytes,
+            });
         }
         let slot = match found {
             Some(slot) => {
@@ -158,7 +181,8 @@ impl<P: Policy> Shard<P> {
                 let hash = record.hash();
                 let slot = self.payload.insert(record);
                 let payload = &self.payload;
-                self.index.insert(hash, slot, |other| payload.record(other).hash());
+                self.index
+                    .insert(hash, slot, |other| payload.record(other).hash());
                 self.policy.insert(slot);
                 slot
             }
@@ -177,7 +201,11 @@ impl<P: Policy> Shard<P> {
         seen: impl FnOnce(EntryRef<'_>) -> R,
     ) -> Option<R> {
         let slot = self.live(key, now)?;
-        let result = seen(EntryRef::new(self.payload.record(slot), now, self.expiry.deadline(slot)));
+        let result = seen(EntryRef::new(
+            self.payload.record(slot),
+            now,
+            self.expiry.deadline(slot),
+        ));
         self.stats.removals += 1;
         self.discard(slot);
         Some(result)
@@ -241,7 +269,10 @@ impl<P: Policy> Shard<P> {
         deadline: Deadline,
         now: u64,
     ) -> Result<Comparison, Error> {
-        let key = Hashed { key: record.key(), hash: record.hash() };
+        let key = Hashed {
+            key: record.key(),
+            hash: record.hash(),
+        };
         let found = match self.peek(key, now) {
             None => Comparison::Missing,
             Some(entry) if entry.value() == expected => Comparison::Equal,
@@ -258,7 +289,11 @@ impl<P: Policy> Shard<P> {
     /// Empties the shard at once. What it held is in the result, to be dropped without the lock.
     pub(super) fn clear(&mut self, now: u64) -> Self {
         let old = std::mem::replace(self, Shard::new(self.limits, now));
-        self.stats = Stats { bytes: 0, removals: old.stats.removals + old.payload.len() as u64, ..old.stats };
+        self.stats = Stats {
+            bytes: 0,
+            removals: old.stats.removals + old.payload.len() as u64,
+            ..old.stats
+        };
         old
     }
 
@@ -274,7 +309,11 @@ impl<P: Policy> Shard<P> {
         let before = self.stats.removals;
         let to = from.saturating_add(count).min(self.payload.end());
         for slot in from..to {
-            if self.payload.get(slot).is_some_and(|record| record.key().starts_with(prefix)) {
+            if self
+                .payload
+                .get(slot)
+                .is_some_and(|record| record.key().starts_with(prefix))
+            {
                 if self.expiry.deadline(slot) <= now {
                     self.stats.expirations += 1;
                 } else {
@@ -283,10 +322,14 @@ impl<P: Policy> Shard<P> {
                 self.discard(slot);
             }
         }
-        (self.stats.removals - before, (to < self.payload.end()).then_some(to))
+        (
+            self.stats.removals - before,
+            (to < self.payload.end()).then_some(to),
+        )
     }
 
-    /// Shows the live entries under a prefix among `count` slots from `from` on, until told to stop. Gives where to go on.
+    /// Shows the live entries under a prefix among `count` slots from `from` on, until told to stop. Gives where to go on, or
+    /// `None` if there are no more slots.
     ///
     /// An entry keeps its slot while it lives, so a walk over the slots meets each entry that is there throughout exactly once.
     pub(super) fn scan_slice(
@@ -295,7 +338,7 @@ impl<P: Policy> Shard<P> {
         count: u32,
         prefix: &[u8],
         now: u64,
-        mut show: impl FnMut(EntryRef<'_>) -> ControlFlow<()>,
+        mut show: impl FnMut(EntryRef<'_>) -> Walk,
     ) -> Option<u32> {
         let end = self.payload.end();
         let to = from.saturating_add(count).min(end);
@@ -304,9 +347,12 @@ impl<P: Policy> Shard<P> {
             if let Some(record) = self.payload.get(slot)
                 && record.key().starts_with(prefix)
                 && deadline > now
-                && show(EntryRef::new(record, now, deadline)).is_break()
             {
-                return (slot + 1 < end).then_some(slot + 1);
+                match show(EntryRef::new(record, now, deadline)) {
+                    Walk::On => {}
+                    Walk::StopBefore => return Some(slot),
+                    Walk::StopAfter => return (slot + 1 < end).then_some(slot + 1),
+                }
             }
         }
         (to < end).then_some(to)
@@ -398,7 +444,11 @@ impl<P: Policy> Shard<P> {
             occupied += 1;
             bytes += record.weight();
             with_deadline += usize::from(deadline != NEVER);
-            assert_eq!(self.index.find(record.hash(), |other| other == slot), Some(slot), "index of slot {slot}");
+            assert_eq!(
+                self.index.find(record.hash(), |other| other == slot),
+                Some(slot),
+                "index of slot {slot}"
+            );
         }
         assert_eq!(occupied, self.payload.len(), "occupied slots");
         assert_eq!(occupied, self.index.len(), "slots in the index");
@@ -409,7 +459,10 @@ impl<P: Policy> Shard<P> {
         order.sort_unstable();
         order.dedup();
         assert_eq!(order.len(), occupied, "slots known twice to the policy");
-        assert!(order.iter().all(|&slot| self.payload.get(slot).is_some()), "the policy knows a vacant slot");
+        assert!(
+            order.iter().all(|&slot| self.payload.get(slot).is_some()),
+            "the policy knows a vacant slot"
+        );
         assert!(occupied as u64 <= self.limits.items, "max_items is broken");
         assert!(bytes <= self.limits.bytes, "max_bytes is broken");
         self.expiry.validate();
@@ -417,7 +470,10 @@ impl<P: Policy> Shard<P> {
 }
 
 fn parse_integer(value: &[u8]) -> Result<i64, Error> {
-    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(|| Error::NotAnInteger {
-        found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
-    })
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::NotAnInteger {
+            found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
+        })
 }

@@ -35,7 +35,10 @@ impl Lru {
     }
 
     fn link_newest(&mut self, slot: u32) {
-        self.links[slot] = Links { newer: NONE, older: self.newest };
+        self.links[slot] = Links {
+            newer: NONE,
+            older: self.newest,
+        };
         match self.newest {
             NONE => self.oldest = slot,
             second => self.links[second].newer = slot,
@@ -46,12 +49,19 @@ impl Lru {
 
 impl Policy for Lru {
     fn new() -> Self {
-        Lru { links: Paged::new(), newest: NONE, oldest: NONE }
+        Lru {
+            links: Paged::new(),
+            newest: NONE,
+            oldest: NONE,
+        }
     }
 
     fn insert(&mut self, slot: u32) {
         while self.links.len() <= slot as usize {
-            self.links.push(Links { newer: NONE, older: NONE });
+            self.links.push(Links {
+                newer: NONE,
+                older: NONE,
+            });
         }
         self.link_newest(slot);
     }

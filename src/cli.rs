@@ -1,0 +1,295 @@
+//! What the command line may say: the only place that knows the names of flags and environment variables.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustcache::Builder;
+
+/// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout.
+#[derive(Debug, Parser)]
+#[command(name = "rustcache", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Task>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+const AFTER_HELP: &str = "\
+Sizes: 512mb (millions), 2gib (powers of two), or bytes. Durations: 500ms, 90s, 1h 30m.
+
+Try it:
+  rustcache encode insert user:1 hello --ttl 60 | rustcache | rustcache decode
+
+Exit codes:
+  0  the input ended, or SIGTERM came; everything was answered
+  1  reading or writing failed
+  2  an option is wrong, or there is a terminal where frames are expected
+  3  the client broke the protocol
+  4  the client went away, or did not read, before its replies were written";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Serve stdin and stdout (what is done without a subcommand, too).
+    Serve(Serve),
+    /// Write a request to stdout, for a shell pipe.
+    Encode(Encode),
+    /// Read replies from stdin and print a line for each.
+    Decode,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// The most entries to hold [default: no limit].
+    #[arg(long, value_name = "N", env = "RUSTCACHE_MAX_ITEMS")]
+    max_items: Option<u64>,
+
+    /// The most bytes to hold, keys, values and overhead together [default: no limit].
+    #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_BYTES", value_parser = size)]
+    max_bytes: Option<u64>,
+
+    /// TTL of entries that are written without one [default: they never expire].
+    #[arg(long, value_name = "DURATION", env = "RUSTCACHE_DEFAULT_TTL", value_parser = humantime::parse_duration)]
+    default_ttl: Option<Duration>,
+
+    /// The longest key.
+    #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_KEY", default_value = "64kib", value_parser = size)]
+    max_key: u64,
+
+    /// The longest value.
+    #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_VALUE", default_value = "64mib", value_parser = size)]
+    max_value: u64,
+
+    /// Stop reading while so many bytes of replies wait for the client to read them.
+    #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_PENDING_REPLIES", default_value = "64mib", value_parser = size)]
+    max_pending_replies: u64,
+
+    /// What to log, on stderr.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "RUSTCACHE_LOG_LEVEL",
+        default_value = "warn"
+    )]
+    pub(crate) log_level: LogLevel,
+
+    /// How to log.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "RUSTCACHE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Serve {
+    /// The cache that these options describe. One shard: a single connection does not need more, and the order of eviction is exact at any size.
+    pub(crate) fn builder(&self) -> Builder {
+        let mut builder = rustcache::Cache::builder()
+            .shards(1)
+            .max_key_bytes(length(self.max_key))
+            .max_value_bytes(length(self.max_value));
+        if let Some(items) = self.max_items {
+            builder = builder.max_items(items);
+        }
+        if let Some(bytes) = self.max_bytes {
+            builder = builder.max_bytes(bytes);
+        }
+        if let Some(ttl) = self.default_ttl {
+            builder = builder.default_ttl(ttl);
+        }
+        builder
+    }
+
+    pub(crate) fn max_pending_replies(&self) -> usize {
+        length(self.max_pending_replies)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Encode {
+    /// The version of the protocol: 1 is frames of 128 bytes, 2 length-prefixed ones.
+    #[arg(long, value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2), global = true)]
+    pub(crate) protocol: u8,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The first four exist in both versions of the protocol, the others in version 2 alone.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Store a value.
+    #[command(alias = "set")]
+    Insert {
+        /// The key.
+        key: String,
+        /// The value; `-` reads it from stdin.
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        #[command(flatten)]
+        ttl: Ttl,
+        /// Only if the key is absent (version 2).
+        #[arg(long, conflicts_with = "if_present")]
+        if_absent: bool,
+        /// Only if the key is present (version 2).
+        #[arg(long)]
+        if_present: bool,
+    },
+    /// Read a value.
+    Get { key: String },
+    /// Remove an entry.
+    Remove { key: String },
+    /// Write a snapshot now.
+    Snapshot,
+    /// Read a value and remove it.
+    Take { key: String },
+    /// Ask whether a key is there.
+    Contains { key: String },
+    /// Give an entry another time to live.
+    Touch {
+        key: String,
+        #[command(flatten)]
+        ttl: Ttl,
+    },
+    /// Ask how long an entry has to live.
+    Ttl { key: String },
+    /// Take the deadline of an entry away.
+    Persist { key: String },
+    /// Add to an integer.
+    Incr {
+        key: String,
+        #[arg(default_value_t = 1, allow_hyphen_values = true)]
+        delta: i64,
+        #[command(flatten)]
+        ttl: Ttl,
+    },
+    /// Store a value if the key holds the expected one.
+    Cas {
+        key: String,
+        #[arg(allow_hyphen_values = true)]
+        expected: String,
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        #[command(flatten)]
+        ttl: Ttl,
+    },
+    /// Remove everything, or what begins with a prefix.
+    Clear {
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// List keys and values, or those that begin with a prefix.
+    Scan {
+        #[arg(default_value = "")]
+        prefix: String,
+        /// Where to go on.
+        #[arg(long, default_value_t = 0)]
+        cursor: u64,
+        /// The most entries of a page.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Ask for a sign of life.
+    Ping,
+    /// Ask for the counters.
+    Stats,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ttl {
+    /// Time to live: seconds, or a duration such as 500ms or 1h; 0 = never expires [default: never, in version 2 the daemon's default].
+    #[arg(long, value_name = "TTL", value_parser = seconds_or_duration)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+fn seconds_or_duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    text.parse::<bytesize::ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "not a size: write bytes, or a number with kb, mb, gb, kib, mib or gib".to_owned())
+}
+
+fn length(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// What is wrong with the command line, in one line.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty() && !line.starts_with("Usage:"));
+    let line = lines.collect::<Vec<_>>().join(" ");
+    format!(
+        "rustcache: {}; `rustcache --help` lists the options",
+        line.trim_start_matches("error: ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("512mb", 512_000_000),
+            ("512 MB", 512_000_000),
+            ("2gib", 2 << 30),
+            ("64KiB", 65_536),
+            ("1.5gb", 1_500_000_000),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "x", "12xb", "-1", "mb"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_option_is_one_line_with_the_value() {
+        for (arguments, part) in [
+            (["rustcache", "--max-bytes", "12xb"].as_slice(), "12xb"),
+            (&["rustcache", "--default-ttl", "soon"], "soon"),
+            (&["rustcache", "--nonsense"], "--nonsense"),
+            (&["rustcache", "encode", "insert", "key"], "<VALUE>"),
+            (&["rustcache", "encode", "get", "key", "--protocol", "3"], "3"),
+        ] {
+            let line = one_line(&Cli::try_parse_from(arguments).unwrap_err());
+            assert!(line.contains(part) && !line.contains('\n'), "{line}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Bytes ↔ commands, in both directions and for both protocols. Pure: no I/O, no cache. `docs/protocol.md` is the specification.
+
+pub mod command;
+pub mod fixed;
+pub mod framed;
+pub mod outbox;
+pub mod status;

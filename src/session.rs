@@ -1,0 +1,257 @@
+//! One connection: bytes in → commands on the cache → bytes out. No I/O, so that every transport and every test drives the same code.
+//!
+//! A transport reads into [`Session::space`], says how much with [`Session::received`], writes what lies in [`Session::outbox`], and calls
+//! [`Session::process`] whenever there is new input or new room in the outbox.
+
+mod execute;
+mod input;
+
+use crate::Cache;
+use crate::protocol::command::{Command, Reply, WireLimits};
+use crate::protocol::fixed::{self, Letter};
+use crate::protocol::framed::{self, Next, PREFACE, VERSIONS, encode_reply};
+use crate::protocol::outbox::Outbox;
+use crate::protocol::status::{Refusal, Status};
+
+use execute::Executor;
+use input::Input;
+
+/// A connection to a cache.
+#[derive(Debug)]
+pub struct Session {
+    executor: Executor,
+    limits: WireLimits,
+    max_pending_replies: usize,
+    input: Input,
+    out: Outbox,
+    mode: Mode,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mode {
+    /// The first byte has not come yet.
+    Undecided,
+    Fixed,
+    Framed {
+        greeted: bool,
+    },
+    /// Nothing is read any more.
+    Broken(Broken),
+}
+
+/// Why the daemon ended a connection that the client had not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// The first byte belongs to no protocol.
+    UnknownProtocol(u8),
+    /// What came cannot be made sense of, and what follows it neither.
+    Refused(Refusal),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Broken::UnknownProtocol(byte) => write!(
+                f,
+                "the input begins with the byte {byte:#04x}, which is none of I, G, R, H (frames of 128 bytes) and 0xf5 \
+                 (length-prefixed frames): use `rustcache encode` to make frames"
+            ),
+            Broken::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+/// How far one step over the input came.
+enum Step {
+    /// This many bytes are done.
+    Taken(usize),
+    /// Nothing can be done before there are this many bytes.
+    Needs(usize),
+    Broken(Broken),
+}
+
+impl Session {
+    /// A session on a cache. Processing pauses while `max_pending_replies` bytes or more wait in the outbox.
+    pub fn new(cache: Cache, max_pending_replies: usize) -> Self {
+        let limits = WireLimits::new(cache.max_key_bytes(), cache.max_value_bytes());
+        Session {
+            executor: Executor::new(cache, limits),
+            limits,
+            max_pending_replies: max_pending_replies.max(1),
+            input: Input::default(),
+            out: Outbox::new(),
+            mode: Mode::Undecided,
+        }
+    }
+
+    /// Where to read to: never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.input.space()
+    }
+
+    /// So many bytes have been read into the beginning of [`space`](Self::space).
+    pub fn received(&mut self, count: usize) {
+        self.input.received(count);
+    }
+
+    /// Gives bytes to the session, as a test or a transport without buffers of its own does.
+    pub fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.received(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// Whether the session can do with more input now. If not, write what waits first, or end the connection if it is [broken](Self::broken).
+    pub fn wants_input(&self) -> bool {
+        self.out.len() < self.max_pending_replies && self.broken().is_none()
+    }
+
+    /// What is to be written to the client.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.out
+    }
+
+    /// Why the connection is to be ended once the outbox is written; `None` if it is not.
+    pub fn broken(&self) -> Option<&Broken> {
+        match &self.mode {
+            Mode::Broken(broken) => Some(broken),
+            _ => None,
+        }
+    }
+
+    /// Bytes that were received and have not been processed: part of a frame, or frames that wait for room in the outbox.
+    pub fn unprocessed(&self) -> usize {
+        self.input.filled().len()
+    }
+
+    /// Answers what has been received, as far as the outbox has room. `true` if a call after the outbox was written can do more without new
+    /// input.
+    pub fn process(&mut self) -> bool {
+        let mut done = 0;
+        let paused = loop {
+            if self.out.len() >= self.max_pending_replies {
+                break true;
+            }
+            let rest = &self.input.filled()[done..];
+            let step = match &mut self.mode {
+                _ if rest.is_empty() => break false,
+                Mode::Broken(_) => Step::Taken(rest.len()),
+                mode @ Mode::Undecided => match rest[0] {
+                    first if first == PREFACE[0] => {
+                        *mode = Mode::Framed { greeted: false };
+                        continue;
+                    }
+                    first if Letter::from_byte(first).is_some() => {
+                        *mode = Mode::Fixed;
+                        continue;
+                    }
+                    first => {
+                        self.out.push(fixed::ERROR);
+                        Step::Broken(Broken::UnknownProtocol(first))
+                    }
+                },
+                Mode::Fixed => match rest.first_chunk() {
+                    None => Step::Needs(fixed::FRAME),
+                    Some(frame) => {
+                        self.executor.fixed(frame, &mut self.out);
+                        Step::Taken(fixed::FRAME)
+                    }
+                },
+                Mode::Framed { greeted } => {
+                    framed_step(rest, greeted, self.limits, &mut self.executor, &mut self.out)
+                }
+            };
+            match step {
+                Step::Taken(count) => done += count,
+                Step::Needs(count) => {
+                    self.input.will_need(count);
+                    break false;
+                }
+                Step::Broken(broken) => self.mode = Mode::Broken(broken),
+            }
+        };
+        self.executor.rest();
+        self.input.consume(done);
+        paused
+    }
+}
+
+fn framed_step(
+    rest: &[u8],
+    greeted: &mut bool,
+    limits: WireLimits,
+    executor: &mut Executor,
+    out: &mut Outbox,
+) -> Step {
+    if !*greeted && !rest.starts_with(&PREFACE[..rest.len().min(PREFACE.len())]) && rest[0] == PREFACE[0] {
+        let text = format!(
+            "the input begins with {:02x?} and not with the preface {PREFACE:02x?}",
+            &rest[..4.min(rest.len())]
+        );
+        return refuse(0, Refusal::new(Status::BAD_FRAME, text), executor, out);
+    }
+    match framed::next(rest, limits.frame) {
+        Next::Incomplete(count) => Step::Needs(count),
+        Next::Preface => {
+            out.push(&PREFACE);
+            Step::Taken(PREFACE.len())
+        }
+        Next::Hopeless { id, refusal } => refuse(id, refusal, executor, out),
+        Next::Frame(len) => {
+            let request = framed::decode_request(&rest[..len]);
+            match request.command {
+                Ok(Command::Hello { lowest, highest, .. }) => {
+                    let common = *VERSIONS.end().min(&highest);
+                    if common < lowest || common < *VERSIONS.start() {
+                        let text = format!(
+                            "the client speaks protocol versions {lowest} to {highest} and this daemon {} to {}: use a matching pair",
+                            VERSIONS.start(),
+                            VERSIONS.end()
+                        );
+                        return refuse(
+                            request.id,
+                            Refusal::new(Status::UNSUPPORTED_VERSION, text),
+                            executor,
+                            out,
+                        );
+                    }
+                    *greeted = true;
+                    let hello = Reply::Hello {
+                        lowest: *VERSIONS.start(),
+                        highest: *VERSIONS.end(),
+                        chosen: common,
+                        features: 0,
+                        limits,
+                        name: concat!("rustcache ", env!("CARGO_PKG_VERSION")),
+                    };
+                    encode_reply(request.id, &hello, out);
+                }
+                _ if !*greeted => {
+                    let text = "the first frame must be HELLO: send the preface and HELLO first";
+                    return refuse(
+                        request.id,
+                        Refusal::new(Status::HANDSHAKE_REQUIRED, text),
+                        executor,
+                        out,
+                    );
+                }
+                Ok(command) => executor.framed(request.id, &command, out),
+                Err(refusal) => executor.refuse(request.id, &refusal, out),
+            }
+            Step::Taken(len)
+        }
+    }
+}
+
+/// Answers with an error after which the connection ends.
+fn refuse(id: u32, refusal: Refusal, executor: &mut Executor, out: &mut Outbox) -> Step {
+    executor.refuse(id, &refusal, out);
+    Step::Broken(Broken::Refused(refusal))
+}
+
+#[cfg(test)]
+mod tests;

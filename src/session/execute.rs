@@ -1,0 +1,359 @@
+//! Commands → the cache → replies. One place for each command: what it does, and how it is answered.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use crate::cache::{Batch, EntryRef};
+use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
+use crate::protocol::fixed;
+use crate::protocol::framed::{encode_items_header, encode_reply, encode_value_item, finish_items};
+use crate::protocol::outbox::Outbox;
+use crate::protocol::status::{Refusal, Status};
+use crate::{Cache, CasOutcome, Cursor, Error, Tag};
+
+#[derive(Debug)]
+pub(super) struct Executor {
+    cache: Cache,
+    limits: WireLimits,
+    started: Instant,
+    commands: u64,
+    refusals: u64,
+    /// Unix seconds of this round of `process`, once it was asked for.
+    unix_seconds: Option<u64>,
+}
+
+/// What executing a command comes to, when there is no value to be shown on the way.
+enum Outcome {
+    Status(Status),
+    Reply(Reply<'static>),
+    Answered,
+}
+
+impl From<bool> for Outcome {
+    fn from(found: bool) -> Self {
+        Outcome::Status(if found { Status::OK } else { Status::MISS })
+    }
+}
+
+impl Executor {
+    pub(super) fn new(cache: Cache, limits: WireLimits) -> Self {
+        Executor {
+            cache,
+            limits,
+            started: Instant::now(),
+            commands: 0,
+            refusals: 0,
+            unix_seconds: None,
+        }
+    }
+
+    /// The round is over: time goes on.
+    pub(super) fn rest(&mut self) {
+        self.unix_seconds = None;
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn refuse(&mut self, id: u32, refusal: &Refusal, out: &mut Outbox) {
+        self.refusals += 1;
+        encode_reply(id, &Reply::Error(refusal), out);
+    }
+
+    /// Answers a frame of version 1.
+    pub(super) fn fixed(&mut self, frame: &[u8; fixed::FRAME], out: &mut Outbox) {
+        self.commands += 1;
+        let Some((letter, command)) = fixed::decode(frame) else {
+            self.refusals += 1;
+            out.push(fixed::ERROR);
+            return;
+        };
+        let now = *self
+            .unix_seconds
+            .get_or_insert_with(|| self.cache.clock().unix_millis() / 1000);
+        match command {
+            Command::Get { key, .. } => {
+                let hit = self.cache.read(key, |entry| {
+                    fixed::encode_hit(entry.value(), entry.time_left, now)
+                });
+                match hit {
+                    Some(Some(reply)) => out.push(&reply),
+                    Some(None) => out.push(fixed::ERROR),
+                    None => out.push(letter.short_reply()),
+                }
+            }
+            command => match self.execute(0, &command, out) {
+                Ok(_) => out.push(letter.short_reply()),
+                Err(_) => {
+                    self.refusals += 1;
+                    out.push(fixed::ERROR);
+                }
+            },
+        }
+    }
+
+    /// Answers a request of version 2.
+    pub(super) fn framed(&mut self, id: u32, command: &Command<'_>, out: &mut Outbox) {
+        self.commands += 1;
+        match self.execute(id, command, out) {
+            Ok(Outcome::Status(status)) => encode_reply(id, &Reply::Status(status), out),
+            Ok(Outcome::Reply(reply)) => encode_reply(id, &reply, out),
+            Ok(Outcome::Answered) => {}
+            Err(refusal) => self.refuse(id, &refusal, out),
+        }
+    }
+}
+
+impl Executor {
+    fn execute(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
+        let cache = &self.cache;
+        Ok(match *command {
+            Command::Get { key, with_ttl } => {
+                self.check_key(key)?;
+                let mut show = |entry: EntryRef<'_>| show_value(id, &entry, with_ttl, out);
+                answered(cache.read(key, &mut show))
+            }
+            Command::Set { key, value, options } => match cache.set(key, value, options)? {
+                true => Outcome::Status(Status::OK),
+                false => Outcome::Status(Status::NOT_STORED),
+            },
+            Command::Remove { key } => {
+                self.check_key(key)?;
+                cache.remove(key).into()
+            }
+            Command::Take { key, with_ttl } => {
+                self.check_key(key)?;
+                answered(cache.take_with(key, |entry| show_value(id, &entry, with_ttl, out)))
+            }
+            Command::Contains { key } => {
+                self.check_key(key)?;
+                cache.contains(key).into()
+            }
+            Command::Touch { key, expiry } => {
+                self.check_key(key)?;
+                cache.touch(key, expiry).into()
+            }
+            Command::TimeLeft { key } => {
+                self.check_key(key)?;
+                match cache.time_left(key) {
+                    Some(time_left) => Outcome::Reply(Reply::TimeLeft(time_left)),
+                    None => Outcome::Status(Status::MISS),
+                }
+            }
+            Command::Increment {
+                key,
+                delta,
+                when_created,
+            } => Outcome::Reply(Reply::Number(cache.increment(key, delta, when_created)?)),
+            Command::CompareAndSet {
+                key,
+                expected,
+                value,
+                options,
+            } => Outcome::Status(match cache.compare_and_set(key, expected, value, options)? {
+                CasOutcome::Stored => Status::OK,
+                CasOutcome::Mismatch => Status::NOT_STORED,
+                CasOutcome::Missing => Status::MISS,
+            }),
+            Command::Clear { prefix } => {
+                self.check_key(prefix)?;
+                Outcome::Reply(Reply::Count(cache.clear_prefix(prefix)))
+            }
+            Command::Scan {
+                cursor,
+                limit,
+                prefix,
+                with_values,
+            } => {
+                self.check_key(prefix)?;
+                let page = cache.scan(Cursor::from_u64(cursor), prefix, limit as usize, with_values);
+                let next = page.next.map_or(0, Cursor::to_u64);
+                encode_reply(
+                    id,
+                    &Reply::Page {
+                        next,
+                        entries: &page.entries,
+                    },
+                    out,
+                );
+                Outcome::Answered
+            }
+            Command::Ping { payload, tag } => {
+                encode_reply(
+                    id,
+                    &Reply::Value {
+                        value: Value::Borrowed(payload),
+                        tag,
+                        time_left: None,
+                    },
+                    out,
+                );
+                Outcome::Answered
+            }
+            Command::Stats => {
+                let json = self.stats();
+                let value = Value::Borrowed(json.as_bytes());
+                encode_reply(
+                    id,
+                    &Reply::Value {
+                        value,
+                        tag: Tag::JSON,
+                        time_left: None,
+                    },
+                    out,
+                );
+                Outcome::Answered
+            }
+            Command::Snapshot => {
+                let text = "this daemon keeps nothing on disk, so there is nowhere to write a snapshot";
+                return Err(Refusal::new(Status::NO_DIRECTORY, text));
+            }
+            Command::GetMany(keys) => {
+                self.get_many(id, keys, out);
+                Outcome::Answered
+            }
+            Command::SetMany(writes) => {
+                let statuses = set_many(&mut cache.batch(), writes);
+                encode_reply(id, &Reply::Statuses(&statuses), out);
+                Outcome::Answered
+            }
+            Command::RemoveMany(keys) => {
+                let statuses = self.remove_many(&mut cache.batch(), keys);
+                encode_reply(id, &Reply::Statuses(&statuses), out);
+                Outcome::Answered
+            }
+            // The session answers it: it is about the connection, not the cache.
+            Command::Hello { .. } => Outcome::Status(Status::OK),
+        })
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
+        let max = self.cache.max_key_bytes();
+        if key.len() > max {
+            Err(Error::KeyTooLong { len: key.len(), max }.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn get_many(&self, id: u32, keys: Keys<'_>, out: &mut Outbox) {
+        const ITEM: usize = 8;
+        let mut items = Outbox::new();
+        let mut batch = self.cache.batch();
+        let room = (self.limits.frame as usize).saturating_sub(ITEM * (keys.count() as usize + 1));
+        let mut used = 0;
+        for key in keys.iter() {
+            let none = Value::Borrowed(&[]);
+            if self.check_key(key).is_err() {
+                encode_value_item(Status::KEY_TOO_LONG, Tag::BYTES, &none, &mut items);
+                continue;
+            }
+            let found = batch.read(key, |entry| {
+                let len = entry.value().len();
+                if used + len > room {
+                    encode_value_item(Status::DEFERRED, Tag::BYTES, &none, &mut items);
+                } else {
+                    used += len;
+                    encode_value_item(Status::OK, entry.tag(), &value_of(&entry), &mut items);
+                }
+            });
+            if found.is_none() {
+                encode_value_item(Status::MISS, Tag::BYTES, &Value::Borrowed(&[]), &mut items);
+            }
+        }
+        drop(batch);
+        encode_items_header(id, keys.count(), items.len(), out);
+        finish_items(items, out);
+    }
+
+    fn remove_many(&self, batch: &mut Batch<'_>, keys: Keys<'_>) -> Vec<Status> {
+        keys.iter()
+            .map(|key| match (self.check_key(key), batch.remove(key)) {
+                (Err(refusal), _) => refusal.status,
+                (_, true) => Status::OK,
+                (_, false) => Status::MISS,
+            })
+            .collect()
+    }
+
+    fn stats(&self) -> String {
+        let stats = self.cache.stats();
+        let numbers: [(&str, u64); 20] = [
+            ("items", stats.items),
+            ("bytes", stats.bytes),
+            ("items_with_deadline", stats.items_with_deadline),
+            ("max_items", self.cache.max_items().unwrap_or(0)),
+            ("max_bytes", self.cache.max_bytes().unwrap_or(0)),
+            ("max_key_bytes", self.cache.max_key_bytes() as u64),
+            ("max_value_bytes", self.cache.max_value_bytes() as u64),
+            ("hits", stats.hits),
+            ("misses", stats.misses),
+            ("inserts", stats.inserts),
+            ("updates", stats.updates),
+            ("removals", stats.removals),
+            ("evictions_by_items", stats.evictions_by_items),
+            ("evictions_by_bytes", stats.evictions_by_bytes),
+            ("expirations", stats.expirations),
+            ("refused", stats.refused),
+            ("commands", self.commands),
+            ("command_errors", self.refusals),
+            (
+                "uptime_ms",
+                u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ),
+            ("pid", u64::from(std::process::id())),
+        ];
+        let mut json = String::from("{");
+        for (at, (name, number)) in numbers.iter().enumerate() {
+            // Writing to a String cannot fail.
+            let _ = write!(json, "{}\"{name}\":{number}", if at == 0 { "" } else { "," });
+        }
+        json.push('}');
+        json
+    }
+}
+
+fn answered(found: Option<()>) -> Outcome {
+    found.map_or(Outcome::Status(Status::MISS), |()| Outcome::Answered)
+}
+
+fn show_value(id: u32, entry: &EntryRef<'_>, with_ttl: bool, out: &mut Outbox) {
+    let time_left = with_ttl.then_some(entry.time_left);
+    encode_reply(
+        id,
+        &Reply::Value {
+            value: value_of(entry),
+            tag: entry.tag(),
+            time_left,
+        },
+        out,
+    );
+}
+
+fn value_of<'a>(entry: &EntryRef<'a>) -> Value<'a> {
+    entry
+        .shared_value()
+        .map_or(Value::Borrowed(entry.value()), Value::Shared)
+}
+
+fn set_many(batch: &mut Batch<'_>, writes: Writes<'_>) -> Vec<Status> {
+    writes
+        .iter()
+        .map(|(key, value, options)| match batch.set(key, value, options) {
+            Ok(true) => Status::OK,
+            Ok(false) => Status::NOT_STORED,
+            Err(error) => Refusal::from(error).status,
+        })
+        .collect()
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let status = match error {
+            Error::KeyTooLong { .. } => Status::KEY_TOO_LONG,
+            Error::ValueTooLong { .. } => Status::VALUE_TOO_LONG,
+            Error::TooLarge { .. } => Status::TOO_LARGE,
+            Error::NotAnInteger { .. } => Status::NOT_AN_INTEGER,
+            Error::Overflow { .. } => Status::OVERFLOW,
+        };
+        Refusal::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,198 @@
+//! A session on stdin and stdout, or any such pair of descriptors: pipe, socketpair, file or terminal.
+//!
+//! One thread, one `poll`. Reading never waits for a writer that waits for us: while the client does not read, replies gather in the outbox
+//! up to its limit, and input is taken as long as there is room. Descriptors are shared with other processes, so none is made
+//! non-blocking: a socket is written with MSG_DONTWAIT, a pipe only as much as POLLOUT promises to take.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::{Errno, read, write};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+use crate::session::Session;
+
+/// POSIX: a pipe that polls writable takes this much without blocking.
+const PIPE_BUF: usize = 4096;
+/// Slices handed to the kernel at once.
+const SLICES: usize = 64;
+/// How long a stop may take while the client does not read its replies.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// How a connection came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client closed its side; everything was answered and flushed. So many bytes at the end were no whole frame.
+    Closed {
+        /// Bytes dropped.
+        incomplete: usize,
+    },
+    /// The client broke the protocol: see [`Session::broken`]. It was told.
+    Broken,
+    /// The client went away without reading so many bytes of replies.
+    ReaderGone {
+        /// Bytes not written.
+        unread: usize,
+    },
+    /// We were told to stop. What had been read was answered; so many bytes of replies could not be written in time.
+    Stopped {
+        /// Bytes not written.
+        unread: usize,
+    },
+}
+
+/// How a descriptor is written without blocking for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    Socket,
+    File,
+    /// A pipe, a terminal, whatever else.
+    Pipe,
+}
+
+/// Serves a session until it ends. A byte readable at `stop` means: answer what has been read, flush, and return.
+///
+/// # Errors
+/// When reading or writing fails, other than by the reader's going away.
+pub fn serve(session: &mut Session, input: impl AsFd, output: impl AsFd, stop: impl AsFd) -> io::Result<End> {
+    let (input, output, stop) = (input.as_fd(), output.as_fd(), stop.as_fd());
+    let sink = match FileType::from_raw_mode(fstat(output)?.st_mode) {
+        FileType::Socket => Sink::Socket,
+        FileType::RegularFile => Sink::File,
+        _ => Sink::Pipe,
+    };
+    let mut at_end = false;
+    let mut stop_by: Option<Instant> = None;
+    loop {
+        let more = session.process();
+        match flush(session, output, sink) {
+            Ok(()) => {}
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                return Ok(End::ReaderGone {
+                    unread: session.outbox().len(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let unread = session.outbox().len();
+        if more && session.wants_input() {
+            continue;
+        }
+        if unread == 0 {
+            if session.broken().is_some() {
+                return Ok(End::Broken);
+            }
+            if stop_by.is_some() {
+                return Ok(End::Stopped { unread });
+            }
+            if at_end {
+                return Ok(End::Closed {
+                    incomplete: session.unprocessed(),
+                });
+            }
+        }
+        if stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
+            return Ok(End::Stopped { unread });
+        }
+
+        let reading = !at_end && stop_by.is_none() && session.wants_input();
+        let ready = wait(
+            (reading, input),
+            (unread > 0, output),
+            (stop_by.is_none(), stop),
+            stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now())),
+        )?;
+        if ready.stop {
+            stop_by = Some(Instant::now() + STOP_GRACE);
+        } else if ready.input {
+            match read(input, session.space()) {
+                Ok(0) => at_end = true,
+                Ok(count) => session.received(count),
+                // A socket whose other end died with unread replies says so once.
+                Err(Errno::CONNRESET) => at_end = true,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+struct Ready {
+    input: bool,
+    stop: bool,
+}
+
+/// Waits until one of those that are asked about can be read or written, or until the timeout.
+fn wait(
+    (ask_input, input): (bool, BorrowedFd<'_>),
+    (ask_output, output): (bool, BorrowedFd<'_>),
+    (ask_stop, stop): (bool, BorrowedFd<'_>),
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let mut fds = Vec::with_capacity(3);
+    let mut ask = |asked: bool, fd, flags| {
+        asked.then(|| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            fds.len() - 1
+        })
+    };
+    let input = ask(ask_input, input, PollFlags::IN);
+    ask(ask_output, output, PollFlags::OUT);
+    let stop = ask(ask_stop, stop, PollFlags::IN);
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let is_ready = |asked: Option<usize>| asked.is_some_and(|at| !fds[at].revents().is_empty());
+    Ok(Ready {
+        input: is_ready(input),
+        stop: is_ready(stop),
+    })
+}
+
+/// Writes what can be written without waiting.
+fn flush(session: &mut Session, output: BorrowedFd<'_>, sink: Sink) -> Result<(), Errno> {
+    let outbox = session.outbox();
+    while !outbox.is_empty() {
+        let written = match sink {
+            Sink::Socket => send(output, &outbox.slices(SLICES)),
+            Sink::File => write(output, outbox.front()),
+            Sink::Pipe => {
+                let mut fds = [PollFd::from_borrowed_fd(output, PollFlags::OUT)];
+                match poll(
+                    &mut fds,
+                    Some(&Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 0,
+                    }),
+                )? {
+                    0 => return Ok(()),
+                    _ => {
+                        let front = outbox.front();
+                        write(output, &front[..front.len().min(PIPE_BUF)])
+                    }
+                }
+            }
+        };
+        match written {
+            Ok(count) => outbox.consume(count),
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn send(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    sendmsg(
+        socket,
+        slices,
+        &mut SendAncillaryBuffer::default(),
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )
+}

@@ -1,0 +1,143 @@
+// One call from the moment it is made to the moment it settles, and the queue of those that wait for their turn.
+// Data and bookkeeping only; channel.ts decides when a call is sent, answered or given up.
+
+import type { Limits } from "./protocol.js";
+import { Op } from "./protocol.js";
+
+/** Makes a call's result from the reply's body; see `ReplySink` for `owned`. Throws what the call is to reject with. */
+export type Decode<T> = (
+  status: number,
+  tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+  owned: boolean,
+) => T;
+
+/** What any call may be given. */
+export interface CallOptions {
+  /** Milliseconds to wait for the reply; 0 = for ever. @default the cache's `timeout` */
+  timeout?: number | undefined;
+  /** Gives the call up: it rejects with `signal.reason`. A request that has left for the daemon may still be done. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a waiting call will send. */
+export interface Draft {
+  readonly flags: number;
+  readonly tag: number;
+  readonly fields: Uint8Array | null;
+  readonly expiry: number;
+  readonly key: string | Uint8Array | null;
+  readonly value: string | Uint8Array | null;
+}
+
+export class Call {
+  id = 0;
+  readonly op: number;
+  readonly decode: Decode<unknown>;
+  /** Null once the call is settled. */
+  resolve: ((value: unknown) => void) | null;
+  readonly reject: (reason: unknown) => void;
+  /** By the channel's clock; 0 = none. */
+  readonly deadline: number;
+  readonly timeout: number;
+  /** Not null while the call waits. */
+  draft: Draft | null = null;
+  signal: AbortSignal | null = null;
+
+  constructor(
+    op: number,
+    decode: Decode<unknown>,
+    resolve: (value: unknown) => void,
+    reject: (reason: unknown) => void,
+    deadline: number,
+    timeout: number,
+  ) {
+    this.op = op;
+    this.decode = decode;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.deadline = deadline;
+    this.timeout = timeout;
+  }
+
+  /** Whether the daemon may do something that it would not have done without this call. */
+  get writes(): boolean {
+    return WRITES.has(this.op);
+  }
+}
+
+const WRITES: ReadonlySet<number> = new Set([
+  Op.SET,
+  Op.REMOVE,
+  Op.TAKE,
+  Op.TOUCH,
+  Op.INCR,
+  Op.CAS,
+  Op.CLEAR,
+  Op.SET_MANY,
+  Op.REMOVE_MANY,
+]);
+
+/** Before the daemon has named its limits. */
+export const HELLO_LIMITS: Limits = { keyLimit: 0, valueLimit: 1024, frameLimit: 1024 };
+
+/**
+ * Calls that wait, first come, first served. One that is given up stays as a hollow entry; when most entries are, the queue is
+ * rebuilt, so that neither a daemon that hangs nor one that is always a little behind makes it grow for ever.
+ */
+export class WaitingCalls {
+  #calls: Call[] = [];
+  #head = 0;
+  #size = 0;
+
+  /** Calls that are not settled. */
+  get size(): number {
+    return this.#size;
+  }
+
+  push(call: Call): void {
+    this.#calls.push(call);
+    this.#size++;
+  }
+
+  /** The next call, taken out; undefined when there is none. */
+  shift(): Call | undefined {
+    while (this.#head < this.#calls.length) {
+      const call = this.#calls[this.#head++]!;
+      if (call.resolve === null) continue;
+      this.#size--;
+      this.#tidy();
+      return call;
+    }
+    this.takeAll();
+    return undefined;
+  }
+
+  /** One of the calls has been settled in its place. */
+  hollowed(): void {
+    this.#size--;
+    this.#tidy();
+  }
+
+  takeAll(): Call[] {
+    const calls = this.#calls.slice(this.#head).filter((call) => call.resolve !== null);
+    this.#calls = [];
+    this.#head = 0;
+    this.#size = 0;
+    return calls;
+  }
+
+  [Symbol.iterator](): Iterator<Call> {
+    return this.#calls.slice(this.#head).values();
+  }
+
+  #tidy(): void {
+    // Amortized: half of the entries went since the last time.
+    if (this.#calls.length < 64 || this.#size * 2 > this.#calls.length) return;
+    const size = this.#size;
+    this.#calls = this.takeAll();
+    this.#size = size;
+  }
+}

@@ -1,0 +1,480 @@
+// The calls of one client over one connection at a time: ids, the bound on what is queued, timeouts, aborts, and the one
+// function that fails everything pending. Pure: bytes and promises; whoever owns the process hands in a `Wire` to write
+// to (outbox.ts does) and calls `receive` and `disconnect`. What a reply means is its decoder's affair (replies.ts).
+//
+// Invariants: an unsettled call is in exactly one place: `#ring` (sent) or `#waiting` (not yet). It leaves that place before its
+// promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot, hollow,
+// until its reply or the end of the connection comes, so its id is not used again before.
+
+import { Call, type CallOptions, type Decode, HELLO_LIMITS, WaitingCalls } from "./call.js";
+import { Clock } from "./clock.js";
+import { ClosedError, ProtocolError, TimeoutError } from "./errors.js";
+import { Outbox, type Wire } from "./outbox.js";
+import {
+  type Handshake,
+  helloFields,
+  type Limits,
+  NO_EXPIRY,
+  Op,
+  PREFACE,
+  ReplyReader,
+  Status,
+  Tag,
+  VERSION,
+} from "./protocol.js";
+import { decodeHandshake, replyError } from "./replies.js";
+
+const MAX_ID = 0x7fffffff;
+const RING_SLOTS = 1024;
+/** A daemon that has left as many calls unanswered until they were given up is beyond hope. */
+const MAX_GIVEN_UP = 100_000;
+
+export interface ChannelOptions {
+  /** Milliseconds; 0 = none. */
+  timeout: number;
+  /** Bytes queued for the daemon above which further calls wait their turn. */
+  maxQueuedBytes: number;
+  /** The first id to use; for tests of the wrap-around. */
+  firstId?: number;
+}
+
+/**
+ * How the channel speaks to whoever owns it. None of them may call back into the channel before it has
+ * returned, except for `suspend`.
+ */
+export interface ChannelHooks {
+  /** There was nothing to wait for, and now there is: keep the event loop alive. */
+  busy(): void;
+  /** The opposite. */
+  idle(): void;
+  /** A call waits and there is no connection. */
+  wanted(): void;
+  /** The other side sends nonsense: end it. `disconnect` must follow. */
+  broken(error: ProtocolError): void;
+}
+
+/** The calls that one signal gives up. One listener for all of them: Node warns of more than ten. */
+interface Abortable {
+  readonly calls: Set<Call>;
+  readonly listener: () => void;
+}
+
+// The executor of every promise: one function for all instead of a closure each.
+let resolveOf: (value: unknown) => void;
+let rejectOf: (reason: unknown) => void;
+function capture(resolve: (value: never) => void, reject: (reason: unknown) => void): void {
+  resolveOf = resolve as (value: unknown) => void;
+  rejectOf = reject;
+}
+type Executor<T> = (resolve: (value: T) => void, reject: (reason: unknown) => void) => void;
+
+export class Channel {
+  readonly #options: ChannelOptions;
+  readonly #hooks: ChannelHooks;
+  /** Both null without a connection. */
+  #outbox: Outbox | null = null;
+  #reader: ReplyReader | null = null;
+  /** Null until the handshake is done: no call is sent before. */
+  #limits: Limits | null = null;
+  #closed = false;
+  readonly #clock = new Clock(
+    (now) => this.#expire(now),
+    () => this.#live === 0,
+  );
+
+  // Sent calls, at id & mask. `#occupied` counts slots, hollow ones too; `#live` counts unsettled calls, sent or waiting.
+  #ring: (Call | undefined)[] = new Array(RING_SLOTS).fill(undefined);
+  #mask = RING_SLOTS - 1;
+  #occupied = 0;
+  #nextId: number;
+  #live = 0;
+  #held = false;
+
+  readonly #waiting = new WaitingCalls();
+  readonly #abortable = new Map<AbortSignal, Abortable>();
+  #drained: { promise: Promise<void>; resolve: () => void } | null = null;
+
+  constructor(options: ChannelOptions, hooks: ChannelHooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#nextId = options.firstId ?? 1;
+  }
+
+  /** Calls that are not settled yet. */
+  get pending(): number {
+    return this.#live;
+  }
+
+  /** Bytes of requests that have not left this process. */
+  get queuedBytes(): number {
+    return this.#outbox?.queued ?? 0;
+  }
+
+  /** What the daemon allows, once known. */
+  get limits(): Limits | null {
+    return this.#limits;
+  }
+
+  /** Resolves when no call waits and the queue is at most half full: at once, most of the time. */
+  drained(): Promise<void> {
+    if (this.#isDrained()) return Promise.resolve();
+    if (this.#drained === null) {
+      let resolve!: () => void;
+      const promise = new Promise<void>((r) => {
+        resolve = r;
+      });
+      this.#drained = { promise, resolve };
+    }
+    return this.#drained.promise;
+  }
+
+  /**
+   * Sends preface and HELLO on a new wire, and what waits once the reply is there. Rejects when the handshake is refused,
+   * or when the connection ends before.
+   */
+  connect(wire: Wire): Promise<Handshake> {
+    const outbox = new Outbox(wire, this.#onWritten);
+    const reader = new ReplyReader(this.#onReply);
+    this.#outbox = outbox;
+    this.#reader = reader;
+    const decode: Decode<Handshake> = (status, tag, buf, start, end) => {
+      const handshake = decodeHandshake(status, tag, buf, start, end);
+      // At once, not in a promise's reaction: replies that follow in the same chunk may be as long as this allows.
+      reader.maxLength = handshake.frameLimit;
+      this.#limits = handshake;
+      this.#sendWaiting();
+      return handshake;
+    };
+    const id = this.#takeId();
+    const promise = new Promise<Handshake>(capture as Executor<Handshake>);
+    this.#keep(new Call(Op.HELLO, decode as Decode<unknown>, resolveOf, rejectOf, 0, 0), id);
+    outbox.raw(PREFACE);
+    const name = `node ${process.version}`;
+    outbox.request(
+      id,
+      Op.HELLO,
+      0,
+      Tag.TEXT,
+      helloFields(VERSION, VERSION),
+      NO_EXPIRY,
+      null,
+      name,
+      HELLO_LIMITS,
+    );
+    outbox.flush();
+    return promise;
+  }
+
+  /** One chunk from the daemon. */
+  receive(chunk: Buffer): void {
+    if (this.#reader === null) return;
+    try {
+      this.#reader.push(chunk);
+    } catch (error) {
+      // The frames' boundaries are lost: no byte after this one can be believed, and no call is made on this connection.
+      this.#reader = null;
+      this.#limits = null;
+      this.#hooks.broken(error as ProtocolError);
+    }
+    this.#release();
+  }
+
+  /** Writes what this tick's calls have to say without waiting for its end. */
+  flush(): void {
+    this.#outbox?.flush();
+  }
+
+  /** The connection is about to end: what was sent may still be answered, but new calls wait for the next one. */
+  suspend(): void {
+    this.#limits = null;
+  }
+
+  /**
+   * From now on calls reject with ClosedError, until `reopen`. Everything called before is sent, also what waited for its turn,
+   * and may be answered until `disconnect`; what waits for a connection rejects.
+   */
+  close(): void {
+    this.#closed = true;
+    if (this.#limits !== null) {
+      this.#sendWaiting(Number.POSITIVE_INFINITY);
+      this.flush();
+      this.#limits = null;
+    } else {
+      this.refuseWaiting(new ClosedError());
+    }
+  }
+
+  reopen(): void {
+    this.#closed = false;
+  }
+
+  /** The connection is over: every call that was sent on it rejects; those that wait go on waiting for the next one. */
+  disconnect(toError: (maybeApplied: boolean) => Error): void {
+    this.#dropConnection();
+    this.#failSent(toError);
+    if (this.#waiting.size > 0) this.#hooks.wanted();
+  }
+
+  /** There will be no connection for the calls that wait for one. */
+  refuseWaiting(error: Error): void {
+    for (const call of this.#waiting.takeAll()) this.#settle(call)?.reject(error);
+    this.#afterFailure();
+  }
+
+  #dropConnection(): void {
+    this.#outbox?.stop();
+    this.#outbox = null;
+    this.#reader = null;
+    this.#limits = null;
+  }
+
+  /**
+   * Makes one call. `expiry` is in milliseconds or NO_EXPIRY and agrees with the kind in `flags`; `fields` are the op's
+   * fields before it. Never throws; what is wrong with the arguments rejects this call alone.
+   */
+  call<T>(
+    op: number,
+    flags: number,
+    tag: number,
+    fields: Uint8Array | null,
+    expiry: number,
+    key: string | Uint8Array | null,
+    value: string | Uint8Array | null,
+    decode: Decode<T>,
+    options?: CallOptions,
+  ): Promise<T> {
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const timeout = options?.timeout ?? this.#options.timeout;
+    if (this.#closed) return Promise.reject(new ClosedError());
+    const outbox = this.#outbox;
+    const limits = this.#limits;
+    let id = 0;
+    if (outbox === null || !outbox.flushDue) this.#clock.look();
+    if (
+      limits !== null &&
+      outbox !== null &&
+      outbox.queued <= this.#options.maxQueuedBytes &&
+      this.#waiting.size === 0
+    ) {
+      id = this.#takeId();
+      try {
+        outbox.request(id, op, flags, tag, fields, expiry, key, value, limits);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    const promise = new Promise<T>(capture as Executor<T>);
+    const deadline = timeout === 0 ? 0 : this.#clock.deadlineIn(timeout);
+    const call = new Call(op, decode as Decode<unknown>, resolveOf, rejectOf, deadline, timeout);
+    if (signal !== undefined) this.#listen(call, signal);
+    if (id !== 0) {
+      this.#keep(call, id);
+    } else {
+      call.draft = { flags, tag, fields, expiry, key, value };
+      this.#wait(call);
+    }
+    return promise;
+  }
+
+  // --- the ring
+
+  #takeId(): number {
+    if (this.#occupied > this.#mask - (this.#mask >>> 2)) this.#growRing();
+    let id = this.#nextId;
+    // A slow or given-up call may still stand where the ring comes round to: skip its slot.
+    while (this.#ring[id & this.#mask] !== undefined) id = id === MAX_ID ? 1 : id + 1;
+    this.#nextId = id === MAX_ID ? 1 : id + 1;
+    return id;
+  }
+
+  #growRing(): void {
+    const old = this.#ring;
+    // Slots that differ in the old mask differ in the wider one.
+    this.#mask = old.length * 2 - 1;
+    this.#ring = new Array(old.length * 2).fill(undefined);
+    for (const call of old) if (call !== undefined) this.#ring[call.id & this.#mask] = call;
+  }
+
+  #keep(call: Call, id: number): void {
+    call.id = id;
+    this.#ring[id & this.#mask] = call;
+    this.#occupied++;
+    this.#live++;
+    if (!this.#held) this.#hold();
+  }
+
+  #hold(): void {
+    this.#held = true;
+    this.#hooks.busy();
+  }
+
+  #release(): void {
+    if (this.#live !== 0 || !this.#held) return;
+    this.#held = false;
+    if (this.#occupied === 0 && this.#ring.length > 16 * RING_SLOTS) {
+      // Memory of a burst that is over.
+      this.#ring = new Array(RING_SLOTS).fill(undefined);
+      this.#mask = RING_SLOTS - 1;
+    }
+    this.#hooks.idle();
+  }
+
+  readonly #onReply = (
+    id: number,
+    status: number,
+    _flags: number,
+    tag: number,
+    buf: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): void => {
+    const slot = id & this.#mask;
+    const call = this.#ring[slot];
+    // Nobody waits for this id. The rule is to drop such a reply.
+    if (call === undefined || call.id !== id) return;
+    this.#ring[slot] = undefined;
+    this.#occupied--;
+    const resolve = call.resolve;
+    if (resolve === null) return;
+    this.#live--;
+    if (call.signal !== null) this.#unlisten(call, call.signal);
+    call.resolve = null;
+    try {
+      if (status >= Status.BAD_FRAME) call.reject(replyError(status, buf, start, end));
+      else resolve(call.decode(status, tag, buf, start, end, owned));
+    } catch (error) {
+      call.reject(error);
+    }
+  };
+
+  // --- settling other than by a reply
+
+  /** Takes an unsettled call out of the count; the caller rejects it. Undefined when it is settled already. */
+  #settle(call: Call): Call | undefined {
+    if (call.resolve === null) return undefined;
+    call.resolve = null;
+    call.draft = null;
+    this.#live--;
+    if (call.signal !== null) this.#unlisten(call, call.signal);
+    return call;
+  }
+
+  /** Gives up one call. One that was sent leaves its slot to its late reply. */
+  #giveUp(call: Call, toError: (maybeApplied: boolean) => unknown): void {
+    const waits = call.draft !== null;
+    const maybeApplied = !waits && call.writes;
+    if (this.#settle(call) === undefined) return;
+    if (waits) this.#waiting.hollowed();
+    call.reject(toError(maybeApplied));
+    this.#afterFailure();
+  }
+
+  /** The one function that fails everything in flight. */
+  #failSent(toError: (maybeApplied: boolean) => Error): void {
+    const sent = this.#ring.filter((call) => call !== undefined);
+    this.#ring.fill(undefined);
+    this.#occupied = 0;
+    for (const call of sent) this.#settle(call)?.reject(toError(call.writes));
+    this.#afterFailure();
+  }
+
+  /** Gives up the calls whose deadline has passed and returns the next deadline. */
+  #expire(now: number): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    const late: Call[] = [];
+    const look = (call: Call | undefined) => {
+      if (call === undefined || call.resolve === null || call.deadline === 0) return;
+      if (call.deadline <= now) late.push(call);
+      else if (call.deadline < earliest) earliest = call.deadline;
+    };
+    for (const call of this.#ring) look(call);
+    for (const call of this.#waiting) look(call);
+    for (const call of late)
+      this.#giveUp(call, (maybeApplied) => new TimeoutError(call.timeout, maybeApplied));
+    const givenUp = this.#occupied - (this.#live - this.#waiting.size);
+    if (givenUp > MAX_GIVEN_UP) {
+      this.#hooks.broken(
+        new ProtocolError(`it has left ${givenUp} calls unanswered until they were given up`),
+      );
+    }
+    return earliest;
+  }
+
+  #afterFailure(): void {
+    this.#checkDrained();
+    this.#release();
+  }
+
+  #listen(call: Call, signal: AbortSignal): void {
+    call.signal = signal;
+    let abortable = this.#abortable.get(signal);
+    if (abortable === undefined) {
+      const calls = new Set<Call>();
+      const listener = () => {
+        for (const each of [...calls]) this.#giveUp(each, () => signal.reason);
+      };
+      abortable = { calls, listener };
+      this.#abortable.set(signal, abortable);
+      signal.addEventListener("abort", listener, { once: true });
+    }
+    abortable.calls.add(call);
+  }
+
+  #unlisten(call: Call, signal: AbortSignal): void {
+    call.signal = null;
+    const abortable = this.#abortable.get(signal);
+    if (abortable === undefined) return;
+    abortable.calls.delete(call);
+    if (abortable.calls.size > 0) return;
+    this.#abortable.delete(signal);
+    signal.removeEventListener("abort", abortable.listener);
+  }
+
+  // --- waiting calls
+
+  #wait(call: Call): void {
+    this.#waiting.push(call);
+    this.#live++;
+    if (!this.#held) this.#hold();
+    if (this.#outbox === null) this.#hooks.wanted();
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.#waiting.size > 0 && this.queuedBytes * 2 <= this.#options.maxQueuedBytes) this.#sendWaiting();
+    else this.#checkDrained();
+  };
+
+  /** Sends what waits, in order, until `max` bytes are queued. */
+  #sendWaiting(max = this.#options.maxQueuedBytes): void {
+    const outbox = this.#outbox;
+    const limits = this.#limits;
+    while (outbox !== null && limits !== null && outbox.queued <= max) {
+      const call = this.#waiting.shift();
+      if (call === undefined) break;
+      const { flags, tag, fields, expiry, key, value } = call.draft!;
+      call.draft = null;
+      try {
+        const id = this.#takeId();
+        outbox.request(id, call.op, flags, tag, fields, expiry, key, value, limits);
+        this.#live--;
+        this.#keep(call, id);
+      } catch (error) {
+        this.#settle(call)?.reject(error);
+      }
+    }
+    this.#checkDrained();
+    this.#release();
+  }
+
+  #isDrained(): boolean {
+    return this.#waiting.size === 0 && this.queuedBytes * 2 <= this.#options.maxQueuedBytes;
+  }
+
+  #checkDrained(): void {
+    if (this.#drained === null || !this.#isDrained()) return;
+    this.#drained.resolve();
+    this.#drained = null;
+  }
+}

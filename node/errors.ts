@@ -1,0 +1,194 @@
+// Every error that this package throws or rejects with. Each has a `code` that stays the same between releases
+// (texts may change) and a text that names the offending value and what to do.
+// No other file may construct a bare `Error` for a caller to see.
+
+/** The `code` of every error of this package. */
+export type ErrorCode =
+  | "ERR_RUSTCACHE_INVALID_ARG"
+  | "ERR_RUSTCACHE_INVALID_TTL"
+  | "ERR_RUSTCACHE_KEY_TOO_LONG"
+  | "ERR_RUSTCACHE_VALUE_TOO_LONG"
+  | "ERR_RUSTCACHE_TOO_LARGE"
+  | "ERR_RUSTCACHE_NOT_AN_INTEGER"
+  | "ERR_RUSTCACHE_OVERFLOW"
+  | "ERR_RUSTCACHE_UNSAFE_INTEGER"
+  | "ERR_RUSTCACHE_NO_DIRECTORY"
+  | "ERR_RUSTCACHE_DAEMON"
+  | "ERR_RUSTCACHE_PROTOCOL"
+  | "ERR_RUSTCACHE_TIMEOUT"
+  | "ERR_RUSTCACHE_ABORTED"
+  | "ERR_RUSTCACHE_CLOSED"
+  | "ERR_RUSTCACHE_CONNECTION_LOST"
+  | "ERR_RUSTCACHE_START"
+  | "ERR_RUSTCACHE_RESTARTS_EXHAUSTED";
+
+/** The base of all errors of this package: `error instanceof RustCacheError` tells them from others. */
+export class RustCacheError extends Error {
+  /** Stable name of what went wrong. */
+  readonly code: ErrorCode;
+  /** In a batch: the position of the item that failed. */
+  index?: number;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** An argument or option has the wrong type or is out of its range. Nothing was sent. */
+export class InvalidArgumentError extends RustCacheError {
+  constructor(message: string, code: ErrorCode = "ERR_RUSTCACHE_INVALID_ARG") {
+    super(code, message);
+  }
+}
+
+/** A TTL is negative, NaN, not a number, or too large to be counted. Nothing was sent. */
+export class InvalidTtlError extends InvalidArgumentError {
+  constructor(message: string) {
+    super(message, "ERR_RUSTCACHE_INVALID_TTL");
+  }
+}
+
+/** The key is longer than the daemon allows. */
+export class KeyTooLongError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_KEY_TOO_LONG", message);
+  }
+}
+
+/** The value is longer than the daemon allows. */
+export class ValueTooLongError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_VALUE_TOO_LONG", message);
+  }
+}
+
+/** The entry is larger than the whole cache may ever be. What the key held before is gone: better a miss than a stale value. */
+export class TooLargeError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_TOO_LARGE", message);
+  }
+}
+
+/** `increment` met a value that is not a decimal integer of 64 bits. The value is unchanged. */
+export class NotAnIntegerError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_NOT_AN_INTEGER", message);
+  }
+}
+
+/** `increment` would have left the 64-bit range. The value is unchanged. */
+export class OverflowError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_OVERFLOW", message);
+  }
+}
+
+/** `increment` was done, but a JavaScript number cannot hold the result exactly. Use `incrementBigInt`. */
+export class UnsafeIntegerError extends RustCacheError {
+  /** The number that the entry now holds. */
+  readonly value: bigint;
+
+  constructor(value: bigint) {
+    super(
+      "ERR_RUSTCACHE_UNSAFE_INTEGER",
+      `the counter is now ${value}, which a JavaScript number cannot hold exactly: use incrementBigInt()`,
+    );
+    this.value = value;
+  }
+}
+
+/** A snapshot was asked of a daemon that keeps nothing on disk. */
+export class NoDirectoryError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_NO_DIRECTORY", message);
+  }
+}
+
+/** The daemon refused a request for a reason of its own; the text says which. A bug: please report it. */
+export class DaemonError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_DAEMON", message);
+  }
+}
+
+/** The other side sent bytes that are not protocol version 2. */
+export class ProtocolError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_PROTOCOL", message);
+  }
+}
+
+/** An error after which a write may or may not have happened. */
+export class UncertainError extends RustCacheError {
+  /** True when the call writes and its request had left for the daemon: the write may or may not have happened. */
+  readonly maybeApplied: boolean;
+
+  constructor(code: ErrorCode, message: string, maybeApplied: boolean, options?: ErrorOptions) {
+    super(code, maybeApplied ? `${message}; this write may or may not have happened` : message, options);
+    this.maybeApplied = maybeApplied;
+  }
+}
+
+/** No reply within the call's timeout. */
+export class TimeoutError extends UncertainError {
+  constructor(timeout: number, maybeApplied: boolean) {
+    super(
+      "ERR_RUSTCACHE_TIMEOUT",
+      `no reply within ${timeout} ms: raise the timeout option, or see whether the machine is overloaded`,
+      maybeApplied,
+    );
+  }
+}
+
+/** The cache was closed before the call was answered, or before it was made. `start()` opens it again. */
+export class ClosedError extends UncertainError {
+  constructor(maybeApplied = false) {
+    super("ERR_RUSTCACHE_CLOSED", "the cache is closed: call start() before using it again", maybeApplied);
+  }
+}
+
+/** The daemon died, or the pipe to it broke, while the call was in flight. The next call starts a new daemon. */
+export class ConnectionLostError extends UncertainError {
+  constructor(reason: string, maybeApplied: boolean, options?: ErrorOptions) {
+    super(
+      "ERR_RUSTCACHE_CONNECTION_LOST",
+      `the connection to the daemon was lost: ${reason}`,
+      maybeApplied,
+      options,
+    );
+  }
+}
+
+/** The daemon could not be started: not found, not executable, or it did not answer the handshake. */
+export class StartError extends RustCacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_RUSTCACHE_START", message, options);
+  }
+}
+
+/** The daemon died so often that it is not started again for a while. */
+export class RestartsExhaustedError extends RustCacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_RUSTCACHE_RESTARTS_EXHAUSTED", message, options);
+  }
+}
+
+/** For error texts: a key, value or option as one short, printable piece. */
+export function show(value: unknown): string {
+  if (typeof value === "string") {
+    // Cut by code points, so that the text of an error is never ill-formed itself.
+    return value.length <= 60
+      ? JSON.stringify(value)
+      : `${JSON.stringify(Array.from(value.slice(0, 60)).slice(0, 40).join(""))}… (${value.length} characters)`;
+  }
+  if (value instanceof Uint8Array) {
+    const head = Buffer.from(value.buffer, value.byteOffset, Math.min(value.byteLength, 16)).toString("hex");
+    return `<${head}${value.byteLength > 16 ? "…" : ""}> (${value.byteLength} bytes)`;
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  return String(value);
+}

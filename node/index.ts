@@ -1,0 +1,51 @@
+// The public face of the package: what is exported here is the API, and nothing else is.
+
+import { Cache } from "./client.js";
+import { InvalidArgumentError, show } from "./errors.js";
+import type { CacheOptions } from "./options.js";
+import { createRustCache, type RustCache as RustCacheFace } from "./rustcache.js";
+
+export type { SetItemOptions } from "./batches.js";
+export type { CallOptions } from "./call.js";
+export { Cache, type CacheEvents, type Key, type Stats, type Storable } from "./client.js";
+export type { RestartPolicy } from "./daemon.js";
+export {
+  ClosedError,
+  ConnectionLostError,
+  DaemonError,
+  type ErrorCode,
+  InvalidArgumentError,
+  InvalidTtlError,
+  KeyTooLongError,
+  NoDirectoryError,
+  NotAnIntegerError,
+  OverflowError,
+  ProtocolError,
+  RestartsExhaustedError,
+  RustCacheError,
+  StartError,
+  TimeoutError,
+  TooLargeError,
+  UncertainError,
+  UnsafeIntegerError,
+  ValueTooLongError,
+} from "./errors.js";
+export type { CacheOptions, ExpiryOptions, SetOptions, TagOptions } from "./options.js";
+export { type Handshake, Tag } from "./protocol.js";
+export type { CacheValue, Entry } from "./replies.js";
+export { type BatchInsertItem, RustCache, type RustCacheEvents } from "./rustcache.js";
+export type { ScannedEntry, ScannedPage, ScanOptions } from "./scan.js";
+
+/**
+ * Makes a cache with a daemon of its own, which the first call starts.
+ * Given a path (of the daemon's binary), it is a `RustCache`: strings only, and `debug` forwards the daemon's log to stderr.
+ */
+export function createCache(options?: CacheOptions): Cache;
+export function createCache(path: string, debug?: boolean): RustCacheFace;
+export function createCache(first: CacheOptions | string = {}, debug?: boolean): Cache | RustCacheFace {
+  if (typeof first === "string") return createRustCache(first, debug);
+  if (debug !== undefined) {
+    throw new InvalidArgumentError(`debug needs a path before it, got ${show(first)}: use the option onLog`);
+  }
+  return new Cache(first);
+}

@@ -1,0 +1,236 @@
+// Bodies of protocol version 2 that hold several items: GET_MANY, SET_MANY, REMOVE_MANY and SCAN, both directions.
+// Pure, as protocol.ts. How a batch is cut into frames, and what is made of the results, is the client's affair.
+
+import { ProtocolError, RustCacheError } from "./errors.js";
+import {
+  checkKeyLength,
+  checkValueLength,
+  type Limits,
+  NO_EXPIRY,
+  readTtl,
+  readU32,
+  writeText,
+  writeU32,
+  writeU64,
+} from "./protocol.js";
+
+/** Items per frame at most: one frame must not hold up the calls behind it. */
+export const MAX_ITEMS = 4096;
+/** A frame of a batch is closed once it holds as many bytes. */
+const MAX_BATCH_BYTES = 512 * 1024;
+
+const SET_ITEM_BYTES = 20;
+const SCAN_ITEM_BYTES = 20;
+
+/** Bytes of a batch's value part at most, for more than one item. One item always fits into a frame: see the limits. */
+export function batchBytes(limits: Limits): number {
+  return Math.min(MAX_BATCH_BYTES, limits.frameLimit - 64 * 1024);
+}
+
+/** One item of a SET_MANY. */
+export interface SetItem {
+  readonly flags: number;
+  readonly tag: number;
+  /** Milliseconds, or NO_EXPIRY. */
+  readonly expiry: number;
+  readonly key: string | Uint8Array;
+  readonly value: string | Uint8Array;
+}
+
+/** The value part of one batch frame and how many items it holds. */
+export interface Batch {
+  readonly count: number;
+  readonly body: Buffer;
+}
+
+function roomFor(text: string | Uint8Array): number {
+  return typeof text === "string" ? text.length * 3 : text.length;
+}
+
+/** Puts `index` on whatever `write` throws, so that a batch says which item is at fault. */
+function atItem(index: number, error: unknown): never {
+  if (error instanceof RustCacheError) {
+    error.index = index;
+    error.message = `item ${index}: ${error.message}`;
+  }
+  throw error;
+}
+
+function writeBytes(buf: Buffer, at: number, text: string | Uint8Array, what: "key" | "value"): number {
+  if (typeof text === "string") return writeText(buf, at, text, what);
+  buf.set(text, at);
+  return at + text.length;
+}
+
+/** Encodes keys from `from` on, as many as one frame takes: the value part of GET_MANY and REMOVE_MANY. */
+export function keysBatch(keys: readonly (string | Uint8Array)[], from: number, limits: Limits): Batch {
+  const most = batchBytes(limits);
+  let to = from;
+  let room = 0;
+  while (to < keys.length && to - from < MAX_ITEMS) {
+    const key = keys[to]!;
+    if (to > from && room + 4 + roomFor(key) > most) break;
+    // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
+    if (key.length > limits.keyLimit) refuse(to, () => checkKeyLength(key.length, key, limits));
+    room += 4 + roomFor(key);
+    to++;
+  }
+  const body = Buffer.allocUnsafe(room);
+  let pos = 0;
+  for (let i = from; i < to; i++) {
+    const key = keys[i]!;
+    try {
+      const end = writeBytes(body, pos + 4, key, "key");
+      checkKeyLength(end - pos - 4, key, limits);
+      writeU32(body, pos, end - pos - 4);
+      pos = end;
+    } catch (error) {
+      atItem(i, error);
+    }
+  }
+  return { count: to - from, body: body.subarray(0, pos) };
+}
+
+function refuse(index: number, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    atItem(index, error);
+  }
+}
+
+/** Encodes `items[from..to]`: the value part of SET_MANY. The caller chose `to` so that the frame is of a decent size. */
+export function setBatch(items: readonly SetItem[], from: number, to: number, limits: Limits): Batch {
+  let room = 0;
+  for (let i = from; i < to; i++) {
+    const item = items[i]!;
+    if (item.key.length > limits.keyLimit) refuse(i, () => checkKeyLength(item.key.length, item.key, limits));
+    room += SET_ITEM_BYTES + roomFor(item.key) + roomFor(item.value);
+  }
+  const body = Buffer.allocUnsafe(room);
+  let pos = 0;
+  for (let i = from; i < to; i++) {
+    const item = items[i]!;
+    try {
+      const keyStart = pos + SET_ITEM_BYTES;
+      const valueStart = writeBytes(body, keyStart, item.key, "key");
+      checkKeyLength(valueStart - keyStart, item.key, limits);
+      const end = writeBytes(body, valueStart, item.value, "value");
+      checkValueLength(end - valueStart, limits);
+      body[pos] = item.flags;
+      body[pos + 1] = item.tag;
+      body[pos + 2] = 0;
+      body[pos + 3] = 0;
+      writeU32(body, pos + 4, valueStart - keyStart);
+      writeU32(body, pos + 8, end - valueStart);
+      writeU64(body, pos + 12, item.expiry === NO_EXPIRY ? 0 : item.expiry);
+      pos = end;
+    } catch (error) {
+      atItem(i, error);
+    }
+  }
+  return { count: to - from, body: body.subarray(0, pos) };
+}
+
+/** The u32 that GET_MANY, SET_MANY and REMOVE_MANY carry as their field. */
+export function countField(count: number): Uint8Array {
+  const field = new Uint8Array(4);
+  writeU32(field, 0, count);
+  return field;
+}
+
+/** The fields of a SCAN. The cursor is the daemon's own affair: it goes back as it came. */
+export function scanFields(cursor: bigint, limit: number): Uint8Array {
+  const fields = Buffer.alloc(12);
+  fields.writeBigUInt64LE(cursor, 0);
+  fields.writeUInt32LE(limit, 8);
+  return fields;
+}
+
+function readCount(buf: Buffer, start: number, end: number, expected: number): void {
+  const count = end - start < 4 ? 0 : readU32(buf, start);
+  if (end - start < 4 || count !== expected) {
+    throw new ProtocolError(`a batch of ${expected} items was answered with ${count}`);
+  }
+}
+
+/** Calls `each` for every item of a GET_MANY reply; `valueStart..valueEnd` lies in `buf`. */
+export function readGetMany(
+  buf: Buffer,
+  start: number,
+  end: number,
+  expected: number,
+  each: (index: number, status: number, tag: number, valueStart: number, valueEnd: number) => void,
+): void {
+  readCount(buf, start, end, expected);
+  let pos = start + 4;
+  for (let i = 0; i < expected; i++) {
+    const valueStart = pos + 8;
+    const next = valueStart <= end ? valueStart + readU32(buf, pos + 4) : end + 1;
+    if (next > end)
+      throw new ProtocolError(`item ${i} of a GET_MANY reply reaches past the end of its frame`);
+    each(i, buf[pos]!, buf[pos + 1]!, valueStart, next);
+    pos = next;
+  }
+  if (pos !== end) throw new ProtocolError(`a GET_MANY reply has ${end - pos} bytes too many`);
+}
+
+/** The statuses of a SET_MANY or REMOVE_MANY reply. */
+export function readStatuses(buf: Buffer, start: number, end: number, expected: number): Uint8Array {
+  readCount(buf, start, end, expected);
+  if (end - start - 4 !== expected) {
+    throw new ProtocolError(`a batch of ${expected} items was answered with ${end - start - 4} statuses`);
+  }
+  return Uint8Array.prototype.slice.call(buf, start + 4, end);
+}
+
+/** One entry of a SCAN page, copied out of the frame. */
+export interface ScanItem {
+  readonly key: Buffer;
+  readonly tag: number;
+  /** Bytes of the value. */
+  readonly valueLength: number;
+  /** Empty without WITH_VALUES. */
+  readonly value: Buffer;
+  /** Milliseconds left; Infinity = never expires. */
+  readonly ttl: number;
+}
+
+/** One page of a SCAN. */
+export interface ScanPage {
+  /** 0n = the end. */
+  readonly cursor: bigint;
+  readonly items: ScanItem[];
+}
+
+/** The body of a SCAN reply. */
+export function readScanPage(buf: Buffer, start: number, end: number, withValues: boolean): ScanPage {
+  if (end - start < 12)
+    throw new ProtocolError(`a SCAN reply of ${end - start} bytes is too short to be one`);
+  const cursor = buf.readBigUInt64LE(start);
+  const count = readU32(buf, start + 8);
+  // One copy for the whole page: its items are read together and let go together.
+  const page = Buffer.from(buf.subarray(start + 12, end));
+  const items: ScanItem[] = [];
+  let pos = 0;
+  for (let i = 0; i < count; i++) {
+    if (pos + SCAN_ITEM_BYTES > page.length)
+      throw new ProtocolError(`a SCAN reply ends within item ${i} of ${count}`);
+    const keyStart = pos + SCAN_ITEM_BYTES;
+    const keyEnd = keyStart + readU32(page, pos + 4);
+    const valueLength = readU32(page, pos + 8);
+    const next = withValues ? keyEnd + valueLength : keyEnd;
+    if (next > page.length)
+      throw new ProtocolError(`item ${i} of a SCAN reply reaches past the end of its frame`);
+    items.push({
+      key: page.subarray(keyStart, keyEnd),
+      tag: page[pos + 1]!,
+      valueLength,
+      value: page.subarray(keyEnd, next),
+      ttl: readTtl(page, pos + 12),
+    });
+    pos = next;
+  }
+  if (pos !== page.length) throw new ProtocolError(`a SCAN reply has ${page.length - pos} bytes too many`);
+  return { cursor, items };
+}

@@ -1,0 +1,268 @@
+// The options of a cache and of its calls: what they mean, and the checks that turn them into what the layers below take.
+// Nothing unchecked passes from a user to the daemon's command line or to the wire by another way.
+
+import type { CallOptions } from "./call.js";
+import type { DaemonOptions, RestartPolicy } from "./daemon.js";
+import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import { Condition, Expiry, NO_EXPIRY, Tag } from "./protocol.js";
+
+/** Options of `createCache`. All are optional. */
+export interface CacheOptions {
+  /** Path of the daemon's binary. @default RUSTCACHE_BINARY, then the package for this platform, then a local build */
+  binary?: string | undefined;
+  /** Further arguments for the daemon; they come before those made of these options. @default [] */
+  args?: readonly string[] | undefined;
+  /** Environment variables for the daemon, over those of this process. @default {} */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Entries held at most, from 1. @default no limit */
+  maxItems?: number | undefined;
+  /** Memory for entries, everything counted: bytes, or a text such as "512mb". @default no limit */
+  maxBytes?: number | string | undefined;
+  /** Milliseconds that an entry lives when it is stored without a TTL; from 1. @default for ever */
+  defaultTtl?: number | undefined;
+  /** Longest key in bytes. @default 65_536 */
+  maxKeyBytes?: number | undefined;
+  /** Longest value in bytes, at most 1 GiB. @default 67_108_864 */
+  maxValueBytes?: number | undefined;
+  /** Milliseconds that a call waits for its reply; 0 = for ever. @default 30_000 */
+  timeout?: number | undefined;
+  /** Bytes queued for the daemon above which further calls wait their turn (see `drained`). @default 16_777_216 */
+  maxQueuedBytes?: number | undefined;
+  /** Milliseconds that the daemon has to answer when it is started. @default 10_000 */
+  startTimeout?: number | undefined;
+  /** Milliseconds that the daemon has to end by itself on `close`. @default 5_000 */
+  closeTimeout?: number | undefined;
+  /** When a daemon that died is started again; false = never. @default { limit: 5, window: 180_000, pause: 100 } */
+  restart?: Partial<RestartPolicy> | false | undefined;
+  /** How much the daemon logs. @default "warn" */
+  logLevel?: "off" | "error" | "warn" | "info" | "debug" | "trace" | undefined;
+  /** Receives each line that the daemon logs. @default none; the last lines are quoted in error texts */
+  onLog?: ((line: string) => void) | undefined;
+}
+
+/** When an entry ends. At most one of these may be given. */
+export interface ExpiryOptions {
+  /** Milliseconds from now, fractions rounded up; 0 = at once, Infinity = never. @default the cache's defaultTtl */
+  ttl?: number | undefined;
+  /** The moment: a Date, or milliseconds since 1970. One that is past = at once. */
+  expiresAt?: Date | number | undefined;
+  /** Keep the deadline that the entry has; a new entry gets the default. @default false */
+  keepTtl?: boolean | undefined;
+}
+
+/** What a stored value is. */
+export interface TagOptions {
+  /** 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. @default 1 for strings, 0 for bytes */
+  tag?: number | undefined;
+}
+
+/** Options of `set`. */
+export interface SetOptions extends CallOptions, ExpiryOptions, TagOptions {
+  /** Store only if the key is absent, or only if it is there. @default "always" */
+  condition?: "always" | "ifAbsent" | "ifPresent" | undefined;
+}
+
+const CACHE_OPTIONS = new Set([
+  "binary",
+  "args",
+  "env",
+  "maxItems",
+  "maxBytes",
+  "defaultTtl",
+  "maxKeyBytes",
+  "maxValueBytes",
+  "timeout",
+  "maxQueuedBytes",
+  "startTimeout",
+  "closeTimeout",
+  "restart",
+  "logLevel",
+  "onLog",
+]);
+const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"];
+const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
+/** The longest that a timer of Node takes. */
+const MAX_TIMER = 2 ** 31 - 1;
+const MAX_VALUE = 2 ** 30;
+
+/** Checks the options of a cache. Throws InvalidArgumentError or InvalidTtlError. */
+export function checkCacheOptions(options: CacheOptions): DaemonOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!CACHE_OPTIONS.has(name)) {
+      throw new InvalidArgumentError(
+        `there is no option ${show(name)}: the options are ${[...CACHE_OPTIONS].join(", ")}`,
+      );
+    }
+  }
+  const { binary, args = [], env = {}, logLevel, onLog } = options;
+  if (binary !== undefined && (typeof binary !== "string" || binary === "")) {
+    throw new InvalidArgumentError(`binary must be the path of the daemon, got ${show(binary)}`);
+  }
+  if (!Array.isArray(args) || args.some((arg) => typeof arg !== "string")) {
+    throw new InvalidArgumentError(`args must be an array of strings, got ${show(args)}`);
+  }
+  if (typeof env !== "object" || env === null) {
+    throw new InvalidArgumentError(`env must be an object of strings, got ${show(env)}`);
+  }
+  if (onLog !== undefined && typeof onLog !== "function") {
+    throw new InvalidArgumentError(`onLog must be a function, got ${show(onLog)}`);
+  }
+  const flags: string[] = [];
+  const flag = (name: string, value: string | number | undefined) => {
+    if (value !== undefined) flags.push(name, String(value));
+  };
+  flag("--max-items", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
+  flag("--max-bytes", size(options.maxBytes));
+  const ttl = defaultTtl(options.defaultTtl);
+  flag("--default-ttl", ttl === undefined ? undefined : `${ttl}ms`);
+  flag("--max-key", integer(options.maxKeyBytes, "maxKeyBytes", 1, MAX_VALUE));
+  flag("--max-value", integer(options.maxValueBytes, "maxValueBytes", 1, MAX_VALUE));
+  if (logLevel !== undefined && !LOG_LEVELS.includes(logLevel)) {
+    throw new InvalidArgumentError(`logLevel must be one of ${LOG_LEVELS.join(", ")}, got ${show(logLevel)}`);
+  }
+  flag("--log-level", logLevel);
+  return {
+    binary,
+    args: [...args, ...flags],
+    env: { ...process.env, ...env },
+    timeout: integer(options.timeout, "timeout", 0, MAX_TIMER) ?? 30_000,
+    maxQueuedBytes:
+      integer(options.maxQueuedBytes, "maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER) ?? 16 * 2 ** 20,
+    startTimeout: integer(options.startTimeout, "startTimeout", 1, MAX_TIMER) ?? 10_000,
+    closeTimeout: integer(options.closeTimeout, "closeTimeout", 1, MAX_TIMER) ?? 5_000,
+    restart: restartPolicy(options.restart),
+    reopens: false,
+  };
+}
+
+function integer(value: unknown, name: string, min: number, max: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new InvalidArgumentError(`${name} must be an integer from ${min} to ${max}, got ${show(value)}`);
+}
+
+function size(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return String(value);
+  if (typeof value === "string" && SIZE.test(value)) return value;
+  throw new InvalidArgumentError(
+    `maxBytes must be a positive integer or a text such as "512mb", got ${show(value)}`,
+  );
+}
+
+function defaultTtl(value: unknown): number | undefined {
+  if (value === undefined || value === Number.POSITIVE_INFINITY) return undefined;
+  if (typeof value === "number" && value > 0 && value <= Number.MAX_SAFE_INTEGER) return Math.ceil(value);
+  throw new InvalidTtlError(`defaultTtl must be milliseconds above 0, got ${show(value)}`);
+}
+
+function restartPolicy(value: Partial<RestartPolicy> | false | undefined): RestartPolicy {
+  const policy = value === false ? { limit: 0 } : (value ?? {});
+  if (typeof policy !== "object" || policy === null) {
+    throw new InvalidArgumentError(`restart must be an object or false, got ${show(value)}`);
+  }
+  return {
+    limit: integer(policy.limit, "restart.limit", 0, 1_000_000) ?? 5,
+    window: integer(policy.window, "restart.window", 1, MAX_TIMER) ?? 180_000,
+    pause: integer(policy.pause, "restart.pause", 0, MAX_TIMER) ?? 100,
+  };
+}
+
+/** Checks a key. The empty key is one. */
+export function checkKey(key: unknown): asserts key is string | Uint8Array {
+  if (typeof key === "string" || key instanceof Uint8Array) return;
+  throw new InvalidArgumentError(`the key must be a string, a Buffer or a Uint8Array, got ${show(key)}`);
+}
+
+/** Checks a value. */
+export function checkValue(value: unknown): asserts value is string | Uint8Array {
+  if (typeof value === "string" || value instanceof Uint8Array) return;
+  throw new InvalidArgumentError(`the value must be a string, a Buffer or a Uint8Array, got ${show(value)}`);
+}
+
+/** Checks what every call may be given. */
+export function checkCallOptions(options: CallOptions): void {
+  if (typeof options !== "object" || options === null) {
+    throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
+  }
+  integer(options.timeout, "timeout", 0, MAX_TIMER);
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw new InvalidArgumentError(`signal must be an AbortSignal, got ${show(options.signal)}`);
+  }
+}
+
+/** An expiry as the wire has it. */
+export interface WireExpiry {
+  /** The kind, where flags carry it. */
+  readonly kind: number;
+  /** Milliseconds, or NO_EXPIRY. */
+  readonly ms: number;
+}
+
+const BY_DEFAULT: WireExpiry = { kind: Expiry.DEFAULT, ms: NO_EXPIRY };
+const NEVER: WireExpiry = { kind: Expiry.NEVER, ms: NO_EXPIRY };
+const KEEP: WireExpiry = { kind: Expiry.KEEP, ms: NO_EXPIRY };
+
+/** A TTL in milliseconds. Fractions are rounded up: only 0 itself is "at once". */
+export function ttlExpiry(ttl: unknown): WireExpiry {
+  if (ttl === undefined) return BY_DEFAULT;
+  if (ttl === Number.POSITIVE_INFINITY) return NEVER;
+  if (typeof ttl === "number" && ttl >= 0 && ttl <= Number.MAX_SAFE_INTEGER) {
+    return { kind: Expiry.TTL, ms: Math.ceil(ttl) };
+  }
+  throw new InvalidTtlError(
+    `the TTL must be milliseconds from 0 on (Infinity = never expires), got ${show(ttl)}`,
+  );
+}
+
+/** Checks the three ways to say when an entry ends. */
+export function expiryOf(options: ExpiryOptions): WireExpiry {
+  const { ttl, expiresAt, keepTtl } = options;
+  if (expiresAt === undefined && !keepTtl) return ttlExpiry(ttl);
+  if ((ttl !== undefined ? 1 : 0) + (expiresAt !== undefined ? 1 : 0) + (keepTtl ? 1 : 0) > 1) {
+    throw new InvalidArgumentError("give only one of ttl, expiresAt and keepTtl");
+  }
+  if (keepTtl) return KEEP;
+  const at = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
+  if (at === Number.POSITIVE_INFINITY) return NEVER;
+  if (typeof at === "number" && at >= 0 && at <= Number.MAX_SAFE_INTEGER) {
+    return { kind: Expiry.DEADLINE, ms: Math.ceil(at) };
+  }
+  throw new InvalidTtlError(
+    `expiresAt must be a valid Date or milliseconds since 1970, got ${expiresAt instanceof Date ? "an invalid Date" : show(expiresAt)}`,
+  );
+}
+
+/** The condition of a set, where flags carry it. */
+export function conditionOf(condition: unknown): number {
+  switch (condition) {
+    case undefined:
+    case "always":
+      return Condition.ALWAYS;
+    case "ifAbsent":
+      return Condition.IF_ABSENT;
+    case "ifPresent":
+      return Condition.IF_PRESENT;
+    default:
+      throw new InvalidArgumentError(
+        `condition must be "always", "ifAbsent" or "ifPresent", got ${show(condition)}`,
+      );
+  }
+}
+
+/** The tag of a value. */
+export function tagOf(tag: unknown, value: string | Uint8Array): number {
+  if (tag === undefined) return typeof value === "string" ? Tag.TEXT : Tag.BYTES;
+  if (typeof tag === "number" && Number.isInteger(tag) && tag >= 0 && tag <= 255) return tag;
+  throw new InvalidArgumentError(`tag must be an integer from 0 to 255, got ${show(tag)}`);
+}
+
+/** The prefix of clear and of scans; undefined = everything. */
+export function prefixOf(prefix: unknown): string | Uint8Array | null {
+  if (prefix === undefined) return null;
+  if (typeof prefix === "string" || prefix instanceof Uint8Array) return prefix;
+  throw new InvalidArgumentError(`prefix must be a string, a Buffer or a Uint8Array, got ${show(prefix)}`);
+}

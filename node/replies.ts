@@ -1,0 +1,211 @@
+// What a reply means: from status, tag and body to the value that a call resolves with, or the error that it rejects with.
+// Pure functions, one per kind of result; each is a `Decode` of channel.ts. Statuses from 0x80 on never reach them.
+
+import {
+  DaemonError,
+  KeyTooLongError,
+  NoDirectoryError,
+  NotAnIntegerError,
+  OverflowError,
+  ProtocolError,
+  type RustCacheError,
+  TooLargeError,
+  UnsafeIntegerError,
+  ValueTooLongError,
+} from "./errors.js";
+import { type Handshake, readHello, readText, readTtl, readU64, Status, Tag } from "./protocol.js";
+
+/** What `get` returns: text for the tags 1 (text) and 2 (JSON), bytes for all others. */
+export type CacheValue = string | Buffer;
+
+/** A value with what the daemon knows of it. */
+export interface Entry {
+  readonly value: CacheValue;
+  /** What the value is: 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. */
+  readonly tag: number;
+  /** Milliseconds left; Infinity = never expires. */
+  readonly ttl: number;
+}
+
+const STATUS_NAMES = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
+
+/** The error for a status from 0x80 on; `text` is the daemon's own. */
+export function statusError(status: number, text: string): RustCacheError {
+  switch (status) {
+    case Status.KEY_TOO_LONG:
+      return new KeyTooLongError(text);
+    case Status.VALUE_TOO_LONG:
+      return new ValueTooLongError(text);
+    case Status.TOO_LARGE:
+      return new TooLargeError(text);
+    case Status.NOT_AN_INTEGER:
+      return new NotAnIntegerError(text);
+    case Status.OVERFLOW:
+      return new OverflowError(text);
+    case Status.NO_DIRECTORY:
+      return new NoDirectoryError(text);
+    default:
+      return new DaemonError(`${STATUS_NAMES.get(status) ?? `status 0x${status.toString(16)}`}: ${text}`);
+  }
+}
+
+/** The error of an error frame. */
+export function replyError(status: number, buf: Buffer, start: number, end: number): RustCacheError {
+  return statusError(status, readText(buf, start, end));
+}
+
+/** A status that the op cannot have. */
+function unexpected(status: number): ProtocolError {
+  const name = STATUS_NAMES.get(status) ?? `0x${status.toString(16)}`;
+  return new ProtocolError(`the daemon answered with the status ${name}, which this call cannot have`);
+}
+
+function requireBody(start: number, end: number, bytes: number): void {
+  if (end - start >= bytes) return;
+  throw new ProtocolError(`the daemon's reply has ${end - start} bytes where ${bytes} are due`);
+}
+
+/** A value by its tag. Bytes are copied unless the buffer is the reply's own: a chunk must not be kept alive by one value. */
+export function readValue(tag: number, buf: Buffer, start: number, end: number, owned: boolean): CacheValue {
+  if (tag === Tag.TEXT || tag === Tag.JSON) return readText(buf, start, end);
+  const bytes = buf.subarray(start, end);
+  return owned ? bytes : Buffer.from(bytes);
+}
+
+export function decodeHandshake(
+  status: number,
+  _tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+): Handshake {
+  if (status !== Status.OK) throw unexpected(status);
+  return readHello(buf, start, end);
+}
+
+/** GET and TAKE without WITH_TTL. */
+export function decodeValue(
+  status: number,
+  tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+  owned: boolean,
+): CacheValue | undefined {
+  if (status === Status.OK) return readValue(tag, buf, start, end, owned);
+  if (status === Status.MISS) return undefined;
+  throw unexpected(status);
+}
+
+/** GET and TAKE with WITH_TTL. */
+export function decodeEntry(
+  status: number,
+  tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+  owned: boolean,
+): Entry | undefined {
+  if (status === Status.MISS) return undefined;
+  if (status !== Status.OK) throw unexpected(status);
+  requireBody(start, end, 8);
+  return { value: readValue(tag, buf, start + 8, end, owned), tag, ttl: readTtl(buf, start) };
+}
+
+/** GET for the seed's face: text, and "" for a miss. */
+export function decodeTextOrEmpty(
+  status: number,
+  _tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+): string {
+  if (status === Status.OK) return readText(buf, start, end);
+  if (status === Status.MISS) return "";
+  throw unexpected(status);
+}
+
+/** SET: whether the value was stored. */
+export function decodeStored(status: number): boolean {
+  if (status === Status.OK) return true;
+  if (status === Status.NOT_STORED) return false;
+  throw unexpected(status);
+}
+
+/** CAS: another value and no value are both "no". */
+export function decodeSwapped(status: number): boolean {
+  if (status === Status.OK) return true;
+  if (status === Status.NOT_STORED || status === Status.MISS) return false;
+  throw unexpected(status);
+}
+
+/** REMOVE, CONTAINS and TOUCH: whether the key was there. */
+export function decodeFound(status: number): boolean {
+  if (status === Status.OK) return true;
+  if (status === Status.MISS) return false;
+  throw unexpected(status);
+}
+
+/** SET for the seed's face. */
+export function decodeInserted(status: number): "I" {
+  if (status === Status.OK) return "I";
+  throw unexpected(status);
+}
+
+/** REMOVE for the seed's face: found or not. */
+export function decodeRemoved(status: number): "R" {
+  if (status === Status.OK || status === Status.MISS) return "R";
+  throw unexpected(status);
+}
+
+/** TTL: milliseconds, Infinity = never, undefined = not there. */
+export function decodeTtl(
+  status: number,
+  _tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+): number | undefined {
+  if (status === Status.MISS) return undefined;
+  if (status !== Status.OK) throw unexpected(status);
+  requireBody(start, end, 8);
+  return readTtl(buf, start);
+}
+
+/** INCR. */
+export function decodeBigInt(status: number, _tag: number, buf: Buffer, start: number, end: number): bigint {
+  if (status !== Status.OK) throw unexpected(status);
+  requireBody(start, end, 8);
+  return buf.readBigInt64LE(start);
+}
+
+/** INCR, when the number fits into a JavaScript number. */
+export function decodeNumber(status: number, tag: number, buf: Buffer, start: number, end: number): number {
+  const value = decodeBigInt(status, tag, buf, start, end);
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw new UnsafeIntegerError(value);
+  return number;
+}
+
+/** CLEAR: how many entries were removed. */
+export function decodeCount(status: number, _tag: number, buf: Buffer, start: number, end: number): number {
+  if (status !== Status.OK) throw unexpected(status);
+  requireBody(start, end, 8);
+  return readU64(buf, start);
+}
+
+/** STATS: a JSON object of numbers. */
+export function decodeJson(status: number, _tag: number, buf: Buffer, start: number, end: number): unknown {
+  if (status !== Status.OK) throw unexpected(status);
+  const text = readText(buf, start, end);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ProtocolError(`the daemon's statistics are not JSON: ${text.slice(0, 80)}`);
+  }
+}
+
+/** PING, SNAPSHOT: done. */
+export function decodeDone(status: number): void {
+  if (status !== Status.OK) throw unexpected(status);
+}

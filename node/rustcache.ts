@@ -1,0 +1,200 @@
+// The seed's face: strings in, strings out, TTLs in seconds, ready at import. `Cache` (client.ts) is the one for new code.
+
+import type { ChildProcess } from "node:child_process";
+import { Batches, type SetItemOptions } from "./batches.js";
+import type { Channel } from "./channel.js";
+import { Daemon } from "./daemon.js";
+import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import { Events } from "./events.js";
+import { type CacheOptions, checkCacheOptions } from "./options.js";
+import { Expiry, NO_EXPIRY, Op, Tag } from "./protocol.js";
+import { decodeInserted, decodeRemoved, decodeTextOrEmpty } from "./replies.js";
+
+/** What a `RustCache` tells. */
+export interface RustCacheEvents extends Record<string, (...args: never[]) => void> {
+  /** A daemon has started and answered. */
+  connected: () => void;
+  /** The daemon is gone: it died, or `close` was called. */
+  disconnected: () => void;
+  /** The daemon died, or could not be started. The calls concerned reject as well; nobody need listen. */
+  error: (error: Error) => void;
+}
+
+/** One item of `batchInsert`. */
+export interface BatchInsertItem {
+  readonly key: string;
+  readonly value: string;
+  /** Seconds; 0 = never expires. @default 0 */
+  readonly expire_duration?: number | undefined;
+}
+
+/** A cache of strings in a daemon of its own. */
+export interface RustCache {
+  /** The running daemon, or null. */
+  readonly process: ChildProcess | null;
+  /** Starts the daemon; resolves when it has answered. Idempotent, and not needed: the first call starts it too. */
+  start(): Promise<void>;
+  /**
+   * Stores a string; resolves with "I". `ttlSeconds` may have fractions (of a millisecond at least); 0 = never expires.
+   * An empty or blank key rejects.
+   */
+  insert(key: string, value: string, ttlSeconds?: number): Promise<"I">;
+  /** Resolves with the value, or with "" when the key is missing, expired or empty. */
+  get(key: string): Promise<string>;
+  /** Removes an entry; resolves with "R", found or not. */
+  remove(key: string): Promise<"R">;
+  /** Stores many strings at once; resolves with an "I" for each. */
+  batchInsert(items: readonly BatchInsertItem[]): Promise<"I"[]>;
+  /** Ends the daemon; what was called before is answered first. The next `start`, or the next call, starts a new one, even at once. */
+  close(): void;
+  on<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
+  once<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
+  off<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
+  /** Another cache of this kind with a daemon of its own. `path`: its binary. `debug`: forward its log to stderr. */
+  createCache(path?: string, debug?: boolean): RustCache;
+}
+
+/** Makes a cache of the seed's kind. Starts nothing. */
+export function createRustCache(path?: string, debug = false): RustCache {
+  const options: CacheOptions = { binary: path };
+  if (debug) options.logLevel = "debug";
+  const events = new Events<RustCacheEvents>(["connected", "disconnected", "error"]);
+  let connected = false;
+  const disconnected = () => {
+    if (connected) events.emit("disconnected");
+    connected = false;
+  };
+  const daemon = new Daemon(
+    { ...checkCacheOptions(options), reopens: true },
+    {
+      ready: () => {
+        connected = true;
+        events.emit("connected");
+      },
+      restart: () => {},
+      lost: (error) => {
+        disconnected();
+        events.emit("error", error);
+      },
+      failed: (error) => events.emit("error", error),
+      closed: disconnected,
+      log: (line) => {
+        if (debug) process.stderr.write(`${line}\n`);
+      },
+    },
+  );
+  const channel: Channel = daemon.channel;
+  const batches = new Batches(
+    channel,
+    (op, fields, value, decode, callOptions) =>
+      channel.call(op, 0, 0, fields, NO_EXPIRY, null, value, decode, callOptions),
+    async (key, value, { ttl }) => {
+      const [kind, ms] = ttl === undefined || ttl === Number.POSITIVE_INFINITY ? NEVER : [Expiry.TTL, ttl];
+      return (await channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted)) === "I";
+    },
+  );
+
+  const cache: RustCache = {
+    get process() {
+      return daemon.process;
+    },
+    start: () => daemon.start(),
+    insert(key, value, ttlSeconds = 0) {
+      try {
+        checkInsert(key, value, ttlSeconds);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      // Without a TTL an entry never expires, whatever the daemon's default.
+      if (ttlSeconds === 0) {
+        return channel.call(Op.SET, Expiry.NEVER, Tag.TEXT, null, NO_EXPIRY, key, value, decodeInserted);
+      }
+      return channel.call(
+        Op.SET,
+        Expiry.TTL,
+        Tag.TEXT,
+        null,
+        milliseconds(ttlSeconds),
+        key,
+        value,
+        decodeInserted,
+      );
+    },
+    get(key) {
+      if (typeof key !== "string") return Promise.reject(notText("key", key));
+      return channel.call(Op.GET, 0, 0, null, NO_EXPIRY, key, null, decodeTextOrEmpty);
+    },
+    remove(key) {
+      if (typeof key !== "string") return Promise.reject(notText("key", key));
+      return channel.call(Op.REMOVE, 0, 0, null, NO_EXPIRY, key, null, decodeRemoved);
+    },
+    async batchInsert(items) {
+      if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
+      const sets = items.map((item: BatchInsertItem, index): SetItemOptions => {
+        try {
+          const { key, value, expire_duration: seconds = 0 } = item;
+          checkInsert(key, value, seconds);
+          return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };
+        } catch (error) {
+          if (error instanceof InvalidArgumentError) {
+            error.index = index;
+            error.message = `item ${index}: ${error.message}`;
+          }
+          throw error;
+        }
+      });
+      await batches.setMany(sets, undefined);
+      return sets.map(() => "I");
+    },
+    close() {
+      void daemon.close();
+    },
+    on(event, listener) {
+      events.on(event, listener);
+      return cache;
+    },
+    once(event, listener) {
+      events.once(event, listener);
+      return cache;
+    },
+    off(event, listener) {
+      events.off(event, listener);
+      return cache;
+    },
+    createCache: createRustCache,
+  };
+  return cache;
+}
+
+const NEVER = [Expiry.NEVER, NO_EXPIRY] as const;
+const MAX_SECONDS = Number.MAX_SAFE_INTEGER / 1000;
+
+function checkInsert(key: unknown, value: unknown, ttlSeconds: unknown): void {
+  if (typeof key !== "string") throw notText("key", key);
+  // Most keys begin with a letter, and are not blank for that.
+  if (!(key.charCodeAt(0) > 0x20) || key.charCodeAt(0) > 0x7f) {
+    if (key.trim() === "") {
+      throw new InvalidArgumentError(
+        `the key must not be empty or blank, got ${show(key)}: use one with a letter in it`,
+      );
+    }
+  }
+  if (typeof value !== "string") throw notText("value", value);
+  if (typeof ttlSeconds !== "number" || !(ttlSeconds >= 0 && ttlSeconds <= MAX_SECONDS)) {
+    throw new InvalidTtlError(
+      `the TTL must be seconds from 0 (never expires) to ${Math.floor(MAX_SECONDS)}, got ${show(ttlSeconds)}`,
+    );
+  }
+}
+
+/** At least one: less than a millisecond is still a TTL, not "never" and not "at once". */
+function milliseconds(seconds: number): number {
+  return Math.max(1, Math.round(seconds * 1000));
+}
+
+function notText(what: string, value: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(`the ${what} must be a string, got ${show(value)}`);
+}
+
+/** The cache that most programs need: one per process, its daemon started by the first call. */
+export const RustCache: RustCache = createRustCache();

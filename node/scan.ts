@@ -1,0 +1,107 @@
+// Walking over the entries of a cache: pages of SCAN, and the iterators made of them.
+
+import { isUtf8 } from "node:buffer";
+import type { CallOptions } from "./call.js";
+import type { Channel } from "./channel.js";
+import { InvalidArgumentError, show } from "./errors.js";
+import { readScanPage, scanFields } from "./items.js";
+import { checkCallOptions, prefixOf } from "./options.js";
+import { NO_EXPIRY, Op, WITH_VALUES } from "./protocol.js";
+import { type CacheValue, decodeDone, readValue } from "./replies.js";
+
+const MAX_PAGE = 10_000;
+
+/** Options of `keys`, `entries` and `scan`. `timeout` is for each page. */
+export interface ScanOptions extends CallOptions {
+  /** Only keys that begin with it. @default all */
+  readonly prefix?: string | Uint8Array | undefined;
+  /** Entries asked for at a time, from 1 to 10,000; a page may hold fewer. @default 1000 */
+  readonly pageSize?: number | undefined;
+}
+
+/** One entry of a scan. */
+export interface ScannedEntry {
+  /** A string, or a Buffer for a key that is not UTF-8. */
+  readonly key: string | Buffer;
+  readonly tag: number;
+  /** Bytes of the value. */
+  readonly size: number;
+  /** Only with `withValues`. */
+  readonly value: CacheValue | undefined;
+  /** Milliseconds left; Infinity = never expires. */
+  readonly ttl: number;
+}
+
+/** One page of a scan. */
+export interface ScannedPage {
+  /** Where the next page begins; 0n = this was the last. */
+  readonly cursor: bigint;
+  readonly entries: ScannedEntry[];
+}
+
+export class Scans {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  async page(options: ScanOptions & { cursor?: bigint; withValues?: boolean }): Promise<ScannedPage> {
+    checkCallOptions(options);
+    const { cursor = 0n, pageSize = 1000, withValues = false } = options;
+    const prefix = prefixOf(options.prefix);
+    if (typeof cursor !== "bigint" || BigInt.asUintN(64, cursor) !== cursor) {
+      throw new InvalidArgumentError(`cursor must be the bigint of a former page, got ${show(cursor)}`);
+    }
+    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > MAX_PAGE) {
+      throw new InvalidArgumentError(
+        `pageSize must be an integer from 1 to ${MAX_PAGE}, got ${show(pageSize)}`,
+      );
+    }
+    const flags = withValues ? WITH_VALUES : 0;
+    const fields = scanFields(cursor, pageSize);
+    const page = await this.#channel.call(
+      Op.SCAN,
+      flags,
+      0,
+      fields,
+      NO_EXPIRY,
+      prefix,
+      null,
+      (status, _tag, buf, start, end) => {
+        decodeDone(status);
+        return readScanPage(buf, start, end, withValues);
+      },
+      options,
+    );
+    return {
+      cursor: page.cursor,
+      entries: page.items.map((item) => ({
+        key: isUtf8(item.key) ? item.key.toString() : Buffer.from(item.key),
+        tag: item.tag,
+        size: item.valueLength,
+        value: withValues ? readValue(item.tag, item.value, 0, item.value.length, false) : undefined,
+        ttl: item.ttl,
+      })),
+    };
+  }
+
+  async *keys(options: ScanOptions): AsyncGenerator<string | Buffer, void, undefined> {
+    for await (const entry of this.#walk(options, false)) yield entry.key;
+  }
+
+  async *entries(
+    options: ScanOptions,
+  ): AsyncGenerator<ScannedEntry & { readonly value: CacheValue }, void, undefined> {
+    for await (const entry of this.#walk(options, true)) yield entry as ScannedEntry & { value: CacheValue };
+  }
+
+  async *#walk(options: ScanOptions, withValues: boolean): AsyncGenerator<ScannedEntry, void, undefined> {
+    let cursor = 0n;
+    do {
+      const page = await this.page({ ...options, cursor, withValues });
+      yield* page.entries;
+      cursor = page.cursor;
+    } while (cursor !== 0n);
+  }
+}

@@ -1,0 +1,152 @@
+// A daemon that misbehaves on order, for daemon.test.ts: `node fake-daemon.mjs MODE [ARGUMENT]`. It speaks as much of protocol
+// version 2 as the tests need. What it is to do wrong is its first argument; see `modes`.
+
+import { spawn } from "node:child_process";
+import { appendFileSync, closeSync, readFileSync } from "node:fs";
+
+const [mode, argument] = process.argv.slice(2);
+const PREFACE = Buffer.from([0xf5, 0x52, 0x43, 0xf5]);
+const [HELLO, GET, SET] = [0x01, 0x10, 0x11];
+const [OK, MISS, UNSUPPORTED_VERSION] = [0, 1, 0x87];
+
+function reply(id, status, body = "", tag = 1) {
+  const bytes = Buffer.from(body);
+  const header = Buffer.alloc(16);
+  header.writeUInt32LE(12 + bytes.length, 0);
+  header.writeUInt32LE(id, 4);
+  header[8] = status;
+  header[10] = tag;
+  return Buffer.concat([header, bytes]);
+}
+
+function hello() {
+  const fields = Buffer.alloc(24);
+  for (const at of [0, 2, 4]) fields.writeUInt16LE(2, at);
+  fields.writeUInt32LE(65536, 12);
+  fields.writeUInt32LE(1 << 26, 16);
+  fields.writeUInt32LE(67239936, 20);
+  return Buffer.concat([fields, Buffer.from("fake 1")]);
+}
+
+/** Answers HELLO, misses every GET, accepts everything else, ends with its input. */
+function serve(on = {}) {
+  let rest = Buffer.alloc(0);
+  let prefaced = false;
+  process.stdin.on("data", (chunk) => {
+    rest = Buffer.concat([rest, chunk]);
+    if (!prefaced && rest.length >= 4) {
+      rest = rest.subarray(4);
+      prefaced = true;
+    }
+    while (prefaced && rest.length >= 4 && rest.length >= 4 + rest.readUInt32LE(0)) {
+      const [id, op] = [rest.readUInt32LE(4), rest[8]];
+      rest = rest.subarray(4 + rest.readUInt32LE(0));
+      if (on[op]) on[op](id);
+      else if (op === HELLO) process.stdout.write(Buffer.concat([PREFACE, reply(id, OK, hello())]));
+      else process.stdout.write(reply(id, op === GET ? MISS : OK));
+    }
+  });
+  process.stdin.on("end", on.end ?? (() => process.exit(0)));
+}
+
+/** How often this was called with the same file. */
+function count() {
+  appendFileSync(argument, "x");
+  return readFileSync(argument).length;
+}
+
+const modes = {
+  serve: () => serve(),
+  /** Says why and exits. */
+  exit() {
+    process.stderr.write("first line\nerror: the disk is on fire\n");
+    process.exit(3);
+  },
+  /** Reads, and says nothing. */
+  silent: () => process.stdin.resume(),
+  /** Prints what is no protocol. */
+  garbage() {
+    process.stdin.resume();
+    process.stdout.write("Listening on port 7070\n");
+  },
+  refuse: () =>
+    serve({
+      [HELLO](id) {
+        process.stdout.write(
+          Buffer.concat([PREFACE, reply(id, UNSUPPORTED_VERSION, "you speak 2, I speak 9")]),
+        );
+      },
+    }),
+  /** Many lines on stderr, the last without an end. */
+  noisy() {
+    for (let i = 1; i <= 50; i++) process.stderr.write(`line ${i}\n`);
+    process.stderr.write("no newline");
+    serve({ [SET]: () => process.exit(1) });
+  },
+  /** Dies when asked to store something. */
+  "crash-on-set": () => serve({ [SET]: () => process.kill(process.pid, "SIGKILL") }),
+  /** Answers one SET, and dies right after: the reply must still be read. */
+  "answer-and-crash": () =>
+    serve({
+      [SET](id) {
+        process.stdout.write(reply(id, OK), () => process.exit(9));
+      },
+    }),
+  /** Nonsense in the middle of the stream. */
+  "garbage-on-set": () => serve({ [SET]: () => process.stdout.write("\xff".repeat(100)) }),
+  /** Never answers a SET. */
+  "hang-on-set": () => serve({ [SET]() {} }),
+  /** Closes its output and lives on. */
+  "mute-on-set": () =>
+    serve({
+      [SET]() {
+        process.stdout.end();
+        setInterval(() => {}, 1000);
+      },
+      end() {},
+    }),
+  /** Closes its input and lives on. */
+  "deaf-on-get": () =>
+    serve({
+      [GET](id) {
+        process.stdin.destroy();
+        // Node itself leaves the descriptors of stdio open.
+        process.stdin.once("close", () => closeSync(0));
+        process.stdout.write(reply(id, MISS));
+        setInterval(() => {}, 1000);
+      },
+      end() {},
+    }),
+  /** Ends neither with its input nor at SIGTERM. */
+  stubborn() {
+    process.on("SIGTERM", () => process.stderr.write("not me\n"));
+    serve({
+      end() {
+        setInterval(() => {}, 1000);
+      },
+    });
+  },
+  /** Leaves a grandchild behind that holds its pipes. */
+  "grandchild-on-set": () =>
+    serve({
+      [SET]() {
+        const child = spawn(process.execPath, ["-e", "setTimeout(() => {}, 20000)"], { stdio: "inherit" });
+        child.on("spawn", () => {
+          process.stderr.write(`grandchild ${child.pid}\n`, () => process.exit(1));
+        });
+      },
+    }),
+  /** The first start works until a SET; the next two fail; the fourth serves. */
+  "fails-twice"() {
+    const start = count();
+    if (start === 2 || start === 3) process.exit(5);
+    serve(start === 1 ? { [SET]: () => process.exit(4) } : {});
+  },
+  /** Works once, until a SET; never again. */
+  "works-once"() {
+    if (count() > 1) process.exit(6);
+    serve({ [SET]: () => process.exit(4) });
+  },
+};
+
+modes[mode]();

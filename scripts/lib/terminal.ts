@@ -26,7 +26,8 @@ export class Progress {
       if (now - this.#drawnAt < 100 && done < this.#total) return;
       this.#drawnAt = now;
       this.#drawn = true;
-      const width = Math.max(20, this.#stream.columns ?? 80);
+      // A terminal that does not know its size says 0.
+      const width = Math.max(20, this.#stream.columns || 80);
       const text = ` ${percent(done, this.#total)} ${this.#label} ${count(done)}/${count(this.#total)} ${note}`;
       const room = Math.max(10, Math.min(30, width - text.length - 3));
       const filled = Math.round((room * Math.min(done, this.#total)) / Math.max(1, this.#total));

@@ -2,6 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createCache, RustCache } from "../../node/index.js";
@@ -20,7 +21,8 @@ export async function functional(report: Report): Promise<void> {
   report.section("RustCache");
 
   await report.case("start() resolves once the daemon answers, and again when it is running", async () => {
-    assert.equal(RustCache.process, null);
+    const before = RustCache.process;
+    assert.equal(before, null);
     await RustCache.start();
     const pid = RustCache.process?.pid;
     assert.ok(pid);
@@ -115,17 +117,26 @@ export async function functional(report: Report): Promise<void> {
     other.close();
   });
 
-  await report.case("a call before start() starts the daemon, and close() ends it", async () => {
+  await report.case("a call before start() starts the daemon", async () => {
+    const path = RustCache.process?.spawnfile;
+    assert.ok(path);
+    const unstarted = createCache(path);
+    assert.equal(unstarted.process, null);
+    assert.equal(await unstarted.insert("k", "v"), "I");
+    assert.equal(await unstarted.get("k"), "v");
+    unstarted.close();
+  });
+
+  await report.case("close() ends the daemon with exit code 0, and the next call begins anew", async () => {
+    await RustCache.insert("before", "close");
     const daemon = RustCache.process;
     assert.ok(daemon);
-    const ended =
-      daemon.exitCode !== null ? Promise.resolve() : new Promise((resolve) => daemon.once("exit", resolve));
+    const ended = once(daemon, "exit");
     RustCache.close();
-    await ended;
-    assert.equal(daemon.exitCode, 0);
-    assert.equal(RustCache.process, null);
-    assert.equal(await RustCache.insert("k", "v"), "I");
-    assert.equal(await RustCache.get("k"), "v");
+    const next = RustCache.get("before");
+    assert.deepEqual(await ended, [0, null]);
+    assert.equal(await next, "", "a cache in memory is empty after close()");
+    assert.notEqual(RustCache.process?.pid, daemon.pid);
     RustCache.close();
   });
 

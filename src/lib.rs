@@ -13,3 +13,8 @@ pub use cache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
     Page, ScanEntry, SetOptions, Stats, Tag, TimeLeft,
 };
+
+/// The Rust code of the README runs as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

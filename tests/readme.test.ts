@@ -1,0 +1,103 @@
+// The README is true: each of its code blocks runs, and prints what a reader would expect. Rust blocks run as documentation tests (src/lib.rs).
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const binaries = join(root, "target/release");
+
+interface Block {
+  readonly file: string;
+  readonly language: string;
+  readonly text: string;
+}
+
+function blocks(file: string): Block[] {
+  const markdown = readFileSync(join(root, file), "utf8");
+  return [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = "", text = ""]) => ({
+    file,
+    language,
+    text,
+  }));
+}
+
+/** Runs a program and gives what it printed; fails with its error output if it failed. */
+function run(command: string, args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    timeout: 60_000,
+    env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
+  });
+  assert.ifError(error);
+  assert.equal(status, 0, stderr);
+  return stdout;
+}
+
+function runTypeScript(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), "rustcache-readme-"));
+  try {
+    const file = join(directory, "block.mts");
+    writeFileSync(file, text.replaceAll('"rustcache"', JSON.stringify(join(root, "node/index.ts"))));
+    return run(process.execPath, ["--import", import.meta.resolve("tsx"), file]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const readme = blocks("README.md");
+const ofReadme = (language: string): string[] =>
+  readme.filter((block) => block.language === language).map((block) => block.text);
+
+test("the README has code for each face, and none in a language that is not run", () => {
+  assert.deepEqual([...new Set(readme.map((block) => block.language))].sort(), ["rust", "sh", "ts"]);
+});
+
+test("the first TypeScript program of the README prints the name it stored", () => {
+  assert.equal(runTypeScript(ofReadme("ts")[0]!), "Ada\n");
+});
+
+test("the second TypeScript program of the README finds what it stored and misses what it did not", () => {
+  assert.match(
+    runTypeScript(ofReadme("ts")[1]!),
+    /^page:\/ <h1>hello<\/h1> <Buffer 89 50 4e 47> undefined\n4\n$/,
+  );
+});
+
+test("the commands of the README for set-up are scripts of the package", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+  const lines = ofReadme("sh")[0]!.trim().split("\n");
+  for (const line of lines) {
+    const name = /^npm (?:run )?(\w+) /.exec(line)?.[1];
+    assert.ok(name !== undefined && scripts[name] !== undefined, line);
+  }
+});
+
+test("the shell lines of the README and of the operations page print their replies", () => {
+  const expected: Record<string, RegExp> = {
+    "README.md": /^inserted\ninserted\nhit "1" \(never expires\)\nmiss\nOK version 2 .*\nOK 41\nOK 42\n$/,
+    "docs/operations.md": /^inserted\nOK version 2 .*\nOK\nOK 42\nOK "42" \(never expires\)\n$/,
+  };
+  for (const [file, pattern] of Object.entries(expected)) {
+    const commands = blocks(file)
+      .filter((block) => block.language === "sh" && !block.text.startsWith("npm "))
+      .map((block) => block.text);
+    assert.match(run("sh", ["-ec", commands.join("\n")]), pattern, file);
+  }
+});
+
+test("every document that a document points to is there", () => {
+  const documents = ["README.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+  for (const file of documents) {
+    for (const [, target = ""] of readFileSync(join(root, file), "utf8").matchAll(/\]\(([^)#:]+)\)/g)) {
+      assert.ok(existsSync(join(root, dirname(file), target)), `${file} points to ${target}`);
+    }
+  }
+});

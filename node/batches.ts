@@ -3,7 +3,7 @@
 
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
-import { InvalidArgumentError, ProtocolError, type RustCacheError, show } from "./errors.js";
+import { atItem, InvalidArgumentError, ProtocolError, type RustCacheError, show } from "./errors.js";
 import {
   batchBytes,
   countField,
@@ -244,18 +244,6 @@ export class Batches {
 function watched<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-function atItem<T>(index: number, check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) {
-      error.index = index;
-      error.message = `item ${index}: ${error.message}`;
-    }
-    throw error;
-  }
 }
 
 function checkItem(item: SetItemOptions, index: number): SetItem {

@@ -1,7 +1,6 @@
 // One call from the moment it is made to the moment it settles, and the queue of those that wait for their turn.
 // Data and bookkeeping only; channel.ts decides when a call is sent, answered or given up.
 
-import type { Limits } from "./protocol.js";
 import { Op } from "./protocol.js";
 
 /** Makes a call's result from the reply's body; see `ReplySink` for `owned`. Throws what the call is to reject with. */
@@ -79,9 +78,6 @@ const WRITES: ReadonlySet<number> = new Set([
   Op.SET_MANY,
   Op.REMOVE_MANY,
 ]);
-
-/** Before the daemon has named its limits. */
-export const HELLO_LIMITS: Limits = { keyLimit: 0, valueLimit: 1024, frameLimit: 1024 };
 
 /**
  * Calls that wait, first come, first served. One that is given up stays as a hollow entry; when most entries are, the queue is

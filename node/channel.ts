@@ -6,7 +6,7 @@
 // promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot, hollow,
 // until its reply or the end of the connection comes, so its id is not used again before.
 
-import { Call, type CallOptions, type Decode, HELLO_LIMITS, WaitingCalls } from "./call.js";
+import { Call, type CallOptions, type Decode, WaitingCalls } from "./call.js";
 import { Clock } from "./clock.js";
 import { ClosedError, ProtocolError, TimeoutError } from "./errors.js";
 import { Outbox, type Wire } from "./outbox.js";
@@ -25,6 +25,8 @@ import {
 import { decodeHandshake, replyError } from "./replies.js";
 
 const MAX_ID = 0x7fffffff;
+/** Before the daemon has named its own. */
+const HELLO_LIMITS: Limits = { keyLimit: 0, valueLimit: 1024, frameLimit: 1024 };
 const RING_SLOTS = 1024;
 /** A daemon that has left as many calls unanswered until they were given up is beyond hope. */
 const MAX_GIVEN_UP = 100_000;

@@ -51,7 +51,10 @@ export class DaemonProcess {
     this.child = child;
     child.on("error", (error) => {
       // Also emitted when a signal cannot be sent, which is no end.
-      if (child.pid === undefined) this.#finish(`${binary} could not be run: ${error.message}`);
+      if (child.pid === undefined)
+        this.#finish(
+          `${binary} could not be run (${error.message}): is it a program for this machine, and executable?`,
+        );
     });
     child.on("exit", (code, signal) => {
       this.#exit = signal === null ? `it exited with code ${code}` : `it was killed by ${signal}`;

@@ -44,7 +44,7 @@ export interface DaemonOptions {
 export interface DaemonEvents {
   /** A daemon has answered the handshake. */
   ready(handshake: Handshake): void;
-  /** The running daemon died unasked; with `restart` those that follow it. */
+  /** The running daemon died unasked. */
   lost(error: ConnectionLostError): void;
   /** A daemon is started in the place of one that died; `attempt` counts within the window, from 1. */
   restart(attempt: number, reason: Error): void;

@@ -16,7 +16,6 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_DAEMON"
   | "ERR_RUSTCACHE_PROTOCOL"
   | "ERR_RUSTCACHE_TIMEOUT"
-  | "ERR_RUSTCACHE_ABORTED"
   | "ERR_RUSTCACHE_CLOSED"
   | "ERR_RUSTCACHE_CONNECTION_LOST"
   | "ERR_RUSTCACHE_START"
@@ -172,6 +171,19 @@ export class StartError extends RustCacheError {
 export class RestartsExhaustedError extends RustCacheError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_RUSTCACHE_RESTARTS_EXHAUSTED", message, options);
+  }
+}
+
+/** Runs a check of one item of a batch; what it throws says which item is at fault. */
+export function atItem<T>(index: number, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof RustCacheError) {
+      error.index = index;
+      error.message = `item ${index}: ${error.message}`;
+    }
+    throw error;
   }
 }
 

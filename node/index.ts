@@ -1,4 +1,5 @@
-// The public face of the package: what is exported here is the API, and nothing else is.
+// The public face of the package: what is exported here is the API, and nothing else is. Names that are not exported may change
+// with every release. No logic lives here but the choice between the two faces.
 
 import { Cache } from "./client.js";
 import { InvalidArgumentError, show } from "./errors.js";
@@ -41,11 +42,14 @@ export type { ScannedEntry, ScannedPage, ScanOptions } from "./scan.js";
  * Given a path (of the daemon's binary), it is a `RustCache`: strings only, and `debug` forwards the daemon's log to stderr.
  */
 export function createCache(options?: CacheOptions): Cache;
-export function createCache(path: string, debug?: boolean): RustCacheFace;
-export function createCache(first: CacheOptions | string = {}, debug?: boolean): Cache | RustCacheFace {
-  if (typeof first === "string") return createRustCache(first, debug);
+export function createCache(path: string | undefined, debug: boolean): RustCacheFace;
+export function createCache(path: string): RustCacheFace;
+export function createCache(first?: CacheOptions | string, debug?: boolean): Cache | RustCacheFace {
+  if (typeof first === "string" || (first === undefined && debug !== undefined)) {
+    return createRustCache(first, debug);
+  }
   if (debug !== undefined) {
-    throw new InvalidArgumentError(`debug needs a path before it, got ${show(first)}: use the option onLog`);
+    throw new InvalidArgumentError(`debug goes with a path, got ${show(first)}: use the option onLog`);
   }
   return new Cache(first);
 }

@@ -1,7 +1,7 @@
 // Bodies of protocol version 2 that hold several items: GET_MANY, SET_MANY, REMOVE_MANY and SCAN, both directions.
 // Pure, as protocol.ts. How a batch is cut into frames, and what is made of the results, is the client's affair.
 
-import { ProtocolError, RustCacheError } from "./errors.js";
+import { atItem, ProtocolError } from "./errors.js";
 import {
   checkKeyLength,
   checkValueLength,
@@ -47,15 +47,6 @@ function roomFor(text: string | Uint8Array): number {
   return typeof text === "string" ? text.length * 3 : text.length;
 }
 
-/** Puts `index` on whatever `write` throws, so that a batch says which item is at fault. */
-function atItem(index: number, error: unknown): never {
-  if (error instanceof RustCacheError) {
-    error.index = index;
-    error.message = `item ${index}: ${error.message}`;
-  }
-  throw error;
-}
-
 function writeBytes(buf: Buffer, at: number, text: string | Uint8Array, what: "key" | "value"): number {
   if (typeof text === "string") return writeText(buf, at, text, what);
   buf.set(text, at);
@@ -71,7 +62,7 @@ export function keysBatch(keys: readonly (string | Uint8Array)[], from: number, 
     const key = keys[to]!;
     if (to > from && room + 4 + roomFor(key) > most) break;
     // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
-    if (key.length > limits.keyLimit) refuse(to, () => checkKeyLength(key.length, key, limits));
+    if (key.length > limits.keyLimit) atItem(to, () => checkKeyLength(key.length, key, limits));
     room += 4 + roomFor(key);
     to++;
   }
@@ -79,24 +70,15 @@ export function keysBatch(keys: readonly (string | Uint8Array)[], from: number, 
   let pos = 0;
   for (let i = from; i < to; i++) {
     const key = keys[i]!;
-    try {
-      const end = writeBytes(body, pos + 4, key, "key");
-      checkKeyLength(end - pos - 4, key, limits);
-      writeU32(body, pos, end - pos - 4);
-      pos = end;
-    } catch (error) {
-      atItem(i, error);
-    }
+    const at = pos;
+    pos = atItem(i, () => {
+      const end = writeBytes(body, at + 4, key, "key");
+      checkKeyLength(end - at - 4, key, limits);
+      writeU32(body, at, end - at - 4);
+      return end;
+    });
   }
   return { count: to - from, body: body.subarray(0, pos) };
-}
-
-function refuse(index: number, check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    atItem(index, error);
-  }
 }
 
 /** Encodes `items[from..to]`: the value part of SET_MANY. The caller chose `to` so that the frame is of a decent size. */
@@ -104,32 +86,33 @@ export function setBatch(items: readonly SetItem[], from: number, to: number, li
   let room = 0;
   for (let i = from; i < to; i++) {
     const item = items[i]!;
-    if (item.key.length > limits.keyLimit) refuse(i, () => checkKeyLength(item.key.length, item.key, limits));
+    if (item.key.length > limits.keyLimit) atItem(i, () => checkKeyLength(item.key.length, item.key, limits));
     room += SET_ITEM_BYTES + roomFor(item.key) + roomFor(item.value);
   }
   const body = Buffer.allocUnsafe(room);
   let pos = 0;
   for (let i = from; i < to; i++) {
     const item = items[i]!;
-    try {
-      const keyStart = pos + SET_ITEM_BYTES;
-      const valueStart = writeBytes(body, keyStart, item.key, "key");
-      checkKeyLength(valueStart - keyStart, item.key, limits);
-      const end = writeBytes(body, valueStart, item.value, "value");
-      checkValueLength(end - valueStart, limits);
-      body[pos] = item.flags;
-      body[pos + 1] = item.tag;
-      body[pos + 2] = 0;
-      body[pos + 3] = 0;
-      writeU32(body, pos + 4, valueStart - keyStart);
-      writeU32(body, pos + 8, end - valueStart);
-      writeU64(body, pos + 12, item.expiry === NO_EXPIRY ? 0 : item.expiry);
-      pos = end;
-    } catch (error) {
-      atItem(i, error);
-    }
+    const at = pos;
+    pos = atItem(i, () => writeSetItem(body, at, item, limits));
   }
   return { count: to - from, body: body.subarray(0, pos) };
+}
+
+function writeSetItem(body: Buffer, at: number, item: SetItem, limits: Limits): number {
+  const keyStart = at + SET_ITEM_BYTES;
+  const valueStart = writeBytes(body, keyStart, item.key, "key");
+  checkKeyLength(valueStart - keyStart, item.key, limits);
+  const end = writeBytes(body, valueStart, item.value, "value");
+  checkValueLength(end - valueStart, limits);
+  body[at] = item.flags;
+  body[at + 1] = item.tag;
+  body[at + 2] = 0;
+  body[at + 3] = 0;
+  writeU32(body, at + 4, valueStart - keyStart);
+  writeU32(body, at + 8, end - valueStart);
+  writeU64(body, at + 12, item.expiry === NO_EXPIRY ? 0 : item.expiry);
+  return end;
 }
 
 /** The u32 that GET_MANY, SET_MANY and REMOVE_MANY carry as their field. */

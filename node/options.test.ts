@@ -48,7 +48,7 @@ describe("options of a cache", () => {
     });
   }
 
-  test("null and numbers are no options, and debug needs a path", () => {
+  test("null and numbers are no options, and debug goes with a path", () => {
     for (const options of [null, 5, true]) {
       assert.throws(() => createCache(options as unknown as CacheOptions), {
         code: INVALID_ARG,
@@ -57,7 +57,7 @@ describe("options of a cache", () => {
     }
     assert.throws(() => createCache({} as unknown as string, true), {
       code: INVALID_ARG,
-      message: /debug needs a path/,
+      message: /debug goes with a path/,
     });
   });
 

@@ -13,7 +13,7 @@ export const VERSION = 2;
 export const HEADER_BYTES = 16;
 /** What the length field of a frame without fields, key and value says. */
 export const MIN_LENGTH = 12;
-/** The first eight bytes of a "never" in replies: all ones. */
+/** Half of the "never" of replies, which is all ones. */
 const U32_MAX = 0xffffffff;
 
 export const Op = {
@@ -80,8 +80,9 @@ export const Expiry = {
 /** Conditions of a SET, where flags carry them (bits 0–1). */
 export const Condition = { ALWAYS: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
 
-/** Bit 0 of flags: of GET and TAKE, and of SCAN. */
+/** A flag of GET and TAKE. */
 export const WITH_TTL = 1;
+/** A flag of SCAN. */
 export const WITH_VALUES = 1;
 
 /** In the place of an expiry in milliseconds: the frame has no such field. */
@@ -213,18 +214,6 @@ export function readTtl(buf: Uint8Array, at: number): number {
   const high = readU32(buf, at + 4);
   const low = readU32(buf, at);
   return high === U32_MAX && low === U32_MAX ? Number.POSITIVE_INFINITY : high * 0x1_0000_0000 + low;
-}
-
-/** One request before it is bytes. `fields` are those of its op before the expiry. */
-export interface Request {
-  readonly op: number;
-  readonly flags: number;
-  readonly tag: number;
-  readonly fields: Uint8Array | null;
-  /** Milliseconds, or NO_EXPIRY. Must agree with the expiry kind in `flags`. */
-  readonly expiry: number;
-  readonly key: string | Uint8Array | null;
-  readonly value: string | Uint8Array | null;
 }
 
 /** Room that `writeRequest` may need; `value` null when the caller sends it as a chunk of its own. */

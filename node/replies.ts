@@ -112,7 +112,7 @@ export function decodeEntry(
   return { value: readValue(tag, buf, start + 8, end, owned), tag, ttl: readTtl(buf, start) };
 }
 
-/** GET for the seed's face: text, and "" for a miss. */
+/** GET for `RustCache`: text, and "" for a miss. */
 export function decodeTextOrEmpty(
   status: number,
   _tag: number,
@@ -146,13 +146,13 @@ export function decodeFound(status: number): boolean {
   throw unexpected(status);
 }
 
-/** SET for the seed's face. */
+/** SET for `RustCache`. */
 export function decodeInserted(status: number): "I" {
   if (status === Status.OK) return "I";
   throw unexpected(status);
 }
 
-/** REMOVE for the seed's face: found or not. */
+/** REMOVE for `RustCache`: found or not. */
 export function decodeRemoved(status: number): "R" {
   if (status === Status.OK || status === Status.MISS) return "R";
   throw unexpected(status);

@@ -1,4 +1,4 @@
-// The seed's face against the real daemon: what programs written for it rely on. Skipped, with a message, when it has not been
+// `RustCache` against the real daemon: what programs written for it rely on. Skipped, with a message, when it has not been
 // built. The daemon's own face of this contract (version 1 frames) is tested elsewhere.
 
 import { strict as assert } from "node:assert";
@@ -34,7 +34,7 @@ async function untilDead(pid: number): Promise<void> {
 }
 
 describe("insert, get, remove", { skip }, () => {
-  test("answer as the seed's did, before any start()", async () => {
+  test("answer 'I', the value and 'R', before any start()", async () => {
     assert.equal(await RustCache.insert("user:1", "hello", 60), "I");
     assert.equal(await RustCache.get("user:1"), "hello");
     assert.equal(await RustCache.remove("user:1"), "R");

@@ -1,10 +1,11 @@
-// The seed's face: strings in, strings out, TTLs in seconds, ready at import. `Cache` (client.ts) is the one for new code.
+// `RustCache`, the plain face: strings in, strings out, TTLs in seconds, ready at import. It is kept as it is for the programs that
+// use it; what is new belongs into `Cache` (client.ts). Both stand on the same daemon.ts and channel.ts.
 
 import type { ChildProcess } from "node:child_process";
 import { Batches, type SetItemOptions } from "./batches.js";
 import type { Channel } from "./channel.js";
 import { Daemon } from "./daemon.js";
-import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import { atItem, InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import { Events } from "./events.js";
 import { type CacheOptions, checkCacheOptions } from "./options.js";
 import { Expiry, NO_EXPIRY, Op, Tag } from "./protocol.js";
@@ -54,7 +55,7 @@ export interface RustCache {
   createCache(path?: string, debug?: boolean): RustCache;
 }
 
-/** Makes a cache of the seed's kind. Starts nothing. */
+/** Makes a cache of strings. Starts nothing. */
 export function createRustCache(path?: string, debug = false): RustCache {
   const options: CacheOptions = { binary: path };
   if (debug) options.logLevel = "debug";
@@ -130,19 +131,14 @@ export function createRustCache(path?: string, debug = false): RustCache {
     },
     async batchInsert(items) {
       if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
-      const sets = items.map((item: BatchInsertItem, index): SetItemOptions => {
-        try {
-          const { key, value, expire_duration: seconds = 0 } = item;
-          checkInsert(key, value, seconds);
-          return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };
-        } catch (error) {
-          if (error instanceof InvalidArgumentError) {
-            error.index = index;
-            error.message = `item ${index}: ${error.message}`;
-          }
-          throw error;
-        }
-      });
+      const sets = items.map(
+        (item: BatchInsertItem, index): SetItemOptions =>
+          atItem(index, () => {
+            const { key, value, expire_duration: seconds = 0 } = item;
+            checkInsert(key, value, seconds);
+            return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };
+          }),
+      );
       await batches.setMany(sets, undefined);
       return sets.map(() => "I");
     },

@@ -1,4 +1,5 @@
-// Walking over the entries of a cache: pages of SCAN, and the iterators made of them.
+// Walking over the entries of a cache: pages of SCAN, and the iterators made of them. The bytes of a page are items.ts's affair.
+// A cursor is the daemon's: nothing here looks into it.
 
 import { isUtf8 } from "node:buffer";
 import type { CallOptions } from "./call.js";

@@ -15,7 +15,7 @@ const LEAST_BYTES: u64 = 4096;
 /// and an entry of the largest size allowed fits into a shard several times.
 const LEAST_ITEMS_PER_SHARD: u64 = 65_536;
 const LEAST_BYTES_PER_SHARD: u64 = 256 << 20;
-const LARGEST_ENTRIES_PER_SHARD: u64 = 4;
+const LARGEST_ENTRIES_PER_SHARD: u64 = 3;
 const MOST_SHARDS: usize = 1024;
 /// Lengths are kept in 32 bits, on the wire as well, with room for what goes around them.
 const MOST_LENGTH: usize = 1 << 30;

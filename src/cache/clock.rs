@@ -80,12 +80,16 @@ impl Clock {
 impl ManualClock {
     /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
-        self.0.monotonic.fetch_add(millis(by), Ordering::Relaxed);
+        let by = millis(by);
+        // The last moment is short of `NEVER`, or what has no deadline would expire.
+        let later = |now: u64| Some(now.saturating_add(by).min(NEVER - 1));
+        let _ = self.0.monotonic.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
     /// Moves the wall clock alone, in milliseconds, as an administrator or NTP would.
     pub fn jump_wall_clock(&self, by_millis: i64) {
-        self.0.wall_offset.fetch_add(by_millis, Ordering::Relaxed);
+        let jumped = |offset: i64| Some(offset.saturating_add(by_millis));
+        let _ = self.0.wall_offset.fetch_update(Ordering::Relaxed, Ordering::Relaxed, jumped);
     }
 }
 
@@ -107,7 +111,7 @@ impl fmt::Debug for ManualClock {
 /// A duration in whole milliseconds, at most `u64::MAX`. A part of a millisecond counts as a whole one, so that
 /// a TTL above zero is never rounded down to "expires at once".
 pub(crate) fn millis_rounded_up(duration: Duration) -> u64 {
-    let part = u128::from(duration.subsec_nanos() % 1_000_000 != 0);
+    let part = u128::from(!duration.subsec_nanos().is_multiple_of(1_000_000));
     u64::try_from(duration.as_millis() + part).unwrap_or(u64::MAX)
 }
 

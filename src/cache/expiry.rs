@@ -6,7 +6,7 @@
 //! moves down. So adding and removing is O(1), each entry moves at most six times in its life, and the order is exact to the millisecond.
 //!
 //! ```text
-//! nodes[slot]  deadline u64 | prev u32 | next u32       16 bytes, absent until the first deadline at or above that slot
+//! nodes[slot]  deadline u64 | prev u32 | next u32       16 bytes, absent until the first deadline on that page of slots
 //! heads[b]     first slot of bucket b = level * 64 + digit; then DUE and BEYOND
 //! ```
 //! The first node of a bucket has `prev = FIRST | b`, so that a node can be taken out without knowing where it lies.
@@ -35,6 +35,8 @@ struct Node {
     prev: u32,
     next: u32,
 }
+
+const NO_NODE: Node = Node { deadline: NEVER, prev: NONE, next: NONE };
 
 #[derive(Debug)]
 pub(super) struct Expiry {
@@ -76,14 +78,7 @@ impl Expiry {
         if deadline == NEVER {
             return;
         }
-        while self.nodes.len() <= slot as usize {
-            self.nodes.push(Node {
-                deadline: NEVER,
-                prev: NONE,
-                next: NONE,
-            });
-        }
-        self.nodes[slot].deadline = deadline;
+        self.nodes.put(slot, Node { deadline, ..NO_NODE }, &NO_NODE);
         self.len += 1;
         self.link(slot, self.bucket_for(deadline));
     }
@@ -94,6 +89,28 @@ impl Expiry {
             self.nodes[slot].deadline = NEVER;
             self.len -= 1;
         }
+    }
+
+    /// What was in slot `from` is now in slot `to`, which has no deadline.
+    pub(super) fn relocate(&mut self, from: u32, to: u32) {
+        let Some(&node) = self.nodes.get(from).filter(|node| node.deadline != NEVER) else {
+            return;
+        };
+        self.nodes[from].deadline = NEVER;
+        self.nodes.put(to, node, &NO_NODE);
+        if node.next != NONE {
+            self.nodes[node.next].prev = to;
+        }
+        if node.prev & FIRST == 0 {
+            self.nodes[node.prev].next = to;
+        } else {
+            self.heads[(node.prev & !FIRST) as usize] = to;
+        }
+    }
+
+    /// No slot at `end` or above has a deadline; what is kept about them can go.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.nodes.truncate(end);
     }
 
     /// A slot whose deadline is at or before `now`; it stays until it is removed. Gives up, with `None`, after
@@ -139,7 +156,7 @@ impl Expiry {
         // What lies on a level shares all higher digits with the time, so lower levels come first.
         let level = self.occupied.iter().position(|&bits| bits != 0)?;
         let digit = self.occupied[level].trailing_zeros();
-        let shift = level as u32 * DIGIT_BITS;
+        let shift = shift(level);
         let block = self.time >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
         Some((
             level * BUCKETS_PER_LEVEL + digit as usize,
@@ -156,8 +173,7 @@ impl Expiry {
         if level >= LEVELS {
             return BEYOND;
         }
-        let digit = (deadline >> (level as u32 * DIGIT_BITS)) as usize % BUCKETS_PER_LEVEL;
-        level * BUCKETS_PER_LEVEL + digit
+        level * BUCKETS_PER_LEVEL + digit(deadline, level)
     }
 
     /// Moves a bucket of the lowest level, whose slots all have one deadline, to DUE, which is empty.
@@ -166,7 +182,7 @@ impl Expiry {
         self.heads[bucket] = NONE;
         self.occupied[0] &= !(1 << bucket);
         self.heads[DUE] = first;
-        self.nodes[first].prev = FIRST | DUE as u32;
+        self.nodes[first].prev = first_of(DUE);
     }
 
     fn link(&mut self, slot: u32, bucket: usize) {
@@ -176,7 +192,7 @@ impl Expiry {
             self.occupied[bucket / BUCKETS_PER_LEVEL] |= 1 << (bucket % BUCKETS_PER_LEVEL);
         }
         let node = &mut self.nodes[slot];
-        node.prev = FIRST | bucket as u32;
+        node.prev = first_of(bucket);
         node.next = next;
         if next != NONE {
             self.nodes[next].prev = slot;
@@ -204,7 +220,7 @@ impl Expiry {
         let mut seen = 0;
         for bucket in 0..=BEYOND {
             let mut slot = self.heads[bucket];
-            let mut prev = FIRST | bucket as u32;
+            let mut prev = first_of(bucket);
             if bucket < DUE {
                 let bit = self.occupied[bucket / BUCKETS_PER_LEVEL] >> (bucket % BUCKETS_PER_LEVEL) & 1;
                 assert_eq!(bit == 1, slot != NONE, "bitmap of bucket {bucket}");
@@ -216,7 +232,8 @@ impl Expiry {
                     node.deadline, NEVER,
                     "slot {slot} is in a bucket without a deadline"
                 );
-                if self.cascading != Some(bucket) {
+                // What was beyond the wheel stays there when the time comes near.
+                if bucket != BEYOND && self.cascading != Some(bucket) {
                     assert_eq!(self.bucket_for(node.deadline), bucket, "bucket of slot {slot}");
                 }
                 seen += 1;
@@ -226,6 +243,23 @@ impl Expiry {
         }
         assert_eq!(seen, self.len, "slots in buckets");
     }
+}
+
+/// `prev` of the first node of a bucket.
+#[expect(clippy::cast_possible_truncation, reason = "there are 450 buckets")]
+const fn first_of(bucket: usize) -> u32 {
+    FIRST | bucket as u32
+}
+
+/// The bits of a time below the digit of a level.
+#[expect(clippy::cast_possible_truncation, reason = "there are 7 levels")]
+const fn shift(level: usize) -> u32 {
+    level as u32 * DIGIT_BITS
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a digit is below 64")]
+const fn digit(time: u64, level: usize) -> usize {
+    (time >> shift(level)) as usize % BUCKETS_PER_LEVEL
 }
 
 #[cfg(test)]
@@ -238,6 +272,7 @@ mod tests {
     enum Step {
         Set(u32, u64),
         Remove(u32),
+        Relocate(u32, u32),
         Advance(u64, u32),
     }
 
@@ -252,6 +287,7 @@ mod tests {
         prop_oneof![
             4 => (0u32..40, distance.clone()).prop_map(|(slot, ttl)| Step::Set(slot, ttl)),
             1 => (0u32..40).prop_map(Step::Remove),
+            1 => (0u32..40, 0u32..40).prop_map(|(from, to)| Step::Relocate(from, to)),
             3 => (distance, 0u32..12).prop_map(|(by, budget)| Step::Advance(by.min(1 << 34), budget)),
         ]
     }
@@ -270,6 +306,10 @@ mod tests {
                         if deadline == NEVER { model.remove(&slot); } else { model.insert(slot, deadline); }
                     }
                     Step::Remove(slot) => { wheel.remove(slot); model.remove(&slot); }
+                    Step::Relocate(from, to) => if !model.contains_key(&to) {
+                        wheel.relocate(from, to);
+                        if let Some(deadline) = model.remove(&from) { model.insert(to, deadline); }
+                    }
                     Step::Advance(by, first_budget) => {
                         now += by;
                         let mut budget = first_budget;

@@ -8,6 +8,7 @@
 //! ```
 //! The four parts speak of u32 slots and do not know of each other; each can be replaced alone.
 
+mod batch;
 mod builder;
 mod clock;
 mod entry;
@@ -26,10 +27,11 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
 
+pub(crate) use batch::Batch;
 pub use builder::Builder;
 pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
@@ -38,9 +40,10 @@ pub use error::{BuildError, Error};
 pub use scan::{Cursor, Page};
 pub use stats::Stats;
 
+use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
-use payload::{Record, SHARED_FROM};
+use payload::Record;
 use policy::Lru;
 use shard::{Comparison, Deadline, Hashed, Limits};
 
@@ -50,8 +53,6 @@ type Shard = shard::Shard<Lru>;
 const RECLAIM_SLICE: u32 = 256;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
 const FREED_IN_BACKGROUND_FROM: u64 = 1024;
-/// How many keys of a batch are done under one hold of a lock.
-const BATCH_SLICE: u32 = 64;
 
 /// A bounded cache of bytes: exact LRU, TTL in milliseconds, limits by count and by bytes.
 ///
@@ -84,7 +85,7 @@ struct Settings {
 }
 
 struct Inner {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Locked]>,
     hasher: RandomState,
     clock: Clock,
     settings: Settings,
@@ -102,7 +103,7 @@ impl Cache {
     fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
         let now = clock.now();
         let inner = Arc::new_cyclic(|itself| Inner {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(limits, now))).collect(),
+            shards: (0..shards).map(|_| Locked::new(Shard::new(limits, now))).collect(),
             hasher: RandomState::new(),
             clock,
             settings,
@@ -119,10 +120,7 @@ impl Cache {
 
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
-        let mut batch = self.batch();
-        keys.into_iter()
-            .map(|key| batch.read(key.as_ref(), |entry| entry.to_entry()))
-            .collect()
+        self.in_slices(keys, |batch, key| batch.read(key.as_ref(), |entry| entry.to_entry()))
     }
 
     /// Writes a value; `Ok(false)` if the condition in the options did not hold. The entry becomes the most recently used one.
@@ -144,11 +142,7 @@ impl Cache {
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
     ) -> Vec<Result<bool, Error>> {
-        let mut batch = self.batch();
-        entries
-            .into_iter()
-            .map(|(key, value, options)| batch.set(key.as_ref(), value.as_ref(), options))
-            .collect()
+        self.in_slices(entries, |batch, (key, value, options)| batch.set(key.as_ref(), value.as_ref(), *options))
     }
 
     /// Removes an entry; `false` if it was absent or had expired.
@@ -158,8 +152,7 @@ impl Cache {
 
     /// Removes many entries; the results are in their order.
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
-        let mut batch = self.batch();
-        keys.into_iter().map(|key| batch.remove(key.as_ref())).collect()
+        self.in_slices(keys, |batch, key| batch.remove(key.as_ref()))
     }
 
     /// Removes an entry and gives it back. Counts as a hit or a miss.
@@ -194,22 +187,23 @@ impl Cache {
         found
     }
 
-    /// Takes an entry's deadline away; `false` if it is absent or has expired.
+    /// Takes an entry's deadline away and makes it the most recently used one; `false` if it is absent or has expired.
     pub fn persist(&self, key: impl AsRef<[u8]>) -> bool {
         self.touch(key, Expiry::Never)
     }
 
     /// Adds to a decimal integer, atomically, and gives the sum. An absent key counts as 0 and gets the deadline given; one that is there keeps its
-    /// own. The number is kept as decimal text.
+    /// own. The number is kept as decimal text; text of more than 64 characters is no number.
     ///
     /// # Errors
-    /// [`Error::NotAnInteger`], [`Error::Overflow`], [`Error::KeyTooLong`]: nothing changed. [`Error::TooLarge`] as for [`set`](Self::set).
+    /// [`Error::NotAnInteger`], [`Error::Overflow`], [`Error::KeyTooLong`], [`Error::ValueTooLong`]: nothing changed. [`Error::TooLarge`] as for [`set`](Self::set).
     pub fn increment(&self, key: impl AsRef<[u8]>, delta: i64, when_created: Expiry) -> Result<i64, Error> {
         let key = key.as_ref();
         self.check_lengths(key, &[])?;
+        let max_len = self.inner.settings.max_value_bytes;
         let sum = self.with_shard(self.hashed(key), |shard, key, now| {
             let (Deadline::At(at) | Deadline::KeepOr(at)) = self.inner.deadline(when_created, now);
-            shard.increment(key, delta, at, now)
+            shard.increment(key, delta, at, max_len, now)
         });
         self.inner.watch_if_needed(when_created);
         sum
@@ -226,13 +220,13 @@ impl Cache {
         value: impl AsRef<[u8]>,
         options: SetOptions,
     ) -> Result<CasOutcome, Error> {
-        let (key, value) = (key.as_ref(), value.as_ref());
+        let (key, expected, value) = (key.as_ref(), expected.as_ref(), value.as_ref());
         self.check_lengths(key, value)?;
         let key = self.hashed(key);
         let record = Record::new(key.1.hash, key.1.key, value, options.tag);
         let found = self.with_shard(key, |shard, _, now| {
             shard.compare_and_set(
-                expected.as_ref(),
+                expected,
                 record,
                 self.inner.deadline(options.expiry, now),
                 now,
@@ -252,7 +246,7 @@ impl Cache {
         let mut removed = 0;
         for shard in &self.inner.shards {
             let now = self.inner.clock.now();
-            let old = lock(shard).clear(now);
+            let old = shard.hold().clear(now);
             let items = old.stats().items;
             removed += items;
             if items > FREED_IN_BACKGROUND_FROM {
@@ -276,7 +270,7 @@ impl Cache {
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for shard in &self.inner.shards {
-            stats += lock(shard).stats();
+            stats += shard.hold().stats();
         }
         stats
     }
@@ -316,7 +310,7 @@ impl Cache {
     #[doc(hidden)]
     pub fn validate(&self) {
         for shard in &self.inner.shards {
-            lock(shard).validate();
+            shard.hold().validate();
         }
     }
 
@@ -332,9 +326,27 @@ impl Cache {
 
     /// Several operations, one after the other, with few changes of lock.
     pub(crate) fn batch(&self) -> Batch<'_> {
-        Batch {
-            cache: self,
-            held: None,
+        Batch::new(self)
+    }
+
+    /// Does something with each item of a caller's iterator, a slice of them under one lock. The iterator runs without a lock: it may be slow, or
+    /// call the cache.
+    fn in_slices<T, R>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        mut each: impl FnMut(&mut Batch<'_>, &T) -> R,
+    ) -> Vec<R> {
+        let mut items = items.into_iter();
+        let mut results = Vec::new();
+        let mut slice = Vec::new();
+        loop {
+            slice.clear();
+            slice.extend(items.by_ref().take(BATCH_SLICE as usize));
+            if slice.is_empty() {
+                return results;
+            }
+            let mut batch = self.batch();
+            results.extend(slice.iter().map(|item| each(&mut batch, item)));
         }
     }
 
@@ -380,8 +392,9 @@ impl Cache {
         (shard, key): (usize, Hashed<'_>),
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
     ) -> R {
+        let mut held = self.inner.shards[shard].hold();
         let now = self.inner.clock.now();
-        operation(&mut Held::new(&self.inner.shards[shard]), key, now)
+        operation(&mut held, key, now)
     }
 }
 
@@ -392,115 +405,6 @@ impl fmt::Debug for Cache {
             .field("settings", &self.inner.settings)
             .field("stats", &self.stats())
             .finish()
-    }
-}
-
-/// See [`Cache::batch`]. The time of its operations is that at which the lock was taken, a slice ago at most.
-pub(crate) struct Batch<'c> {
-    cache: &'c Cache,
-    held: Option<Slice<'c>>,
-}
-
-/// The part of a batch that is done under one hold of a lock.
-struct Slice<'c> {
-    number: usize,
-    shard: Held<'c>,
-    now: u64,
-    left: u32,
-}
-
-impl<'c> Batch<'c> {
-    pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        let (number, key) = self.cache.hashed(key);
-        let slice = self.hold(number);
-        slice.shard.read(key, slice.now).map(seen)
-    }
-
-    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
-        self.cache.check_lengths(key, value)?;
-        let inner = &self.cache.inner;
-        let (number, key) = self.cache.hashed(key);
-        if value.len() >= SHARED_FROM {
-            // Copying it may take longer than a lock may be held.
-            self.release();
-        }
-        let record = Record::new(key.hash, key.key, value, options.tag);
-        let slice = self.hold(number);
-        let deadline = inner.deadline(options.expiry, slice.now);
-        let stored = slice.shard.store(record, deadline, options.condition, slice.now);
-        inner.watch_if_needed(options.expiry);
-        stored
-    }
-
-    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
-        let (number, key) = self.cache.hashed(key);
-        let slice = self.hold(number);
-        slice.shard.remove(key, slice.now, |_| ()).is_some()
-    }
-
-    /// Lets go of the lock, for whoever calls the cache next while the batch lives.
-    pub(crate) fn release(&mut self) {
-        self.held = None;
-    }
-
-    /// The shard, locked: the one that is held already, unless it is another or has been held for a slice.
-    fn hold(&mut self, number: usize) -> &mut Slice<'c> {
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|slice| slice.number != number || slice.left == 0)
-        {
-            self.release();
-        }
-        let inner = &self.cache.inner;
-        let slice = self.held.get_or_insert_with(|| Slice {
-            number,
-            shard: Held::new(&inner.shards[number]),
-            now: inner.clock.now(),
-            left: BATCH_SLICE,
-        });
-        slice.left -= 1;
-        slice
-    }
-}
-
-/// A locked shard. When it is let go, what was too large to be freed under the lock is freed after it.
-struct Held<'c> {
-    /// `None` only while it is dropped.
-    guard: Option<MutexGuard<'c, Shard>>,
-}
-
-impl<'c> Held<'c> {
-    fn new(shard: &'c Mutex<Shard>) -> Self {
-        Held {
-            guard: Some(lock(shard)),
-        }
-    }
-}
-
-impl std::ops::Deref for Held<'_> {
-    type Target = Shard;
-
-    fn deref(&self) -> &Shard {
-        self.guard.as_ref().expect("held until dropped")
-    }
-}
-
-impl std::ops::DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut Shard {
-        self.guard.as_mut().expect("held until dropped")
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(mut guard) = self.guard.take()
-            && guard.has_graves()
-        {
-            let graves = guard.take_graves();
-            drop(guard);
-            drop(graves);
-        }
     }
 }
 
@@ -538,7 +442,9 @@ impl Inner {
     fn reclaim(&self) {
         for shard in &self.shards {
             let now = self.clock.now();
-            while Held::new(shard).reclaim(RECLAIM_SLICE, now) {}
+            while shard.hold().reclaim(RECLAIM_SLICE, now) {
+                shard.let_others_in();
+            }
         }
     }
 }
@@ -548,13 +454,7 @@ impl housekeeper::Watched for Inner {
         self.reclaim();
         self.watched.store(false, Ordering::SeqCst);
         // A deadline written before its shard is looked at below is seen; one written after finds `watched` unset and asks again.
-        let left = self.shards.iter().any(|shard| lock(shard).has_deadlines());
+        let left = self.shards.iter().any(|shard| shard.hold().has_deadlines());
         left && !self.watched.swap(true, Ordering::SeqCst)
     }
-}
-
-/// A panic while the lock was held (an allocation that failed, say) leaves a shard that is at worst short of an entry: not a reason to fail all
-/// later calls.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

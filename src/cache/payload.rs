@@ -4,7 +4,7 @@
 //! reading one copies nothing and writing it to a slow reader holds no lock.
 //!
 //! ```text
-//! Slot, 32 bytes   body 16 (Box<[u8]>, or Box<Large> in the niche) | hash u32 | key_len u32 | tag u8 | 7 free
+//! Slot, 32 bytes   body 16 (Box<[u8]>, or Box<Large> in the niche) | hash u32 | key_len u32 | previous u32 | tag u8 | 3 free
 //! body             key bytes | value bytes                                         up to SHARED_FROM
 //! ```
 
@@ -16,9 +16,10 @@ use super::paged::Paged;
 /// Values of at least this many bytes are shared instead of copied.
 pub(super) const SHARED_FROM: usize = 16 * 1024;
 
-/// What an entry costs beside its bytes, in bytes: the slot (32), the recency links (8), the deadline (16), its cell of the index
-/// (5, over a load factor between 7/16 and 7/8), and the allocator's own books.
-pub(crate) const ENTRY_OVERHEAD: u64 = 72;
+/// What an entry costs beside its bytes, in bytes: the slot (32), the recency links (8), the deadline (16), one vacant slot to 16 occupied ones (4),
+/// its cell of the index (8, in segments that are 3/8 to 3/4 full: up to 21), and what allocator and huge pages lose (15). Measured by
+/// `tests/memory.rs`.
+pub(crate) const ENTRY_OVERHEAD: u64 = 96;
 
 /// The allocations behind a large entry beside its key and value: `Large` and the reference count of `Bytes`.
 const LARGE_OVERHEAD: u64 = 80;
@@ -26,6 +27,9 @@ const LARGE_OVERHEAD: u64 = 80;
 /// `key_len` of a slot that holds nothing; its `hash` is then the next free slot.
 const VACANT: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
+/// So many slots may be vacant in any case; and one to 16 occupied ones. They cost little, and a slot given up costs moving an entry.
+/// (Fewer in tests of this crate, so that they see it happen.)
+const MOST_VACANT: usize = if cfg!(test) { 2 } else { 4096 };
 
 /// An entry's content, made before a lock is taken and dropped after it is released.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Record {
     body: Body,
     hash: u32,
     key_len: u32,
+    /// Only while vacant: the one before in the chain of vacant slots.
+    previous: u32,
     tag: Tag,
 }
 
@@ -66,17 +72,19 @@ impl Record {
             body,
             hash,
             key_len: u32::try_from(key.len()).unwrap_or(VACANT - 1),
+            previous: NONE,
             tag,
         }
     }
 
     fn vacant(next: u32) -> Self {
-        Record {
-            body: Body::Packed(Box::new([])),
-            hash: next,
-            key_len: VACANT,
-            tag: Tag::BYTES,
-        }
+        let body = Body::Packed(Box::new([]));
+        Record { body, hash: next, key_len: VACANT, previous: NONE, tag: Tag::BYTES }
+    }
+
+    /// The neighbours of a vacant slot in their chain.
+    const fn chain(&self) -> (u32, u32) {
+        (self.previous, self.hash)
     }
 
     pub(super) fn key(&self) -> &[u8] {
@@ -119,8 +127,12 @@ impl Record {
         }
     }
 
+    /// Whether freeing it takes long enough not to do it under a lock.
     pub(super) const fn is_large(&self) -> bool {
-        matches!(self.body, Body::Large(_))
+        match &self.body {
+            Body::Packed(bytes) => bytes.len() >= SHARED_FROM,
+            Body::Large(_) => true,
+        }
     }
 
     const fn is_vacant(&self) -> bool {
@@ -140,22 +152,18 @@ const fn allocated(len: usize) -> u64 {
     len.next_multiple_of(step)
 }
 
-/// Slots and what they hold. A slot keeps its number for the whole life of an entry, overwrites included.
+/// Slots and what they hold. An entry keeps its slot through overwrites; it moves only when slots are given up.
 #[derive(Debug)]
 pub(super) struct Payload {
     slots: Paged<Record>,
-    /// The first of a chain of vacant slots.
+    /// The first of a chain of vacant slots, linked in both directions.
     free: u32,
     len: usize,
 }
 
 impl Payload {
     pub(super) const fn new() -> Self {
-        Payload {
-            slots: Paged::new(),
-            free: NONE,
-            len: 0,
-        }
+        Payload { slots: Paged::new(), free: NONE, len: 0 }
     }
 
     /// Occupied slots.
@@ -164,18 +172,19 @@ impl Payload {
     }
 
     /// All slots, occupied or not, are below this number.
-    pub(super) fn end(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(NONE)
+    pub(super) fn end(&self) -> usize {
+        self.slots.end()
     }
 
     pub(super) fn insert(&mut self, record: Record) -> u32 {
         self.len += 1;
         if self.free == NONE {
+            let slot = u32::try_from(self.slots.end()).expect("fewer than MAX_SLOTS");
             self.slots.push(record);
-            return self.end() - 1;
+            return slot;
         }
         let slot = self.free;
-        self.free = self.slots[slot].hash;
+        self.take_from_chain(self.slots[slot].chain());
         self.slots[slot] = record;
         slot
     }
@@ -187,9 +196,41 @@ impl Payload {
 
     pub(super) fn remove(&mut self, slot: u32) -> Record {
         self.len -= 1;
-        let record = std::mem::replace(&mut self.slots[slot], Record::vacant(self.free));
+        let next = self.free;
+        if next != NONE {
+            self.slots[next].previous = slot;
+        }
         self.free = slot;
-        record
+        std::mem::replace(&mut self.slots[slot], Record::vacant(next))
+    }
+
+    /// Whether so many slots are vacant that some should be given up.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.slots.end() - self.len > MOST_VACANT.max(self.len / 16)
+    }
+
+    /// Gives up the last slot; there must be vacant ones. If it holds an entry, that moves into a vacant one: from where, and to where.
+    pub(super) fn give_up_last(&mut self) -> Option<(u32, u32)> {
+        let record = self.slots.pop()?;
+        if record.is_vacant() {
+            self.take_from_chain(record.chain());
+            return None;
+        }
+        let from = u32::try_from(self.slots.end()).expect("fewer than MAX_SLOTS");
+        let to = self.free;
+        self.take_from_chain(self.slots[to].chain());
+        self.slots[to] = record;
+        Some((from, to))
+    }
+
+    fn take_from_chain(&mut self, (previous, next): (u32, u32)) {
+        match previous {
+            NONE => self.free = next,
+            _ => self.slots[previous].hash = next,
+        }
+        if next != NONE {
+            self.slots[next].previous = previous;
+        }
     }
 
     /// The record of an occupied slot.
@@ -200,6 +241,20 @@ impl Payload {
     /// The record of any slot number, if it holds one.
     pub(super) fn get(&self, slot: u32) -> Option<&Record> {
         self.slots.get(slot).filter(|record| !record.is_vacant())
+    }
+
+    /// Panics if the structure contradicts itself. For tests and fuzzers.
+    pub(super) fn validate(&self) {
+        let mut vacant = 0;
+        let (mut previous, mut slot) = (NONE, self.free);
+        while slot != NONE {
+            assert!(self.slots[slot].is_vacant(), "slot {slot} is in the chain of vacant ones");
+            assert_eq!(self.slots[slot].previous, previous, "chain at slot {slot}");
+            vacant += 1;
+            previous = slot;
+            slot = self.slots[slot].hash;
+        }
+        assert_eq!(vacant + self.len, self.slots.end(), "vacant slots");
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Every operation is told the time. What is past its deadline is treated as absent, and removed when met.
 
-use super::clock::NEVER;
 use super::entry::{Condition, EntryRef};
 use super::error::Error;
 use super::expiry::Expiry;
@@ -11,8 +10,15 @@ use super::payload::{Payload, Record};
 use super::policy::Policy;
 use super::stats::Stats;
 
+mod walk;
+
+pub(super) use walk::Walk;
+
 /// Slots that one eviction may move within the expiry wheel while it looks for an expired entry to take first.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
+
+/// Slots that one operation gives up at most. More than a slice of expired entries leaves vacant, so that this keeps pace.
+const SLOTS_PER_COMPACTION: u32 = 512;
 
 /// A key and the part of its hash that the index uses.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +40,6 @@ pub(super) enum Deadline {
     At(u64),
     /// That of the entry that is there; of a new one, this.
     KeepOr(u64),
-}
-
-/// Whether a walk goes on after an entry that was shown; if not, whether that entry is to be shown again first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Walk {
-    On,
-    StopAfter,
-    StopBefore,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,9 +178,7 @@ impl<P: Policy> Shard<P> {
                 self.stats.bytes += weight;
                 let hash = record.hash();
                 let slot = self.payload.insert(record);
-                let payload = &self.payload;
-                self.index
-                    .insert(hash, slot, |other| payload.record(other).hash());
+                self.index.insert(hash, slot);
                 self.policy.insert(slot);
                 slot
             }
@@ -190,6 +186,7 @@ impl<P: Policy> Shard<P> {
         self.expiry.set(slot, deadline);
         // An overwrite may have made the entry heavier. It is the most recently used one and fits by itself.
         self.make_room(0, 0, now);
+        self.compact();
         Ok(true)
     }
 
@@ -208,6 +205,7 @@ impl<P: Policy> Shard<P> {
         ));
         self.stats.removals += 1;
         self.discard(slot);
+        self.compact();
         Some(result)
     }
 
@@ -249,6 +247,7 @@ impl<P: Policy> Shard<P> {
         key: Hashed<'_>,
         delta: i64,
         when_created: u64,
+        max_len: usize,
         now: u64,
     ) -> Result<i64, Error> {
         let (value, tag) = match self.peek(key, now) {
@@ -256,7 +255,11 @@ impl<P: Policy> Shard<P> {
             None => (0, super::Tag::TEXT),
         };
         let sum = value.checked_add(delta).ok_or(Error::Overflow { value, delta })?;
-        let record = Record::new(key.hash, key.key, sum.to_string().as_bytes(), tag);
+        let text = sum.to_string();
+        if text.len() > max_len {
+            return Err(Error::ValueTooLong { len: text.len(), max: max_len });
+        }
+        let record = Record::new(key.hash, key.key, text.as_bytes(), tag);
         self.store(record, Deadline::KeepOr(when_created), Condition::Always, now)?;
         Ok(sum)
     }
@@ -297,80 +300,20 @@ impl<P: Policy> Shard<P> {
         old
     }
 
-    /// Removes the live entries under a prefix among `count` slots from `from` on. Gives the number removed, and
-    /// where to go on.
-    pub(super) fn clear_slice(
-        &mut self,
-        from: u32,
-        count: u32,
-        prefix: &[u8],
-        now: u64,
-    ) -> (u64, Option<u32>) {
-        let before = self.stats.removals;
-        let to = from.saturating_add(count).min(self.payload.end());
-        for slot in from..to {
-            if self
-                .payload
-                .get(slot)
-                .is_some_and(|record| record.key().starts_with(prefix))
-            {
-                if self.expiry.deadline(slot) <= now {
-                    self.stats.expirations += 1;
-                } else {
-                    self.stats.removals += 1;
-                }
-                self.discard(slot);
-            }
-        }
-        (
-            self.stats.removals - before,
-            (to < self.payload.end()).then_some(to),
-        )
-    }
-
-    /// Shows the live entries under a prefix among `count` slots from `from` on, until told to stop. Gives where to go on, or
-    /// `None` if there are no more slots.
-    ///
-    /// An entry keeps its slot while it lives, so a walk over the slots meets each entry that is there throughout exactly once.
-    pub(super) fn scan_slice(
-        &self,
-        from: u32,
-        count: u32,
-        prefix: &[u8],
-        now: u64,
-        mut show: impl FnMut(EntryRef<'_>) -> Walk,
-    ) -> Option<u32> {
-        let end = self.payload.end();
-        let to = from.saturating_add(count).min(end);
-        for slot in from..to {
-            let deadline = self.expiry.deadline(slot);
-            if let Some(record) = self.payload.get(slot)
-                && record.key().starts_with(prefix)
-                && deadline > now
-            {
-                match show(EntryRef::new(record, now, deadline)) {
-                    Walk::On => {}
-                    Walk::StopBefore => return Some(slot),
-                    Walk::StopAfter => return (slot + 1 < end).then_some(slot + 1),
-                }
-            }
-        }
-        (to < end).then_some(to)
-    }
-
     /// Removes expired entries, up to `count` of them; `true` if there may be more.
     pub(super) fn reclaim(&mut self, count: u32, now: u64) -> bool {
         let mut budget = count;
+        let mut more = true;
         for _ in 0..count {
-            match self.expiry.expired(now, &mut budget) {
-                Some(slot) => {
-                    self.stats.expirations += 1;
-                    self.discard(slot);
-                }
-                None => return budget == 0,
-            }
+            let Some(slot) = self.expiry.expired(now, &mut budget) else {
+                more = budget == 0;
+                break;
+            };
+            self.stats.expirations += 1;
+            self.discard(slot);
         }
-        true
+        self.compact();
+        more
     }
 
     /// The slot that holds the key, unless it has expired: then it is removed.
@@ -378,7 +321,7 @@ impl<P: Policy> Shard<P> {
         let payload = &self.payload;
         let slot = self.index.find(key.hash, |slot| {
             let record = payload.record(slot);
-            record.hash() == key.hash && record.key() == key.key
+            record.key() == key.key
         })?;
         if self.expiry.deadline(slot) > now {
             return Some(slot);
@@ -424,56 +367,37 @@ impl<P: Policy> Shard<P> {
         self.bury(record);
     }
 
+    /// Gives slots up if many are vacant, so that memory taken for many small entries comes back when few large ones follow. Entries move; whoever
+    /// calls this must not use slots that it knew before.
+    fn compact(&mut self) {
+        if !self.payload.is_sparse() {
+            return;
+        }
+        for _ in 0..SLOTS_PER_COMPACTION {
+            if !self.payload.is_sparse() {
+                break;
+            }
+            if let Some((from, to)) = self.payload.give_up_last() {
+                self.index.relocate(self.payload.record(to).hash(), from, to);
+                self.policy.relocate(from, to);
+                self.expiry.relocate(from, to);
+            }
+        }
+        self.policy.truncate(self.payload.end());
+        self.expiry.truncate(self.payload.end());
+    }
+
     fn bury(&mut self, record: Record) {
         if record.is_large() {
             self.graveyard.push(record);
         }
     }
-
-    /// Panics if the four parts contradict each other or a limit is broken. For tests and fuzzers.
-    pub(super) fn validate(&self) {
-        let mut occupied = 0;
-        let mut bytes = 0;
-        let mut with_deadline = 0;
-        for slot in 0..self.payload.end() {
-            let deadline = self.expiry.deadline(slot);
-            let Some(record) = self.payload.get(slot) else {
-                assert_eq!(deadline, NEVER, "vacant slot {slot} has a deadline");
-                continue;
-            };
-            occupied += 1;
-            bytes += record.weight();
-            with_deadline += usize::from(deadline != NEVER);
-            assert_eq!(
-                self.index.find(record.hash(), |other| other == slot),
-                Some(slot),
-                "index of slot {slot}"
-            );
-        }
-        assert_eq!(occupied, self.payload.len(), "occupied slots");
-        assert_eq!(occupied, self.index.len(), "slots in the index");
-        assert_eq!(with_deadline, self.expiry.len(), "slots with a deadline");
-        assert_eq!(bytes, self.stats.bytes, "bytes charged");
-        let mut order = self.policy.coldest_first();
-        assert_eq!(order.len(), occupied, "slots known to the policy");
-        order.sort_unstable();
-        order.dedup();
-        assert_eq!(order.len(), occupied, "slots known twice to the policy");
-        assert!(
-            order.iter().all(|&slot| self.payload.get(slot).is_some()),
-            "the policy knows a vacant slot"
-        );
-        assert!(occupied as u64 <= self.limits.items, "max_items is broken");
-        assert!(bytes <= self.limits.bytes, "max_bytes is broken");
-        self.expiry.validate();
-    }
 }
 
 fn parse_integer(value: &[u8]) -> Result<i64, Error> {
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Error::NotAnInteger {
-            found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
-        })
+    // No number is longer, but for zeros in front; and megabytes are not to be looked through under the lock.
+    let text = Some(value).filter(|value| value.len() <= 64).and_then(|value| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::NotAnInteger {
+        found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
+    })
 }

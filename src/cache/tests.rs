@@ -1,1 +1,40 @@
+//! Tests of the engine as a whole. `model` compares it with a textbook; `promises` and `concurrency` are named after what they keep;
+//! `reclaiming` is about the background thread.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+mod build;
+mod concurrency;
+mod model;
+mod promises;
+mod reclaiming;
+
+use std::time::Duration;
+
+use super::{Cache, Clock, Entry, Expiry, ManualClock, SetOptions};
+
+const PLAIN: SetOptions =
+    SetOptions { tag: super::Tag::BYTES, expiry: Expiry::Default, condition: super::Condition::Always };
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A cache of one list on a clock that stands still.
+fn standing(configure: impl FnOnce(super::Builder) -> super::Builder) -> (Cache, ManualClock) {
+    let (clock, hands) = Clock::manual();
+    (configure(Cache::builder().clock(clock).shards(1)).build().unwrap(), hands)
+}
+
+fn text(entry: Option<Entry>) -> Option<String> {
+    entry.map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+}
+
+/// Waits until something holds that another thread brings about; fails after a time that no machine needs.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::sleep(millis(2));
+    }
+}

@@ -13,6 +13,8 @@ struct Links {
     older: u32,
 }
 
+const ALONE: Links = Links { newer: NONE, older: NONE };
+
 #[derive(Debug)]
 pub(in crate::cache) struct Lru {
     /// Indexed by slot; meaningless for slots that are not known.
@@ -49,20 +51,11 @@ impl Lru {
 
 impl Policy for Lru {
     fn new() -> Self {
-        Lru {
-            links: Paged::new(),
-            newest: NONE,
-            oldest: NONE,
-        }
+        Lru { links: Paged::new(), newest: NONE, oldest: NONE }
     }
 
     fn insert(&mut self, slot: u32) {
-        while self.links.len() <= slot as usize {
-            self.links.push(Links {
-                newer: NONE,
-                older: NONE,
-            });
-        }
+        self.links.put(slot, ALONE, &ALONE);
         self.link_newest(slot);
     }
 
@@ -75,6 +68,23 @@ impl Policy for Lru {
 
     fn remove(&mut self, slot: u32) {
         self.unlink(slot);
+    }
+
+    fn relocate(&mut self, from: u32, to: u32) {
+        let links = self.links[from];
+        self.links.put(to, links, &ALONE);
+        match links.newer {
+            NONE => self.newest = to,
+            newer => self.links[newer].older = to,
+        }
+        match links.older {
+            NONE => self.oldest = to,
+            older => self.links[older].newer = to,
+        }
+    }
+
+    fn truncate(&mut self, end: usize) {
+        self.links.truncate(end);
     }
 
     fn victim(&mut self) -> Option<u32> {
@@ -99,11 +109,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_is_that_of_a_textbook_list(steps in prop::collection::vec((0u8..3, 0u32..20), 0..300)) {
+        fn the_order_is_that_of_a_textbook_list(steps in prop::collection::vec((0u8..4, 0u32..20), 0..300)) {
             let mut lru = Lru::new();
             let mut book: Vec<u32> = Vec::new();
             for (step, slot) in steps {
                 let known = book.contains(&slot);
+                if step == 3 {
+                    // To a slot that is not known, above all that are.
+                    if known {
+                        lru.relocate(slot, slot + 20);
+                        lru.relocate(slot + 20, slot);
+                        lru.truncate(20);
+                    }
+                    prop_assert_eq!(lru.coldest_first(), book.clone());
+                    continue;
+                }
                 book.retain(|&other| other != slot);
                 match (step, known) {
                     (0 | 1, true) => { lru.access(slot); book.push(slot); }

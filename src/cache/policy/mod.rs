@@ -17,6 +17,12 @@ pub(super) trait Policy: Send {
     /// The entry of a known slot is gone.
     fn remove(&mut self, slot: u32);
 
+    /// The entry of a known slot is in another one now, which was not known; the first one is not known any more.
+    fn relocate(&mut self, from: u32, to: u32);
+
+    /// No slot at `end` or above is known; what is kept about them can go.
+    fn truncate(&mut self, end: usize);
+
     /// The slot to evict next; it stays known until it is removed. `None` only if no slot is known.
     fn victim(&mut self) -> Option<u32>;
 

@@ -1,0 +1,135 @@
+//! Walks over a shard: in slices, ordered by hash, for callers; and over everything, to see that it is sound.
+
+use super::super::clock::NEVER;
+use super::super::entry::EntryRef;
+use super::super::policy::Policy;
+use super::Shard;
+
+/// Whether a walk goes on after an entry that was shown; if not, whether that entry is to be shown again first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cache) enum Walk {
+    On,
+    StopAfter,
+    StopBefore,
+}
+
+impl<P: Policy> Shard<P> {
+    /// Removes the live entries under a prefix among `count` or a few more, in the order of their hashes from `from` on. Gives the number removed, and
+    /// where to go on, or `None` if there are no more.
+    pub(in crate::cache) fn clear_slice(&mut self, from: u32, count: usize, prefix: &[u8], now: u64) -> (u64, Option<u32>) {
+        let before = self.stats.removals;
+        let mut found = Vec::new();
+        let mut next = Some(from);
+        let mut looked_at = 0;
+        while let Some(hash) = next.filter(|_| looked_at < count) {
+            next = self.index.walk(hash, &mut found);
+            looked_at += 1 + found.len();
+            for &(_, slot) in &found {
+                if !self.payload.record(slot).key().starts_with(prefix) {
+                    continue;
+                }
+                if self.expiry.deadline(slot) <= now {
+                    self.stats.expirations += 1;
+                } else {
+                    self.stats.removals += 1;
+                }
+                self.discard(slot);
+            }
+        }
+        self.compact();
+        (self.stats.removals - before, next)
+    }
+
+    /// Shows the live entries under a prefix among `count` or a few more, in the order of their hashes from `from` on, until told to stop. Gives
+    /// where to go on, or `None` if there are no more.
+    ///
+    /// A key's hash never changes, so a walk over all hashes meets each entry that is there throughout exactly once, whatever slot it is in. Entries whose
+    /// hashes are equal are not to be parted: `show` is told when one has the hash of the one before, and must not stop before it.
+    pub(in crate::cache) fn scan_slice(
+        &self,
+        from: u32,
+        count: usize,
+        prefix: &[u8],
+        now: u64,
+        mut show: impl FnMut(EntryRef<'_>, bool) -> Walk,
+    ) -> Option<u32> {
+        let mut found = Vec::new();
+        let mut next = Some(from);
+        let mut looked_at = 0;
+        while let Some(from) = next.filter(|_| looked_at < count) {
+            next = self.index.walk(from, &mut found);
+            looked_at += 1 + found.len();
+            let mut shown = None;
+            let mut stop = false;
+            for &(hash, slot) in &found {
+                let inseparable = shown == Some(hash);
+                if stop && !inseparable {
+                    return Some(hash);
+                }
+                let record = self.payload.record(slot);
+                let deadline = self.expiry.deadline(slot);
+                if !record.key().starts_with(prefix) || deadline <= now {
+                    continue;
+                }
+                match show(EntryRef::new(record, now, deadline), inseparable) {
+                    Walk::On => {}
+                    Walk::StopAfter => stop = true,
+                    Walk::StopBefore => return Some(hash),
+                }
+                shown = Some(hash);
+            }
+            if stop {
+                return next;
+            }
+        }
+        next
+    }
+
+    /// The keys of the live entries, in the order in which they would be evicted.
+    #[cfg(test)]
+    pub(in crate::cache) fn coldest_first(&self, now: u64) -> Vec<Vec<u8>> {
+        let mut slots = self.policy.coldest_first();
+        slots.retain(|&slot| self.expiry.deadline(slot) > now);
+        slots.into_iter().map(|slot| self.payload.record(slot).key().to_vec()).collect()
+    }
+
+    /// Panics if the four parts contradict each other or a limit is broken. For tests and fuzzers.
+    pub(in crate::cache) fn validate(&self) {
+        let mut occupied = 0;
+        let mut bytes = 0;
+        let mut with_deadline = 0;
+        for slot in 0..u32::try_from(self.payload.end()).expect("fewer than MAX_SLOTS") {
+            let deadline = self.expiry.deadline(slot);
+            let Some(record) = self.payload.get(slot) else {
+                assert_eq!(deadline, NEVER, "vacant slot {slot} has a deadline");
+                continue;
+            };
+            occupied += 1;
+            bytes += record.weight();
+            with_deadline += usize::from(deadline != NEVER);
+            assert_eq!(
+                self.index.find(record.hash(), |other| other == slot),
+                Some(slot),
+                "index of slot {slot}"
+            );
+        }
+        assert_eq!(occupied, self.payload.len(), "occupied slots");
+        assert_eq!(occupied, self.index.len(), "slots in the index");
+        assert_eq!(with_deadline, self.expiry.len(), "slots with a deadline");
+        assert_eq!(bytes, self.stats.bytes, "bytes charged");
+        let mut order = self.policy.coldest_first();
+        assert_eq!(order.len(), occupied, "slots known to the policy");
+        order.sort_unstable();
+        order.dedup();
+        assert_eq!(order.len(), occupied, "slots known twice to the policy");
+        assert!(
+            order.iter().all(|&slot| self.payload.get(slot).is_some()),
+            "the policy knows a vacant slot"
+        );
+        assert!(occupied as u64 <= self.limits.items, "max_items is broken");
+        assert!(bytes <= self.limits.bytes, "max_bytes is broken");
+        self.payload.validate();
+        self.index.validate();
+        self.expiry.validate();
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustcache::Builder;
 
@@ -239,6 +240,10 @@ fn length(size: u64) -> usize {
 
 /// What is wrong with the command line, in one line.
 pub(crate) fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "rustcache: a command is missing after `encode`; `rustcache encode --help` lists them"
+            .to_owned();
+    }
     let text = error.render().to_string();
     let lines = text
         .lines()
@@ -285,6 +290,7 @@ mod tests {
             (["rustcache", "--max-bytes", "12xb"].as_slice(), "12xb"),
             (&["rustcache", "--default-ttl", "soon"], "soon"),
             (&["rustcache", "--nonsense"], "--nonsense"),
+            (&["rustcache", "encode"], "`encode`"),
             (&["rustcache", "encode", "insert", "key"], "<VALUE>"),
             (&["rustcache", "encode", "get", "key", "--protocol", "3"], "3"),
         ] {

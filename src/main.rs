@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Task::Serve(options)) => serve(&options),
         Some(Task::Encode(request)) => match shell::encode(&request) {
-            Ok(bytes) => finish(io::stdout().lock().write_all(&bytes)),
+            Ok(bytes) => finish(write_out(&bytes)),
             Err(line) => complain(&format!("rustcache: {line}"), USAGE),
         },
         Some(Task::Decode) => finish(shell::decode(io::stdin().lock(), io::stdout().lock())),
@@ -72,13 +72,16 @@ fn serve(options: &Serve) -> ExitCode {
     };
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
     let mut session = Session::new(cache, options.max_pending_replies());
-    match stdio::serve(&mut session, io::stdin(), io::stdout(), stop) {
-        Ok(end) => ended(&session, &end).into(),
+    let code = match stdio::serve(&mut session, io::stdin(), io::stdout(), stop) {
+        Ok(end) => ended(&session, &end),
         Err(error) => {
             tracing::error!(%error, "reading or writing failed");
-            FAILED.into()
+            FAILED
         }
-    }
+    };
+    // The kernel takes the memory back at once; freeing millions of entries one by one would keep whoever waits for our end.
+    std::mem::forget(session);
+    code.into()
 }
 
 /// Logs how the connection came to its end, and gives the exit code.
@@ -137,11 +140,19 @@ fn start_log(options: &Serve) {
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal())
+        // Whoever read stderr may be gone, and complaining about that on stderr would panic.
+        .log_internal_errors(false);
     match options.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+}
+
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 fn finish(result: io::Result<()>) -> ExitCode {

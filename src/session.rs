@@ -32,11 +32,17 @@ enum Mode {
     /// The first byte has not come yet.
     Undecided,
     Fixed,
-    Framed {
-        greeted: bool,
-    },
+    Framed(Stage),
     /// Nothing is read any more.
     Broken(Broken),
+}
+
+/// How far the handshake of version 2 is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Preface,
+    Hello,
+    Greeted,
 }
 
 /// Why the daemon ended a connection that the client had not.
@@ -131,7 +137,7 @@ impl Session {
     /// Answers what has been received, as far as the outbox has room. `true` if a call after the outbox was written can do more without new
     /// input.
     pub fn process(&mut self) -> bool {
-        let mut done = 0;
+        let (mut done, mut needed) = (0, 0);
         let paused = loop {
             if self.out.len() >= self.max_pending_replies {
                 break true;
@@ -142,7 +148,7 @@ impl Session {
                 Mode::Broken(_) => Step::Taken(rest.len()),
                 mode @ Mode::Undecided => match rest[0] {
                     first if first == PREFACE[0] => {
-                        *mode = Mode::Framed { greeted: false };
+                        *mode = Mode::Framed(Stage::Preface);
                         continue;
                     }
                     first if Letter::from_byte(first).is_some() => {
@@ -161,14 +167,14 @@ impl Session {
                         Step::Taken(fixed::FRAME)
                     }
                 },
-                Mode::Framed { greeted } => {
-                    framed_step(rest, greeted, self.limits, &mut self.executor, &mut self.out)
+                Mode::Framed(stage) => {
+                    framed_step(rest, stage, self.limits, &mut self.executor, &mut self.out)
                 }
             };
             match step {
                 Step::Taken(count) => done += count,
                 Step::Needs(count) => {
-                    self.input.will_need(count);
+                    needed = count;
                     break false;
                 }
                 Step::Broken(broken) => self.mode = Mode::Broken(broken),
@@ -176,27 +182,35 @@ impl Session {
         };
         self.executor.rest();
         self.input.consume(done);
+        self.input.will_need(needed);
         paused
     }
 }
 
 fn framed_step(
     rest: &[u8],
-    greeted: &mut bool,
+    stage: &mut Stage,
     limits: WireLimits,
     executor: &mut Executor,
     out: &mut Outbox,
 ) -> Step {
-    if !*greeted && !rest.starts_with(&PREFACE[..rest.len().min(PREFACE.len())]) && rest[0] == PREFACE[0] {
+    if *stage == Stage::Preface
+        && let Some(wrong) = rest.iter().zip(&PREFACE).position(|(is, should)| is != should)
+    {
         let text = format!(
             "the input begins with {:02x?} and not with the preface {PREFACE:02x?}",
-            &rest[..4.min(rest.len())]
+            &rest[..=wrong]
         );
-        return refuse(0, Refusal::new(Status::BAD_FRAME, text), executor, out);
+        // The client has not spoken version 2 yet, but that is what its first byte chose.
+        out.push(&PREFACE);
+        return refuse(0, Refusal::new(Status::HANDSHAKE_REQUIRED, text), executor, out);
     }
     match framed::next(rest, limits.frame) {
         Next::Incomplete(count) => Step::Needs(count),
         Next::Preface => {
+            if *stage == Stage::Preface {
+                *stage = Stage::Hello;
+            }
             out.push(&PREFACE);
             Step::Taken(PREFACE.len())
         }
@@ -219,7 +233,7 @@ fn framed_step(
                             out,
                         );
                     }
-                    *greeted = true;
+                    *stage = Stage::Greeted;
                     let hello = Reply::Hello {
                         lowest: *VERSIONS.start(),
                         highest: *VERSIONS.end(),
@@ -230,8 +244,14 @@ fn framed_step(
                     };
                     encode_reply(request.id, &hello, out);
                 }
-                _ if !*greeted => {
-                    let text = "the first frame must be HELLO: send the preface and HELLO first";
+                command if *stage != Stage::Greeted => {
+                    let text = match command {
+                        Ok(_) => "the first frame must be HELLO: send the preface and HELLO first".to_owned(),
+                        Err(refusal) => format!(
+                            "the first frame must be HELLO, and this is none: {}",
+                            refusal.text
+                        ),
+                    };
                     return refuse(
                         request.id,
                         Refusal::new(Status::HANDSHAKE_REQUIRED, text),

@@ -10,8 +10,8 @@ use rustcache::{Condition, Expiry, SetOptions, Tag};
 
 use crate::cli::{Encode, Ttl, Verb};
 
-/// A frame length that no daemon allows, for reading replies of any.
-const MOST_FRAME: u32 = 0x8000_0000;
+/// A frame length that no daemon goes beyond, for reading replies of any.
+const MOST_FRAME: u32 = u32::from_le_bytes(PREFACE) - 1;
 
 /// The bytes of a request.
 ///
@@ -54,6 +54,17 @@ fn encode_fixed(verb: &Verb, value: &[u8]) -> Result<Vec<u8>, String> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
+    if std::str::from_utf8(value).is_err() {
+        return Err(
+            "the value is not UTF-8, which a frame of version 1 must hold: add --protocol 2".to_owned(),
+        );
+    }
+    if value.last() == Some(&0) {
+        return Err(
+            "the value ends in NUL, which a frame of version 1 cannot tell from padding: add --protocol 2"
+                .to_owned(),
+        );
+    }
     let frame = fixed::encode(letter, key.as_bytes(), value, now, ttl).ok_or_else(|| {
         format!(
             "the key is {} bytes long and the value {}; a frame of version 1 holds {} and {}: add --protocol 2",
@@ -191,6 +202,7 @@ pub(crate) fn decode(mut replies: impl Read, mut lines: impl Write) -> io::Resul
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
     let mut version = None;
+    let mut framed = false;
     let mut last_hello = String::new();
     loop {
         let count = match replies.read(&mut chunk) {
@@ -200,7 +212,8 @@ pub(crate) fn decode(mut replies: impl Read, mut lines: impl Write) -> io::Resul
         let at_end = count == 0;
         bytes.extend_from_slice(&chunk[..count]);
         if version.is_none() && (bytes.len() >= PREFACE.len() || at_end) {
-            version = Some(if bytes.starts_with(&PREFACE) {
+            framed = bytes.starts_with(&PREFACE);
+            version = Some(if framed {
                 framed_line
             } else {
                 fixed_line as NextLine
@@ -208,7 +221,7 @@ pub(crate) fn decode(mut replies: impl Read, mut lines: impl Write) -> io::Resul
         }
         let mut done = 0;
         while let Some((line, len)) = version.and_then(|next| next(&bytes[done..], at_end)) {
-            let hello = bytes.get(done + 4) == Some(&op::HELLO);
+            let hello = framed && bytes.get(done + 4) == Some(&op::HELLO);
             done += len;
             match line {
                 // Joined outputs of `encode` bring one handshake each; the second says nothing new.

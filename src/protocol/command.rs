@@ -124,6 +124,8 @@ pub struct WireLimits {
 impl WireLimits {
     /// What a frame may hold beside its longest key and value.
     const SLACK: u32 = 64 << 10;
+    /// A page of a SCAN fits into a frame however small the other limits are: it holds at most 1 MiB, and 20 bytes more for each of 10,000 entries.
+    const LEAST_FRAME: u32 = 2 << 20;
 
     /// The limits of connections to a cache with these limits, which the builder keeps at 1 GiB or less.
     pub fn new(key: usize, value: usize) -> Self {
@@ -132,7 +134,7 @@ impl WireLimits {
         WireLimits {
             key,
             value,
-            frame: key + value + Self::SLACK,
+            frame: (key + value + Self::SLACK).max(Self::LEAST_FRAME),
         }
     }
 }

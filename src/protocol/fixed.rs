@@ -130,9 +130,9 @@ fn text(field: &[u8]) -> Option<&[u8]> {
     std::str::from_utf8(&field[..len]).ok().map(str::as_bytes)
 }
 
-/// A request. `None` if the key or the value does not fit.
+/// A request. `None` if the key or the value does not fit, or ends in NUL: that would be taken for padding.
 pub fn encode(letter: Letter, key: &[u8], value: &[u8], unix_seconds: u64, ttl: u16) -> Option<[u8; FRAME]> {
-    if key.len() > KEY || value.len() > VALUE {
+    if key.len() > KEY || value.len() > VALUE || key.last() == Some(&0) || value.last() == Some(&0) {
         return None;
     }
     let mut frame = [0; FRAME];
@@ -190,3 +190,6 @@ pub fn decode_reply(bytes: &[u8], at_end: bool) -> Option<(Reply<'_>, usize)> {
         _ => Some((Reply::Garbage, bytes.len())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,3 +5,7 @@ pub mod fixed;
 pub mod framed;
 pub mod outbox;
 pub mod status;
+
+#[cfg(test)]
+#[path = "../../tests/support/golden.rs"]
+pub(crate) mod golden;

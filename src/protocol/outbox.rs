@@ -128,6 +128,9 @@ impl Outbox {
         if self.len == 0 {
             self.open.clear();
             self.written = 0;
+            if self.open.capacity() > RUN {
+                self.open = Vec::new();
+            }
         }
     }
 

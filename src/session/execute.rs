@@ -70,13 +70,16 @@ impl Executor {
             .unix_seconds
             .get_or_insert_with(|| self.cache.clock().unix_millis() / 1000);
         match command {
-            Command::Get { key, .. } => {
+            Command::Get { key, .. } if self.check_key(key).is_ok() => {
                 let hit = self.cache.read(key, |entry| {
                     fixed::encode_hit(entry.value(), entry.time_left, now)
                 });
                 match hit {
                     Some(Some(reply)) => out.push(&reply),
-                    Some(None) => out.push(fixed::ERROR),
+                    Some(None) => {
+                        self.refusals += 1;
+                        out.push(fixed::ERROR);
+                    }
                     None => out.push(letter.short_reply()),
                 }
             }
@@ -207,7 +210,7 @@ impl Executor {
                 return Err(Refusal::new(Status::NO_DIRECTORY, text));
             }
             Command::GetMany(keys) => {
-                self.get_many(id, keys, out);
+                self.get_many(id, keys, out)?;
                 Outcome::Answered
             }
             Command::SetMany(writes) => {
@@ -234,11 +237,10 @@ impl Executor {
         }
     }
 
-    fn get_many(&self, id: u32, keys: Keys<'_>, out: &mut Outbox) {
-        const ITEM: usize = 8;
+    fn get_many(&self, id: u32, keys: Keys<'_>, out: &mut Outbox) -> Result<(), Refusal> {
+        let room = room_for_values(self.limits.frame, keys.count())?;
         let mut items = Outbox::new();
         let mut batch = self.cache.batch();
-        let room = (self.limits.frame as usize).saturating_sub(ITEM * (keys.count() as usize + 1));
         let mut used = 0;
         for key in keys.iter() {
             let none = Value::Borrowed(&[]);
@@ -262,6 +264,7 @@ impl Executor {
         drop(batch);
         encode_items_header(id, keys.count(), items.len(), out);
         finish_items(items, out);
+        Ok(())
     }
 
     fn remove_many(&self, batch: &mut Batch<'_>, keys: Keys<'_>) -> Vec<Status> {
@@ -332,6 +335,22 @@ fn value_of<'a>(entry: &EntryRef<'a>) -> Value<'a> {
     entry
         .shared_value()
         .map_or(Value::Borrowed(entry.value()), Value::Shared)
+}
+
+/// What is left for values of a reply to a GET_MANY, beside the length, the count, and a header for each item.
+fn room_for_values(frame_limit: u32, count: u32) -> Result<usize, Refusal> {
+    const AROUND_ITEMS: u32 = 12 + 4;
+    const ITEM: u32 = 8;
+    let room = count
+        .checked_mul(ITEM)
+        .and_then(|headers| (frame_limit - AROUND_ITEMS).checked_sub(headers))
+        .ok_or_else(|| {
+            let most = (frame_limit - AROUND_ITEMS) / ITEM;
+            let text =
+                format!("a GET_MANY of {count} keys cannot be answered in one frame: ask for {most} at most");
+            Refusal::new(Status::BAD_FRAME, text)
+        })?;
+    Ok(room as usize)
 }
 
 fn set_many(batch: &mut Batch<'_>, writes: Writes<'_>) -> Vec<Status> {

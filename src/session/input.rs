@@ -2,7 +2,7 @@
 
 /// Room for a read while frames are small.
 const READ: usize = 64 * 1024;
-/// A buffer that has grown past this gives its memory back once it is empty.
+/// A buffer that has grown past this gives its memory back once little is left in it.
 const KEEP: usize = 4 << 20;
 
 #[derive(Debug, Default)]
@@ -23,17 +23,17 @@ impl Input {
     /// Room for the next read: at least one byte, and more the more of a large frame is there already.
     pub(super) fn space(&mut self) -> &mut [u8] {
         let filled = self.end - self.start;
-        if self.start > 0
-            && self.buffer.len() - self.end < READ.min(self.needed.saturating_sub(filled).max(READ / 2))
-        {
+        if self.start > 0 && self.buffer.len() - self.end < READ / 2 {
+            // What is left of one frame at most, so each byte is moved at most once.
             self.buffer.copy_within(self.start..self.end, 0);
             self.start = 0;
             self.end = filled;
         }
-        // Doubling what has come, up to what the frame needs, bounds memory by twice what the client really sent.
-        let wanted = self.needed.min(filled * 2).max(filled + READ / 2).max(READ);
-        if self.buffer.len() - self.end < READ / 2 || self.buffer.len() < self.start + wanted {
-            self.buffer.resize(self.start + wanted, 0);
+        if self.buffer.len() - self.end < READ / 2 {
+            // Doubling what has come, up to what the frame needs, bounds memory by twice what the client really sent, and copying as well.
+            let len = self.needed.min(filled * 2).max(filled) + READ;
+            self.buffer.reserve_exact(len - self.buffer.len());
+            self.buffer.resize(len, 0);
         }
         &mut self.buffer[self.end..]
     }
@@ -52,16 +52,19 @@ impl Input {
     }
 
     pub(super) fn consume(&mut self, count: usize) {
-        self.start += count;
-        if count > 0 {
-            self.needed = 0;
+        if count == 0 {
+            return;
         }
-        if self.start == self.end {
+        self.start += count;
+        self.needed = 0;
+        let filled = self.end - self.start;
+        if self.buffer.len() > KEEP && filled <= READ {
+            self.buffer = self.filled().to_vec();
+            self.start = 0;
+            self.end = filled;
+        } else if filled == 0 {
             self.start = 0;
             self.end = 0;
-            if self.buffer.len() > KEEP {
-                self.buffer = Vec::new();
-            }
         }
     }
 }
@@ -80,7 +83,7 @@ mod tests {
                 let space = input.space();
                 prop_assert!(!space.is_empty());
                 let put = put.min(space.len());
-                for byte in &mut space[..put] { *byte = (next_in % 251) as u8; next_in += 1; }
+                for byte in &mut space[..put] { *byte = next_in; next_in = next_in.wrapping_add(1) % 251; }
                 input.received(put);
                 let take = take.min(input.filled().len());
                 for &byte in &input.filled()[..take] { prop_assert_eq!(byte, (next_out % 251) as u8); next_out += 1; }
@@ -91,17 +94,70 @@ mod tests {
         }
     }
 
+    /// Puts as much as `count` bytes in, as one read does.
+    fn read(input: &mut Input, count: usize) -> usize {
+        let count = input.space().len().min(count);
+        input.received(count);
+        count
+    }
+
     #[test]
     fn memory_grows_with_what_came_and_not_with_what_was_claimed() {
         let mut input = Input::default();
-        input.space()[0] = 1;
-        input.received(1);
+        read(&mut input, 1);
         input.will_need(1 << 30);
         assert!(input.space().len() <= READ);
         for _ in 0..10 {
-            let len = input.space().len();
-            input.received(len);
-            assert!(input.space().len() <= input.filled().len().max(READ));
+            read(&mut input, usize::MAX);
+            let filled = input.filled().len();
+            assert!(input.space().len() <= filled + READ);
+            assert!(input.buffer.capacity() <= 2 * filled + READ);
         }
+    }
+
+    #[test]
+    fn a_large_frame_in_small_reads_moves_its_bytes_few_times() {
+        let (frame, mut moves, mut at) = (8 << 20, 0, std::ptr::null());
+        let mut input = Input::default();
+        while input.filled().len() < frame {
+            read(&mut input, 100);
+            if input.buffer.as_ptr() != at {
+                at = input.buffer.as_ptr();
+                moves += 1;
+            }
+            input.will_need(frame);
+        }
+        assert!(moves <= 10, "the buffer moved {moves} times");
+    }
+
+    #[test]
+    fn a_stream_that_never_pauses_between_frames_does_not_make_the_buffer_grow() {
+        let mut input = Input::default();
+        for round in 0..10_000 {
+            // Reads of every size, of which a part of a frame is left each time.
+            read(&mut input, 1 + (round * 7919) % (2 * READ));
+            input.consume(input.filled().len().saturating_sub(round % 100));
+            input.will_need(128);
+            assert!(
+                input.buffer.capacity() <= 3 * READ,
+                "{} bytes in round {round}",
+                input.buffer.capacity()
+            );
+        }
+    }
+
+    #[test]
+    fn memory_of_a_large_frame_is_given_back_though_the_next_frame_has_begun() {
+        let mut input = Input::default();
+        let frame = 2 * KEEP;
+        input.will_need(frame);
+        while input.filled().len() <= frame {
+            read(&mut input, frame + 1);
+            input.will_need(frame);
+        }
+        let left = input.filled().len() - frame;
+        input.consume(frame);
+        assert_eq!(input.filled().len(), left);
+        assert!(input.buffer.capacity() <= KEEP);
     }
 }

@@ -151,7 +151,7 @@ fn describe(frame: &[u8], op: u8, flags: u8, line: &mut String) -> Result<(), To
     line.push_str(status.name());
     if status != Status::OK {
         if !rest.0.is_empty() {
-            let _ = write!(line, ": {}", String::from_utf8_lossy(rest.0));
+            let _ = write!(line, ": {}", harmless(&String::from_utf8_lossy(rest.0)));
         }
         return Ok(());
     }
@@ -225,14 +225,18 @@ fn shown_ttl(millis: u64) -> String {
 /// value contains.
 pub fn shown(bytes: &[u8], tag: Tag) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(json) if tag == Tag::JSON => json
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect(),
+        Ok(json) if tag == Tag::JSON => harmless(json),
         Ok(text) => format!("{text:?}"),
         Err(_) => bytes.iter().fold(String::from("0x"), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
         }),
     }
+}
+
+/// A text without the characters that a terminal obeys.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

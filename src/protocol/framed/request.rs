@@ -179,10 +179,16 @@ impl Head {
                     with_values,
                 }
             }
-            op::SNAPSHOT => self.nothing_more(fields, Command::Snapshot)?,
-            op::STATS => self.nothing_more(fields, Command::Stats)?,
+            op::SNAPSHOT => {
+                self.no_key()?;
+                self.nothing_more(fields, Command::Snapshot)?
+            }
+            op::STATS => {
+                self.no_key()?;
+                self.nothing_more(fields, Command::Stats)?
+            }
             op::PING => {
-                self.key(&mut fields)?;
+                self.no_key()?;
                 Command::Ping {
                     payload: fields.0,
                     tag: self.tag,
@@ -190,7 +196,7 @@ impl Head {
             }
             op::HELLO => {
                 let (lowest, highest, features) = (fields.u16()?, fields.u16()?, fields.u32()?);
-                self.key(&mut fields)?;
+                self.no_key()?;
                 Command::Hello {
                     lowest,
                     highest,
@@ -219,6 +225,16 @@ impl Head {
         self.nothing_more(fields, key)
     }
 
+    fn no_key(&self) -> Result<(), Refusal> {
+        match self.key_len {
+            0 => Ok(()),
+            len => Err(bad(format!(
+                "op {:#04x} has no key, and the frame says that its key is {len} bytes long",
+                self.op
+            ))),
+        }
+    }
+
     fn nothing_more<T>(&self, fields: Fields<'_>, result: T) -> Result<T, Refused> {
         match fields.0.len() {
             0 => Ok(result),
@@ -232,7 +248,7 @@ impl Head {
 
     fn keys<'a>(&self, mut fields: Fields<'a>) -> Result<Keys<'a>, Refused> {
         let count = fields.u32()?;
-        self.key(&mut fields)?;
+        self.no_key()?;
         let items = fields.0;
         for _ in 0..count {
             let key_len = fields.u32()? as usize;
@@ -243,7 +259,7 @@ impl Head {
 
     fn writes<'a>(&self, mut fields: Fields<'a>) -> Result<Writes<'a>, Refused> {
         let count = fields.u32()?;
-        self.key(&mut fields)?;
+        self.no_key()?;
         let items = fields.0;
         for _ in 0..count {
             write(&mut fields)?;
@@ -288,6 +304,12 @@ fn write<'a>(fields: &mut Fields<'a>) -> Result<(&'a [u8], &'a [u8], SetOptions)
         expiry: expiry(flags, &mut time)?,
         condition: condition(flags)?,
     };
+    if time.0.iter().any(|&byte| byte != 0) {
+        return Err(bad(format!(
+            "an item of a SET_MANY has an expiry, and the kind in its flags {flags:#04x} has none: it must be zero"
+        ))
+        .into());
+    }
     Ok((key, value, options))
 }
 

@@ -1,0 +1,194 @@
+//! Anything that can be done to a cache, its structure checked after each step; and what it serves is what was written last, not removed and
+//! not expired. The engine's own tests compare more.
+#![no_main]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use rustcache::{Cache, Clock, Condition, Cursor, Expiry, SetOptions};
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    max_items: Option<u8>,
+    max_bytes: Option<u16>,
+    shards: u8,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Set {
+        key: u8,
+        len: u16,
+        condition: u8,
+        expiry: u8,
+        time: u16,
+    },
+    Get(u8),
+    Take(u8),
+    Remove(u8),
+    Touch {
+        key: u8,
+        ttl: u16,
+    },
+    Increment(u8),
+    Clear,
+    ClearPrefix(u8),
+    Scan {
+        prefix: u8,
+        limit: u8,
+    },
+    Pass(u16),
+    Reclaim,
+}
+
+/// What a key holds, and when it expires, unless it was evicted.
+type Model = HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+fn key(n: u8) -> Vec<u8> {
+    // Some that share prefixes, some long.
+    vec![b'a' + n % 3; usize::from(n / 3)]
+}
+
+fuzz_target!(|input: Input| {
+    let (clock, hands) = Clock::manual();
+    let shards = 1 << (input.shards % 3);
+    let mut builder = Cache::builder().clock(clock).shards(shards);
+    if let Some(items) = input.max_items {
+        builder = builder.max_items(u64::from(items) + 4);
+    }
+    if let Some(bytes) = input.max_bytes {
+        builder = builder.max_bytes((u64::from(bytes) + 4096) * 4);
+    }
+    let cache = builder.build().expect("valid options");
+    let mut model = Model::new();
+    let mut now = 0;
+    for (number, step) in input.steps.iter().enumerate() {
+        model.retain(|_, (_, deadline)| deadline.is_none_or(|deadline| now < deadline));
+        match step {
+            Step::Set {
+                key: n,
+                len,
+                condition,
+                expiry,
+                time,
+            } => {
+                let key = key(*n);
+                // Of every size class, and telling which step wrote it.
+                let mut value = vec![number as u8; usize::from(*len)];
+                if *len == u16::MAX {
+                    value = vec![b'1'];
+                }
+                let condition = match condition % 4 {
+                    0 => Condition::IfAbsent,
+                    1 => Condition::IfPresent,
+                    _ => Condition::Always,
+                };
+                let kept = deadline_held(&cache, &model, &key);
+                let (expiry, deadline) = match expiry % 4 {
+                    0 => (Expiry::Never, None),
+                    1 => {
+                        let ttl = Duration::from_millis((*time).into());
+                        (Expiry::After(ttl), Some(now + u64::from(*time)))
+                    }
+                    2 => (Expiry::Keep, kept),
+                    _ => (Expiry::Default, None),
+                };
+                let options = SetOptions {
+                    expiry,
+                    condition,
+                    ..SetOptions::default()
+                };
+                match cache.set(&key, &value, options) {
+                    Ok(true) => drop(model.insert(key, (value, deadline))),
+                    Ok(false) => {}
+                    Err(_) => drop(model.remove(&key)),
+                }
+            }
+            Step::Get(n) => {
+                let found = cache.get(key(*n));
+                expect(&model, &key(*n), found.map(|entry| entry.value.to_vec()));
+            }
+            Step::Take(n) => {
+                let found = cache.take(key(*n));
+                expect(&model, &key(*n), found.map(|entry| entry.value.to_vec()));
+                model.remove(&key(*n));
+                assert!(!cache.contains(key(*n)));
+            }
+            Step::Remove(n) => {
+                let was_there = cache.remove(key(*n));
+                assert!(!was_there || model.contains_key(&key(*n)));
+                model.remove(&key(*n));
+                assert!(!cache.contains(key(*n)));
+            }
+            Step::Touch { key: n, ttl } => {
+                let ttl = u64::from(*ttl);
+                if cache.touch(key(*n), Expiry::After(Duration::from_millis(ttl))) {
+                    let entry = model.get_mut(&key(*n)).expect("what was touched was written");
+                    entry.1 = Some(now + ttl);
+                }
+            }
+            Step::Increment(n) => {
+                let deadline = deadline_held(&cache, &model, &key(*n));
+                if let Ok(sum) = cache.increment(key(*n), 1, Expiry::Never) {
+                    model.insert(key(*n), (sum.to_string().into_bytes(), deadline));
+                }
+            }
+            Step::Clear => {
+                cache.clear();
+                model.clear();
+                assert!(cache.is_empty());
+            }
+            Step::ClearPrefix(n) => {
+                let prefix = key(*n);
+                cache.clear_prefix(&prefix);
+                model.retain(|key, _| !key.starts_with(&prefix));
+            }
+            Step::Scan { prefix, limit } => {
+                let prefix = key(*prefix);
+                let mut cursor = Some(Cursor::default());
+                let mut seen = 0;
+                while let Some(at) = cursor {
+                    let page = cache.scan(at, &prefix, usize::from(*limit) + 1, true);
+                    for entry in page.entries {
+                        assert!(entry.key.starts_with(&prefix));
+                        expect(&model, &entry.key, entry.value.map(|value| value.to_vec()));
+                        seen += 1;
+                    }
+                    cursor = page.next;
+                }
+                assert!(seen <= cache.len());
+            }
+            Step::Pass(millis) => {
+                hands.advance(Duration::from_millis(u64::from(*millis)));
+                now += u64::from(*millis);
+            }
+            Step::Reclaim => {
+                cache.reclaim_expired();
+                let expected = model
+                    .values()
+                    .filter(|(_, deadline)| deadline.is_none_or(|at| now < at));
+                assert!(cache.len() <= expected.count() as u64);
+            }
+        }
+        cache.validate();
+    }
+});
+
+/// The deadline that an entry has, if it was not evicted.
+fn deadline_held(cache: &Cache, model: &Model, key: &[u8]) -> Option<u64> {
+    let (_, deadline) = model.get(key).filter(|_| cache.contains(key))?;
+    *deadline
+}
+
+/// An entry may have been evicted, but what is there is what was written last.
+fn expect(model: &Model, key: &[u8], found: Option<Vec<u8>>) {
+    if let Some(value) = found {
+        let (expected, _) = model
+            .get(key)
+            .expect("what is served was written and has not expired");
+        assert!(value == *expected, "another value than the last one written");
+    }
+}

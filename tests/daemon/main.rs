@@ -1,0 +1,11 @@
+//! Black-box tests of the daemon: the binary, started as a client starts it, over pipes and over sockets. What it says on the wire is tested byte for
+//! byte in `src/session/tests.rs`; here it is how it lives, waits and ends.
+
+mod ends;
+#[path = "../support/golden.rs"]
+mod golden;
+mod options;
+mod pressure;
+mod shell;
+mod streams;
+mod support;

@@ -1,0 +1,138 @@
+// The comparison with what Node users would pick instead: `npm ci && npm run bench`, in this directory. Prints Markdown, so that it
+// can be pasted into docs/benchmarks.md, or puts it there with --write. The daemon must have been built (`cargo build --release`).
+
+import { parseArgs } from "node:util";
+import { count } from "../../scripts/lib/terminal.js";
+import { heapTable, measureHeap } from "./heap.js";
+import { heading, notes, type Results, targets, targetTable, writePage } from "./output.js";
+import { type RedisServer, startRedis } from "./pool.js";
+import { ECHO } from "./rivals.js";
+import { measureSpeed, type Speeds, speedTables } from "./speed.js";
+import { measureStart, type StartTimes, startTable } from "./start.js";
+
+const HELP = `Usage: npm run bench -- [options]
+
+  --quick          tiny sizes and one round, in about half a minute: shows that everything runs, not how fast
+  --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), start, heap; separated by commas
+  --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
+  --write          put the result into docs/benchmarks.md
+  --help           this text
+`;
+
+const PARTS = ["small", "large", "start", "heap"] as const;
+type Part = (typeof PARTS)[number];
+
+interface Settings {
+  readonly quick: boolean;
+  readonly parts: ReadonlySet<Part>;
+  readonly rounds: number;
+  readonly write: boolean;
+}
+
+function readSettings(): Settings {
+  try {
+    const { values } = parseArgs({
+      options: {
+        quick: { type: "boolean", default: false },
+        only: { type: "string" },
+        rounds: { type: "string" },
+        write: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(HELP);
+      process.exit(0);
+    }
+    const parts = values.only?.split(",") ?? [...PARTS];
+    for (const part of parts) {
+      if (!PARTS.includes(part as Part)) throw new Error(`--only knows ${PARTS.join(", ")}, not "${part}"`);
+    }
+    const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+    if (!Number.isSafeInteger(rounds) || rounds < 1)
+      throw new Error(`--rounds takes a number from 1, not "${values.rounds}"`);
+    return { quick: values.quick, parts: new Set(parts as Part[]), rounds, write: values.write };
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+async function speedPart(
+  settings: Settings,
+  part: "small" | "large",
+  redis: RedisServer | undefined,
+  print: (text: string) => void,
+): Promise<Speeds[]> {
+  const { quick, rounds } = settings;
+  const [few, many] = quick ? [100, 1000] : [20_000, 100_000];
+  const contents =
+    part === "small"
+      ? [
+          { valueBytes: 56, keys: many },
+          { valueBytes: 1024, keys: few },
+        ]
+      : [
+          { valueBytes: 64 * 1024, keys: quick ? 16 : 256 },
+          { valueBytes: 2 ** 20, keys: quick ? 4 : 16 },
+        ];
+  const widths = part === "small" ? [1, 10, 100, 1000] : [1, 10];
+  const speeds: Speeds[] = [];
+  for (const each of contents) {
+    const measured = await measureSpeed(
+      { contents: each, widths, rounds, milliseconds: quick ? 20 : 200 },
+      redis,
+    );
+    print(speedTables(measured, ECHO));
+    speeds.push(measured);
+  }
+  return speeds;
+}
+
+/** Runs the parts asked for and prints each as soon as it is done. Returns everything that was printed. */
+async function main(settings: Settings): Promise<string> {
+  const { quick, parts } = settings;
+  const printed: string[] = [];
+  const print = (text: string) => {
+    printed.push(text);
+    console.log(text);
+  };
+  const needsRedis = parts.has("small") || parts.has("large");
+  const redis = needsRedis ? await startRedis() : undefined;
+  try {
+    const results: { speeds: Speeds[]; start?: StartTimes; heap: Results["heap"] } = { speeds: [], heap: [] };
+    print(heading(process.argv.slice(2), redis?.version));
+    if (needsRedis && !redis)
+      print("redis-server is not installed here: ioredis and node-redis are left out.\n");
+    for (const part of ["small", "large"] as const) {
+      if (!parts.has(part)) continue;
+      results.speeds.push(...(await speedPart(settings, part, redis, print)));
+    }
+    if (parts.has("start")) {
+      const times = quick ? 3 : 30;
+      results.start = await measureStart(times);
+      print(startTable(results.start, times));
+    }
+    if (parts.has("heap")) {
+      const rounds = quick ? 1 : Math.min(3, settings.rounds);
+      const sizes = quick ? [20_000] : [1_000_000, 3_000_000];
+      results.heap = await measureHeap(sizes, rounds);
+      print(heapTable(results.heap, rounds));
+    }
+    print(
+      quick
+        ? "A quick run: its figures show that everything runs, and nothing else.\n"
+        : targetTable(targets(results)),
+    );
+    if (needsRedis) print(notes(redis !== undefined));
+    return printed.join("\n");
+  } finally {
+    await redis?.close();
+  }
+}
+
+const settings = readSettings();
+const began = performance.now();
+const text = await main(settings);
+if (settings.write) writePage(text);
+process.stderr.write(`bench: done after ${count(Math.round((performance.now() - began) / 1000))} s\n`);

@@ -1,9 +1,10 @@
 //! What the command line may say: the only place that knows the names of flags and environment variables.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use rustcache::Builder;
 
 /// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout.
@@ -238,8 +239,40 @@ fn length(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// As clap says; also for help and version, which are no mistakes.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    if arguments
+        .get(1)
+        .is_some_and(|first| first == "encode" || first == "decode")
+    {
+        // The variables are for serving: one of them that is wrong is no concern of these.
+        command = command.mut_args(|argument| argument.env(None::<&str>));
+    }
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// The environment variable that a wrong value came from, if it did not come from the command line.
+fn variable_at_fault(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let flag = argument.split(' ').next()?;
+    let on_the_line = arguments
+        .iter()
+        .any(|given| given.to_string_lossy().split('=').next() == Some(flag));
+    let name = format!(
+        "RUSTCACHE_{}",
+        flag.strip_prefix("--")?.replace('-', "_").to_uppercase()
+    );
+    (!on_the_line && std::env::var_os(&name).is_some()).then_some(name)
+}
+
 /// What is wrong with the command line, in one line.
-pub(crate) fn one_line(error: &clap::Error) -> String {
+pub(crate) fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "rustcache: a command is missing after `encode`; `rustcache encode --help` lists them"
             .to_owned();
@@ -250,8 +283,9 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
         .map(str::trim)
         .take_while(|line| !line.is_empty() && !line.starts_with("Usage:"));
     let line = lines.collect::<Vec<_>>().join(" ");
+    let source = variable_at_fault(error, arguments).map_or(String::new(), |name| format!(" (from {name})"));
     format!(
-        "rustcache: {}; `rustcache --help` lists the options",
+        "rustcache: {}{source}; `rustcache --help` lists the options",
         line.trim_start_matches("error: ")
     )
 }
@@ -259,7 +293,6 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -294,7 +327,8 @@ mod tests {
             (&["rustcache", "encode", "insert", "key"], "<VALUE>"),
             (&["rustcache", "encode", "get", "key", "--protocol", "3"], "3"),
         ] {
-            let line = one_line(&Cli::try_parse_from(arguments).unwrap_err());
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            let line = one_line(&parse(&arguments).expect_err("it is wrong"), &arguments);
             assert!(line.contains(part) && !line.contains('\n'), "{line}");
         }
     }

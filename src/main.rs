@@ -10,13 +10,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
 use rustcache::session::Session;
 use rustcache::transport::stdio::{self, End};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::level_filters::LevelFilter;
 
-use cli::{Cli, LogFormat, LogLevel, Serve, Task};
+use cli::{LogFormat, LogLevel, Serve, Task};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,9 +36,10 @@ From Node: import { RustCache } from \"rustcache\", which starts this program by
 `rustcache --help` lists the options.";
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = match cli::parse(&arguments) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return complain(&cli::one_line(&error), USAGE),
+        Err(error) if error.use_stderr() => return complain(&cli::one_line(&error, &arguments), USAGE),
         Err(help_or_version) => {
             // Nothing can be done about a stdout that is closed.
             let _ = help_or_version.print();

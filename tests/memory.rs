@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 const MAX_BYTES: u64 = 96 * MIB;
 /// The promise: `max_bytes` × 1.15 + 32 MiB.
 const PROMISED: u64 = MAX_BYTES * 115 / 100 + 32 * MIB;
-const VALUE: [u8; 64 << 10] = [7; 64 << 10];
+static VALUE: [u8; 64 << 10] = [7; 64 << 10];
 
 /// Whether this is the process that a test has for itself. If not, such a process is started, and has to succeed.
 fn alone(test: &str) -> bool {
@@ -38,7 +38,10 @@ fn alone(test: &str) -> bool {
         .expect("a process");
     let shown = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     eprint!("{shown}");
-    assert!(output.status.success() && shown.contains("1 passed"), "{test} failed in its process:\n{shown}");
+    assert!(
+        output.status.success() && shown.contains("1 passed"),
+        "{test} failed in its process:\n{shown}"
+    );
     false
 }
 
@@ -75,9 +78,14 @@ impl Random {
     }
 
     /// A length as values of real caches have them: lognormal, with a median of 100 bytes, and 64 KiB at most.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and below 2^16")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and below 2^16"
+    )]
     fn length(&mut self) -> usize {
-        let normal = (-2.0 * self.part().max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * self.part()).cos();
+        let normal =
+            (-2.0 * self.part().max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * self.part()).cos();
         ((100f64.ln() + 1.9 * normal).exp().min(65_536.0)) as usize
     }
 }
@@ -108,7 +116,9 @@ fn memory_stays_under_the_promise_while_mixed_sizes_churn() {
             1 => SetOptions::ttl(Duration::from_secs(3_600)),
             _ => SetOptions::default(),
         };
-        cache.set(key(random.below(1_000_000)), &VALUE[..len], options).expect("it fits");
+        cache
+            .set(key(random.below(1_000_000)), &VALUE[..len], options)
+            .expect("it fits");
         written += len as u64 + 20;
         sets += 1;
         if sets.is_multiple_of(2_048) {
@@ -126,8 +136,16 @@ fn memory_stays_under_the_promise_while_mixed_sizes_churn() {
         in_mib(most),
         in_mib(PROMISED),
     );
-    assert!(stats.bytes <= MAX_BYTES && stats.bytes > MAX_BYTES / 2, "{stats:?}");
-    assert!(most <= PROMISED, "{} MiB resident and {} MiB promised", in_mib(most), in_mib(PROMISED));
+    assert!(
+        stats.bytes <= MAX_BYTES && stats.bytes > MAX_BYTES / 2,
+        "{stats:?}"
+    );
+    assert!(
+        most <= PROMISED,
+        "{} MiB resident and {} MiB promised",
+        in_mib(most),
+        in_mib(PROMISED)
+    );
 }
 
 #[test]
@@ -142,13 +160,19 @@ fn memory_taken_for_small_entries_comes_back_when_large_ones_follow() {
         cache.set(n.to_le_bytes(), "", hour).expect("it fits");
     }
     let small = (cache.len(), resident_now());
-    assert!(small.1 <= PROMISED, "{} MiB resident with small entries", in_mib(small.1));
+    assert!(
+        small.1 <= PROMISED,
+        "{} MiB resident with small entries",
+        in_mib(small.1)
+    );
     // Some small ones stay, in slots all over the place. The allocator gives memory back after a second or so of further use.
     let began = Instant::now();
     let mut n = 0u64;
     loop {
         for _ in 0..2_000 {
-            cache.set(key(n % 20_000), &VALUE[..8_000], hour).expect("it fits");
+            cache
+                .set(key(n % 20_000), &VALUE[..8_000], hour)
+                .expect("it fits");
             cache.get((1_200_000 - 1 - (n % hot) * 97).to_le_bytes());
             n += 1;
         }
@@ -165,7 +189,11 @@ fn memory_taken_for_small_entries_comes_back_when_large_ones_follow() {
             );
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{} MiB resident after a minute", in_mib(now));
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "{} MiB resident after a minute",
+            in_mib(now)
+        );
     }
     cache.validate();
 }
@@ -186,7 +214,10 @@ fn cost_of_a_small_entry(options: SetOptions, what: &str) {
         cost - 76.0,
         charged - 76.0
     );
-    assert!(cost <= charged, "an entry costs {cost:.1} bytes and is charged with {charged:.1}");
+    assert!(
+        cost <= charged,
+        "an entry costs {cost:.1} bytes and is charged with {charged:.1}"
+    );
 }
 
 #[test]

@@ -31,6 +31,14 @@ function readExample(block: string): { sent: Pattern; received: Pattern } {
   return example;
 }
 
+/** Bytes as the document writes them, `00×9` for nine zeros, as plain hexadecimal. */
+function plainHex(text: string): string {
+  return text
+    .trim()
+    .replace(/([0-9a-f]{2})×(\d+)/g, (_, byte: string, count: string) => byte.repeat(Number(count)))
+    .replace(/ /g, "");
+}
+
 const examples = [
   ...readFileSync(join(root, "docs/protocol.md"), "utf8").matchAll(/^```\n(→.*?)^```$/gms),
 ].map(([, block = ""]) => readExample(block));
@@ -68,4 +76,28 @@ test("the worked example of version 2 is answered as it says", () => {
   // What is left is the text of the last reply, as long as its length says.
   const last = received.length - 16;
   assert.equal(reply.length, last + 4 + reply.readUInt32LE(last));
+});
+
+test("the examples of each frame stand in the document as in the golden vectors, and no op is without one", () => {
+  const golden = JSON.parse(readFileSync(join(root, "tests/golden.json"), "utf8")) as {
+    vectors: { name: string; hex: string; op: string; protocol: number; kind: string; error?: string }[];
+  };
+  const section = readFileSync(join(root, "docs/protocol.md"), "utf8").split(
+    "### An example of each frame",
+  )[1]!;
+  const shown = new Map(
+    [...section.matchAll(/^[→←] (.+)\n {2}(.+)$/gm)].map(([, name = "", hex = ""]) => [name, hex]),
+  );
+  const covered = new Set<string>();
+  for (const vector of golden.vectors) {
+    const hex = shown.get(vector.name);
+    if (hex === undefined) continue;
+    shown.delete(vector.name);
+    assert.equal(plainHex(hex), vector.hex.replace(/ /g, ""), vector.name);
+    covered.add(`${vector.protocol} ${vector.op} ${vector.kind}`);
+  }
+  assert.deepEqual([...shown.keys()], [], "examples that are no golden vectors");
+  for (const { protocol, op, kind, error } of golden.vectors) {
+    if (error === undefined) assert.ok(covered.has(`${protocol} ${op} ${kind}`), `${protocol} ${op} ${kind}`);
+  }
 });

@@ -78,7 +78,7 @@ export function heapTable(results: readonly HeapResult[], rounds: number): strin
     duration(figures.milliseconds),
   ]);
   return [
-    `#### Filled to the limit, then churned once more (20-byte keys, 56-byte values; ${rounds === 1 ? "one run" : `medians of ${rounds} runs`})\n`,
+    `### Filled to the limit, then churned once more (20-byte keys, 56-byte values; ${rounds === 1 ? "one run" : `medians of ${rounds} runs`})\n`,
     table(
       [
         "",

@@ -6,6 +6,7 @@ import { cpus, release, totalmem, type } from "node:os";
 import { fileURLToPath } from "node:url";
 import { bytes, digits, duration, table } from "../../scripts/lib/terminal.js";
 import type { HeapResult } from "./heap.js";
+import type { Operation } from "./load.js";
 import { ours } from "./pool.js";
 import { ECHO, IOREDIS, IOREDIS_PIPELINING, NODE_REDIS, rivals } from "./rivals.js";
 import { type Load, type Speeds, shareOfEcho } from "./speed.js";
@@ -32,6 +33,7 @@ export function heading(args: readonly string[], redisVersion: string | undefine
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
   const command = ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
   return [
+    "## Node: against what its users would pick instead\n",
     `- Command: \`${command}\` in \`bench/node\``,
     `- Date: ${new Date().toISOString().slice(0, 10)}`,
     `- Machine: ${model}, ${cpus().length} cores, ${bytes(totalmem())} of memory, ${type()} ${release()}, Node ${process.version}${
@@ -86,7 +88,9 @@ export function targets(results: Results): Target[] {
   const oneGet: Load = { operation: "get", width: 1 };
   const share = (value: number) => `${digits(100 * value)} %`;
   const echo = small?.ratio(ECHO, ours(false), oneGet);
-  const bandwidth = (width: number) => large && shareOfEcho(large, ECHO, { operation: "pair", width });
+  const bandwidth = (operation: Operation, width: number) =>
+    large && shareOfEcho(large, ECHO, { operation, width });
+  const enough = (value: number) => value >= 0.7;
   return [
     judged(
       "get, 1000 in flight: at least 8 × ioredis",
@@ -108,12 +112,14 @@ export function targets(results: Results): Target[] {
     ),
     judged("one get at a time: at most 1.2 × the echo's time", echo, times, (value) => value <= 1.2),
     judged(
-      "1 MiB insert + get, sequential: at least 70 % of the echo's bandwidth",
-      bandwidth(1),
+      "1 MiB get, sequential: at least 70 % of the echo's bandwidth",
+      bandwidth("get", 1),
       share,
-      (value) => value >= 0.7,
+      enough,
     ),
-    judged("1 MiB insert + get, 10 in flight: the same", bandwidth(10), share, (value) => value >= 0.7),
+    judged("1 MiB insert, sequential: the same", bandwidth("insert", 1), share, enough),
+    // Only several pairs at a time can use both directions at once, as the echo does.
+    judged("1 MiB insert + get, 10 in flight: the same", bandwidth("pair", 10), share, enough),
     judged(
       "3 M entries churned: longest stall below 20 ms",
       three && Math.max(three.stallFilling, three.stallChurning),
@@ -134,7 +140,7 @@ export function targetTable(list: readonly Target[]): string {
   const verdict = ({ reached }: Target) =>
     reached === undefined ? "not measured" : reached ? "reached" : "**missed**";
   return [
-    "#### Targets\n",
+    "### Targets\n",
     table(
       ["", "measured", "verdict"],
       list.map((target) => [target.name, target.measured ?? "–", verdict(target)]),

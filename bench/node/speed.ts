@@ -137,7 +137,7 @@ export function speedTables(speeds: Speeds, echo: string): string {
     ]);
   const unit = large ? "MiB per second, one way" : "operations per second";
   return [
-    `#### ${bytes(contents.valueBytes)} values, ${contents.keys.toLocaleString("en")} keys: ${unit}\n`,
+    `### ${bytes(contents.valueBytes)} values, ${contents.keys.toLocaleString("en")} keys: ${unit}\n`,
     table(["", ...head], figures),
     `\n${we} against each, medians of the rounds' ratios:\n`,
     table(["", ...head], ratios),

@@ -47,7 +47,7 @@ export async function measureStart(times: number): Promise<StartTimes> {
 
 export function startTable(times: StartTimes, rounds: number): string {
   return [
-    `#### Start to first reply, median of ${rounds}\n`,
+    `### Start to first reply, median of ${rounds}\n`,
     table(
       ["", "time"],
       [

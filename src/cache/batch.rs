@@ -11,7 +11,7 @@ use super::{Cache, EntryRef, Error, SetOptions, Shard};
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
 /// How long those who wait for a lock are let in, at most.
-const PAUSES: u32 = 20;
+const PAUSES: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// A shard behind its lock. Short operations, and no waiting for anything under it: a mutex of the standard library is right for that.
@@ -26,7 +26,10 @@ pub(super) struct Locked {
 
 impl Locked {
     pub(super) fn new(shard: Shard) -> Self {
-        Locked { shard: Mutex::new(shard), waiting: AtomicU32::new(0) }
+        Locked {
+            shard: Mutex::new(shard),
+            waiting: AtomicU32::new(0),
+        }
     }
 
     pub(super) fn hold(&self) -> Held<'_> {
@@ -159,4 +162,3 @@ impl Drop for Held<'_> {
         }
     }
 }
-

@@ -83,13 +83,19 @@ impl ManualClock {
         let by = millis(by);
         // The last moment is short of `NEVER`, or what has no deadline would expire.
         let later = |now: u64| Some(now.saturating_add(by).min(NEVER - 1));
-        let _ = self.0.monotonic.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        let _ = self
+            .0
+            .monotonic
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
     /// Moves the wall clock alone, in milliseconds, as an administrator or NTP would.
     pub fn jump_wall_clock(&self, by_millis: i64) {
         let jumped = |offset: i64| Some(offset.saturating_add(by_millis));
-        let _ = self.0.wall_offset.fetch_update(Ordering::Relaxed, Ordering::Relaxed, jumped);
+        let _ = self
+            .0
+            .wall_offset
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, jumped);
     }
 }
 

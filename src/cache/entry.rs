@@ -29,7 +29,8 @@ impl Tag {
     pub const USER: Tag = Tag(128);
 }
 
-/// When an entry that is written shall expire. Kept to the millisecond; a part of one is rounded up.
+/// When an entry that is written shall expire. A part of a millisecond counts as a whole one. Times are kept in whole milliseconds, so that an entry
+/// may go up to one millisecond early, and never late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiry {
     /// After the cache's default TTL, or never if it has none.

@@ -36,7 +36,11 @@ struct Node {
     next: u32,
 }
 
-const NO_NODE: Node = Node { deadline: NEVER, prev: NONE, next: NONE };
+const NO_NODE: Node = Node {
+    deadline: NEVER,
+    prev: NONE,
+    next: NONE,
+};
 
 #[derive(Debug)]
 pub(super) struct Expiry {

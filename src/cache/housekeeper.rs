@@ -49,11 +49,16 @@ fn give(work: impl FnOnce(&mut Rounds)) -> bool {
     if rounds.running {
         return true;
     }
-    let started = thread::Builder::new().name("rustcache-housekeeper".into()).spawn(run);
+    let started = thread::Builder::new()
+        .name("rustcache-housekeeper".into())
+        .spawn(run);
     rounds.running = started.is_ok();
     if started.is_err() {
         // Both lists were empty before: what is in them is what was given.
-        let given = (std::mem::take(&mut rounds.watched), std::mem::take(&mut rounds.garbage));
+        let given = (
+            std::mem::take(&mut rounds.watched),
+            std::mem::take(&mut rounds.garbage),
+        );
         drop(rounds);
         drop(given);
     }
@@ -73,7 +78,10 @@ fn run() {
         let left = next_round.saturating_duration_since(Instant::now());
         if !left.is_zero() {
             if rounds.garbage.is_empty() {
-                rounds = WORK.wait_timeout(rounds, left).unwrap_or_else(PoisonError::into_inner).0;
+                rounds = WORK
+                    .wait_timeout(rounds, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
             }
             continue;
         }

@@ -40,7 +40,12 @@ struct Segment {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Index { directory: vec![0], depth: 0, segments: vec![Segment::new(0)], len: 0 }
+        Index {
+            directory: vec![0],
+            depth: 0,
+            segments: vec![Segment::new(0)],
+            len: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -98,7 +103,11 @@ impl Index {
         let segment = &self.segments[self.number(from)];
         let cells = segment.cells.iter().filter(|&&cell| cell != EMPTY);
         found.clear();
-        found.extend(cells.map(|&cell| (hash_of(cell), slot_of(cell))).filter(|&(hash, _)| hash >= from));
+        found.extend(
+            cells
+                .map(|&cell| (hash_of(cell), slot_of(cell)))
+                .filter(|&(hash, _)| hash >= from),
+        );
         found.sort_unstable();
         let width = 1u64 << (u32::BITS - segment.depth);
         u32::try_from((u64::from(from) / width + 1) * width).ok()
@@ -119,7 +128,8 @@ impl Index {
         low.resize(cells.len());
         high.resize(cells.len());
         for &cell in cells.iter().filter(|&&cell| cell != EMPTY) {
-            if is_high(cell, depth) { high.add(cell) } else { low.add(cell) }
+            let half = if is_high(cell, depth) { &mut high } else { &mut low };
+            half.add(cell);
         }
         *old = low;
         self.segments.push(high);
@@ -135,13 +145,25 @@ impl Index {
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
         assert_eq!(self.directory.len(), 1 << self.depth, "directory");
-        assert_eq!(self.segments.iter().map(|segment| segment.len).sum::<usize>(), self.len, "slots in segments");
+        assert_eq!(
+            self.segments.iter().map(|segment| segment.len).sum::<usize>(),
+            self.len,
+            "slots in segments"
+        );
         for (number, segment) in self.segments.iter().enumerate() {
             let cells = || segment.cells.iter().filter(|&&cell| cell != EMPTY);
             assert_eq!(cells().count(), segment.len, "cells of segment {number}");
-            assert!(segment.len < segment.cells.len().max(1), "segment {number} has no empty cell");
+            assert!(
+                segment.len < segment.cells.len().max(1),
+                "segment {number} has no empty cell"
+            );
             for &cell in cells() {
-                assert_eq!(self.number(hash_of(cell)), number, "segment of hash {}", hash_of(cell));
+                assert_eq!(
+                    self.number(hash_of(cell)),
+                    number,
+                    "segment of hash {}",
+                    hash_of(cell)
+                );
                 let at = segment.find(hash_of(cell), |slot| slot == slot_of(cell));
                 assert!(at.is_some(), "slot {} is out of reach", slot_of(cell));
             }
@@ -151,7 +173,12 @@ impl Index {
             let number = self.directory[at];
             let share = 1 << (self.depth - self.segments[number as usize].depth);
             assert_eq!(at % share, 0, "segment {number} is not where its prefix is");
-            assert!(self.directory[at..at + share].iter().all(|&other| other == number), "segment {number}");
+            assert!(
+                self.directory[at..at + share]
+                    .iter()
+                    .all(|&other| other == number),
+                "segment {number}"
+            );
             at += share;
         }
     }
@@ -159,7 +186,11 @@ impl Index {
 
 impl Segment {
     fn new(depth: u32) -> Self {
-        Segment { cells: Box::new([]), len: 0, depth }
+        Segment {
+            cells: Box::new([]),
+            len: 0,
+            depth,
+        }
     }
 
     fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
@@ -230,7 +261,6 @@ fn cell(hash: u32, slot: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(slot)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 fn hash_of(cell: u64) -> u32 {
     (cell >> 32) as u32
 }
@@ -253,7 +283,7 @@ fn is_high(cell: u64, depth: u32) -> bool {
 /// Where in `n` cells the probe for a hash begins. Multiplied first, so that it depends on the bits that hashes of one segment do not share.
 /// (By the odd integer nearest to 2^32 / golden ratio: Knuth, TAOCP vol. 3, 6.4.)
 fn place(hash: u32, n: usize) -> usize {
-    (u64::from(hash.wrapping_mul(0x9E37_79B1)) * n as u64 >> u32::BITS) as usize
+    ((u64::from(hash.wrapping_mul(0x9E37_79B1)) * n as u64) >> u32::BITS) as usize
 }
 
 fn following(at: usize, n: usize) -> usize {
@@ -273,7 +303,12 @@ mod tests {
 
     /// Few hashes, so that they collide; and some that differ only in their last bits, so that no split parts them.
     fn hash() -> impl Strategy<Value = u32> {
-        prop_oneof![0u32..4, any::<u32>(), (0u32..1 << 12).prop_map(|n| n << 20), Just(u32::MAX)]
+        prop_oneof![
+            0u32..4,
+            any::<u32>(),
+            (0u32..1 << 12).prop_map(|n| n << 20),
+            Just(u32::MAX)
+        ]
     }
 
     fn all(index: &Index) -> Vec<(u32, u32)> {
@@ -363,7 +398,11 @@ mod tests {
             index.insert(7, slot);
         }
         index.validate();
-        assert!((0..5_000).step_by(97).all(|slot| index.find(7, |found| found == slot) == Some(slot)));
+        assert!(
+            (0..5_000)
+                .step_by(97)
+                .all(|slot| index.find(7, |found| found == slot) == Some(slot))
+        );
         assert!(index.directory.len() <= 1 << MOST_DEPTH);
         for slot in 0..5_000 {
             assert!(index.remove(7, slot));

@@ -103,7 +103,9 @@ impl Cache {
     fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
         let now = clock.now();
         let inner = Arc::new_cyclic(|itself| Inner {
-            shards: (0..shards).map(|_| Locked::new(Shard::new(limits, now))).collect(),
+            shards: (0..shards)
+                .map(|_| Locked::new(Shard::new(limits, now)))
+                .collect(),
             hasher: RandomState::new(),
             clock,
             settings,
@@ -120,7 +122,9 @@ impl Cache {
 
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
-        self.in_slices(keys, |batch, key| batch.read(key.as_ref(), |entry| entry.to_entry()))
+        self.in_slices(keys, |batch, key| {
+            batch.read(key.as_ref(), |entry| entry.to_entry())
+        })
     }
 
     /// Writes a value; `Ok(false)` if the condition in the options did not hold. The entry becomes the most recently used one.
@@ -142,7 +146,9 @@ impl Cache {
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
     ) -> Vec<Result<bool, Error>> {
-        self.in_slices(entries, |batch, (key, value, options)| batch.set(key.as_ref(), value.as_ref(), *options))
+        self.in_slices(entries, |batch, (key, value, options)| {
+            batch.set(key.as_ref(), value.as_ref(), *options)
+        })
     }
 
     /// Removes an entry; `false` if it was absent or had expired.
@@ -225,12 +231,7 @@ impl Cache {
         let key = self.hashed(key);
         let record = Record::new(key.1.hash, key.1.key, value, options.tag);
         let found = self.with_shard(key, |shard, _, now| {
-            shard.compare_and_set(
-                expected,
-                record,
-                self.inner.deadline(options.expiry, now),
-                now,
-            )
+            shard.compare_and_set(expected, record, self.inner.deadline(options.expiry, now), now)
         });
         self.inner.watch_if_needed(options.expiry);
         found.map(|comparison| match comparison {

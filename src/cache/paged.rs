@@ -20,7 +20,9 @@ impl<T> Paged<T> {
 
     /// One more than the highest index.
     pub(super) fn end(&self) -> usize {
-        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * Self::PAGE + last.len())
+        self.pages
+            .last()
+            .map_or(0, |last| (self.pages.len() - 1) * Self::PAGE + last.len())
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&T> {
@@ -50,7 +52,11 @@ impl<T> Paged<T> {
 
     /// The first page grows as a plain vector does, so that a small cache stays small.
     fn new_page(number: usize) -> Vec<T> {
-        if number == 0 { Vec::new() } else { Vec::with_capacity(Self::PAGE) }
+        if number == 0 {
+            Vec::new()
+        } else {
+            Vec::with_capacity(Self::PAGE)
+        }
     }
 
     /// Takes away what is at `end` and above.
@@ -102,8 +108,9 @@ impl<T> std::ops::IndexMut<u32> for Paged<T> {
 mod tests {
     use super::*;
 
-    const PAGE: u32 = Paged::<u32>::PAGE as u32;
-    const END: u32 = 3 * PAGE + 1;
+    const PAGE: usize = Paged::<u32>::PAGE;
+    /// Three pages and one element.
+    const END: u32 = 3 * (56 << 10) / 4 + 1;
 
     #[test]
     fn every_element_stays_at_its_index_while_pages_are_added_and_taken_away() {
@@ -138,7 +145,6 @@ mod tests {
     #[test]
     fn truncating_keeps_what_is_below() {
         for end in [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, 9 * PAGE] {
-            let end = end as usize;
             let mut paged = Paged::new();
             (0..END).for_each(|i| paged.push(i));
             paged.truncate(end);

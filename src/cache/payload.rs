@@ -79,7 +79,13 @@ impl Record {
 
     fn vacant(next: u32) -> Self {
         let body = Body::Packed(Box::new([]));
-        Record { body, hash: next, key_len: VACANT, previous: NONE, tag: Tag::BYTES }
+        Record {
+            body,
+            hash: next,
+            key_len: VACANT,
+            previous: NONE,
+            tag: Tag::BYTES,
+        }
     }
 
     /// The neighbours of a vacant slot in their chain.
@@ -163,7 +169,11 @@ pub(super) struct Payload {
 
 impl Payload {
     pub(super) const fn new() -> Self {
-        Payload { slots: Paged::new(), free: NONE, len: 0 }
+        Payload {
+            slots: Paged::new(),
+            free: NONE,
+            len: 0,
+        }
     }
 
     /// Occupied slots.
@@ -248,7 +258,10 @@ impl Payload {
         let mut vacant = 0;
         let (mut previous, mut slot) = (NONE, self.free);
         while slot != NONE {
-            assert!(self.slots[slot].is_vacant(), "slot {slot} is in the chain of vacant ones");
+            assert!(
+                self.slots[slot].is_vacant(),
+                "slot {slot} is in the chain of vacant ones"
+            );
             assert_eq!(self.slots[slot].previous, previous, "chain at slot {slot}");
             vacant += 1;
             previous = slot;

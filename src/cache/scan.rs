@@ -62,23 +62,29 @@ impl Cache {
             holds_left -= 1;
             let mut full = false;
             let now = self.inner.clock.now();
-            let next = shard.hold().scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
-                bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
-                // A page of one entry may be larger, or it would never be shown.
-                full = bytes > BYTES_PER_PAGE && !page.entries.is_empty() && !inseparable;
-                if full {
-                    return Walk::StopBefore;
-                }
-                page.entries.push(entry.to_scan_entry(with_values));
-                if page.entries.len() >= limit {
-                    Walk::StopAfter
-                } else {
-                    Walk::On
-                }
-            });
+            let next =
+                shard
+                    .hold()
+                    .scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
+                        bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
+                        // A page of one entry may be larger, or it would never be shown.
+                        full = bytes > BYTES_PER_PAGE && !page.entries.is_empty() && !inseparable;
+                        if full {
+                            return Walk::StopBefore;
+                        }
+                        page.entries.push(entry.to_scan_entry(with_values));
+                        if page.entries.len() >= limit {
+                            Walk::StopAfter
+                        } else {
+                            Walk::On
+                        }
+                    });
             at = match next {
                 Some(hash) => Cursor { hash, ..at },
-                None => Cursor { shard: at.shard + 1, hash: 0 },
+                None => Cursor {
+                    shard: at.shard + 1,
+                    hash: 0,
+                },
             };
             if full {
                 page.next = Some(at);

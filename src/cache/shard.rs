@@ -257,7 +257,10 @@ impl<P: Policy> Shard<P> {
         let sum = value.checked_add(delta).ok_or(Error::Overflow { value, delta })?;
         let text = sum.to_string();
         if text.len() > max_len {
-            return Err(Error::ValueTooLong { len: text.len(), max: max_len });
+            return Err(Error::ValueTooLong {
+                len: text.len(),
+                max: max_len,
+            });
         }
         let record = Record::new(key.hash, key.key, text.as_bytes(), tag);
         self.store(record, Deadline::KeepOr(when_created), Condition::Always, now)?;
@@ -396,8 +399,11 @@ impl<P: Policy> Shard<P> {
 
 fn parse_integer(value: &[u8]) -> Result<i64, Error> {
     // No number is longer, but for zeros in front; and megabytes are not to be looked through under the lock.
-    let text = Some(value).filter(|value| value.len() <= 64).and_then(|value| std::str::from_utf8(value).ok());
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::NotAnInteger {
-        found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
-    })
+    let text = Some(value)
+        .filter(|value| value.len() <= 64)
+        .and_then(|value| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::NotAnInteger {
+            found: String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned(),
+        })
 }

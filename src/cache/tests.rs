@@ -1,20 +1,24 @@
-//! Tests of the engine as a whole. `model` compares it with a textbook; `promises` and `concurrency` are named after what they keep;
-//! `reclaiming` is about the background thread.
+//! Tests of the engine as a whole. `model` compares it with a textbook; `promises`, `deadlines` and `concurrency` are named after what they
+//! keep; `reclaiming` is about the background thread.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod build;
 mod concurrency;
+mod deadlines;
 mod model;
 mod promises;
 mod reclaiming;
 
 use std::time::Duration;
 
-use super::{Cache, Clock, Entry, Expiry, ManualClock, SetOptions};
+use super::{Cache, Clock, Cursor, Entry, Expiry, ManualClock, SetOptions};
 
-const PLAIN: SetOptions =
-    SetOptions { tag: super::Tag::BYTES, expiry: Expiry::Default, condition: super::Condition::Always };
+const PLAIN: SetOptions = SetOptions {
+    tag: super::Tag::BYTES,
+    expiry: Expiry::Default,
+    condition: super::Condition::Always,
+};
 
 fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -23,7 +27,12 @@ fn millis(n: u64) -> Duration {
 /// A cache of one list on a clock that stands still.
 fn standing(configure: impl FnOnce(super::Builder) -> super::Builder) -> (Cache, ManualClock) {
     let (clock, hands) = Clock::manual();
-    (configure(Cache::builder().clock(clock).shards(1)).build().unwrap(), hands)
+    (
+        configure(Cache::builder().clock(clock).shards(1))
+            .build()
+            .unwrap(),
+        hands,
+    )
 }
 
 fn text(entry: Option<Entry>) -> Option<String> {
@@ -34,7 +43,26 @@ fn text(entry: Option<Entry>) -> Option<String> {
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "not within a minute: {what}"
+        );
         std::thread::sleep(millis(2));
     }
+}
+
+fn set(cache: &Cache, key: &str, value: &str) {
+    assert_eq!(cache.set(key, value, PLAIN), Ok(true), "{key}");
+}
+
+/// The keys of all live entries, sorted.
+fn keys(cache: &Cache) -> Vec<String> {
+    let page = cache.scan(Cursor::default(), "", 1_000, false);
+    let mut keys: Vec<_> = page
+        .entries
+        .iter()
+        .map(|entry| String::from_utf8(entry.key.to_vec()).unwrap())
+        .collect();
+    keys.sort();
+    keys
 }

@@ -45,17 +45,22 @@ export async function recovery(report: Report): Promise<void> {
     }
   });
 
-  await report.case("calls in flight at close() all settle", async () => {
-    await RustCache.start();
-    const calls = Array.from({ length: 1000 }, (_, number) =>
-      outcome(RustCache.insert(`closing:${number}`, "v")),
-    );
-    RustCache.close();
-    for (const result of await Promise.all(calls)) {
-      if ("error" in result) assert.match(String(result.error.code), /^ERR_RUSTCACHE_/);
-      else assert.equal(result.value, "I");
-    }
-  });
+  await report.case(
+    "what was called before close() is answered, batches and calls before the handshake too",
+    async () => {
+      for (const started of [true, false]) {
+        if (started) await RustCache.start();
+        const calls = Array.from({ length: 1000 }, (_, number) => RustCache.insert(`closing:${number}`, "v"));
+        const items = Array.from({ length: 10_000 }, (_, number) => ({ key: `batch:${number}`, value: "v" }));
+        const batch = RustCache.batchInsert(items);
+        const read = RustCache.get("batch:9999");
+        RustCache.close();
+        for (const answer of await Promise.all(calls)) assert.equal(answer, "I");
+        assert.deepEqual(await batch, new Array(10_000).fill("I"));
+        assert.equal(await read, "v");
+      }
+    },
+  );
 
   await report.case("close() twice, and before any start(), is no fault", async () => {
     RustCache.close();

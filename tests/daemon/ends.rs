@@ -297,7 +297,7 @@ fn stands_in_for_a_parent() {
     let value = vec![0; 4 << 20];
     daemon.ask(&set(b"k", &value));
     daemon.write(&frame(1, &get(b"k")));
-    println!("daemon {}", daemon.pid());
+    writeln!(std::io::stdout(), "daemon {}", daemon.pid()).expect("the test reads");
     // Until killed.
     let mut nothing = [0];
     let _ = std::io::stdin().read(&mut nothing);
@@ -305,7 +305,7 @@ fn stands_in_for_a_parent() {
 
 #[test]
 fn a_parent_that_is_killed_leaves_no_daemon() {
-    for link in 0..LINKS.len() {
+    for (number, link) in LINKS.iter().enumerate() {
         let mut parent = Command::new(std::env::current_exe().expect("this program"));
         parent
             .args([
@@ -314,7 +314,7 @@ fn a_parent_that_is_killed_leaves_no_daemon() {
                 "--nocapture",
                 "ends::stands_in_for_a_parent",
             ])
-            .env(LINK_OF_PARENT, link.to_string())
+            .env(LINK_OF_PARENT, number.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -335,10 +335,10 @@ fn a_parent_that_is_killed_leaves_no_daemon() {
         parent.kill().expect("it is there");
         parent.wait().expect("it is ours");
         match end.recv_timeout(Duration::from_secs(60)) {
-            Ok(log) => assert!(log.contains("did not read"), "{:?}: {log}", LINKS[link]),
+            Ok(log) => assert!(log.contains("did not read"), "{link:?}: {log}"),
             Err(_) => {
                 let _ = kill_process(Pid::from_raw(pid).expect("not zero"), Signal::KILL);
-                panic!("{:?}: the daemon outlives its parent", LINKS[link]);
+                panic!("{link:?}: the daemon outlives its parent");
             }
         }
     }

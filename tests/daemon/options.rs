@@ -38,7 +38,7 @@ fn limits_are_taken_from_flags_and_from_the_environment() {
     });
     both_ways("max-key", "1kib", |daemon| assert_eq!(daemon.greet()[0], 1024));
     both_ways("max-value", "3 MiB", |daemon| {
-        assert_eq!(daemon.greet()[1], 3 << 20)
+        assert_eq!(daemon.greet()[1], 3 << 20);
     });
     both_ways("default-ttl", "1h 30m", |daemon| {
         daemon.greet();
@@ -47,6 +47,22 @@ fn limits_are_taken_from_flags_and_from_the_environment() {
         let left = u64::from_le_bytes(answer.body.try_into().expect("eight bytes"));
         assert!((1..=5_400_000).contains(&left), "{left} ms");
     });
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_is_no_concern_of_encode() {
+    let wrong = [("RUSTCACHE_MAX_BYTES", "12xb")];
+    let end = run(&[], &wrong, b"");
+    assert_eq!((end.code, end.log.lines().count()), (Some(2), 1), "{end:?}");
+    assert!(
+        end.log.contains("12xb") && end.log.contains("RUSTCACHE_MAX_BYTES"),
+        "{}",
+        end.log
+    );
+    let end = run(&["encode", "get", "k"], &wrong, b"");
+    assert_eq!((end.code, end.output.len()), (Some(0), 128), "{end:?}");
+    let end = run(&["--max-bytes", "1mb"], &wrong, b"");
+    assert_eq!(end.code, Some(0), "the flag beats the variable: {end:?}");
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn a_frame_in_pieces_is_one_frame_and_two_together_are_two() {
 fn large_values_pipelined_both_ways_come_back_byte_for_byte() {
     const LEN: usize = 32 << 20;
     let values: Vec<Vec<u8>> = (0..3)
-        .map(|seed| Dice(seed + 1).bytes(LEN + 7 * seed as usize))
+        .map(|number| Dice(99 + number as u64).bytes(LEN + 7 * number))
         .collect();
     let mut script = Vec::new();
     for (key, value) in (0u8..).zip(&values) {

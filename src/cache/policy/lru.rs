@@ -13,7 +13,10 @@ struct Links {
     older: u32,
 }
 
-const ALONE: Links = Links { newer: NONE, older: NONE };
+const ALONE: Links = Links {
+    newer: NONE,
+    older: NONE,
+};
 
 #[derive(Debug)]
 pub(in crate::cache) struct Lru {
@@ -51,7 +54,11 @@ impl Lru {
 
 impl Policy for Lru {
     fn new() -> Self {
-        Lru { links: Paged::new(), newest: NONE, oldest: NONE }
+        Lru {
+            links: Paged::new(),
+            newest: NONE,
+            oldest: NONE,
+        }
     }
 
     fn insert(&mut self, slot: u32) {

@@ -16,7 +16,13 @@ pub(in crate::cache) enum Walk {
 impl<P: Policy> Shard<P> {
     /// Removes the live entries under a prefix among `count` or a few more, in the order of their hashes from `from` on. Gives the number removed, and
     /// where to go on, or `None` if there are no more.
-    pub(in crate::cache) fn clear_slice(&mut self, from: u32, count: usize, prefix: &[u8], now: u64) -> (u64, Option<u32>) {
+    pub(in crate::cache) fn clear_slice(
+        &mut self,
+        from: u32,
+        count: usize,
+        prefix: &[u8],
+        now: u64,
+    ) -> (u64, Option<u32>) {
         let before = self.stats.removals;
         let mut found = Vec::new();
         let mut next = Some(from);
@@ -90,7 +96,10 @@ impl<P: Policy> Shard<P> {
     pub(in crate::cache) fn coldest_first(&self, now: u64) -> Vec<Vec<u8>> {
         let mut slots = self.policy.coldest_first();
         slots.retain(|&slot| self.expiry.deadline(slot) > now);
-        slots.into_iter().map(|slot| self.payload.record(slot).key().to_vec()).collect()
+        slots
+            .into_iter()
+            .map(|slot| self.payload.record(slot).key().to_vec())
+            .collect()
     }
 
     /// Panics if the four parts contradict each other or a limit is broken. For tests and fuzzers.

@@ -21,30 +21,75 @@ fn each_bad_option_is_refused_with_its_name_and_value() {
     assert!(text.contains("max_items is 0"), "{text}");
 
     let (error, text) = refusal(|b| b.max_bytes(4095));
-    assert!(matches!(error, BuildError::TooFewBytes { max_bytes: 4095, least: 4096 }), "{error:?}");
-    assert!(text.contains("max_bytes is 4095") && text.contains("4096"), "{text}");
+    assert!(
+        matches!(
+            error,
+            BuildError::TooFewBytes {
+                max_bytes: 4095,
+                least: 4096
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        text.contains("max_bytes is 4095") && text.contains("4096"),
+        "{text}"
+    );
 
     for bad in [0, 3, 12, 2048, usize::MAX] {
         let (error, text) = refusal(|b| b.shards(bad));
         assert_eq!(error, BuildError::Shards(bad));
-        assert!(text.contains(&format!("shards is {bad} ")) && text.contains("1024"), "{text}");
+        assert!(
+            text.contains(&format!("shards is {bad} ")) && text.contains("1024"),
+            "{text}"
+        );
     }
 
     let (error, text) = refusal(|b| b.max_items(3).shards(4));
-    assert!(matches!(error, BuildError::FewerItemsThanShards { max_items: 3, shards: 4 }), "{error:?}");
-    assert!(text.contains("max_items is 3") && text.contains("4 shards"), "{text}");
+    assert!(
+        matches!(
+            error,
+            BuildError::FewerItemsThanShards {
+                max_items: 3,
+                shards: 4
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        text.contains("max_items is 3") && text.contains("4 shards"),
+        "{text}"
+    );
 
     let (error, text) = refusal(|b| b.max_bytes(16_000).shards(4));
-    assert!(matches!(error, BuildError::TooFewBytes { max_bytes: 16_000, least: 16_384 }), "{error:?}");
-    assert!(text.contains("max_bytes is 16000") && text.contains("16384"), "{text}");
+    assert!(
+        matches!(
+            error,
+            BuildError::TooFewBytes {
+                max_bytes: 16_000,
+                least: 16_384
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        text.contains("max_bytes is 16000") && text.contains("16384"),
+        "{text}"
+    );
 
     let over = (1 << 30) + 1;
     for (name, (error, text)) in [
         ("max_key_bytes", refusal(|b| b.max_key_bytes(over))),
         ("max_value_bytes", refusal(|b| b.max_value_bytes(over))),
     ] {
-        assert!(matches!(error, BuildError::LengthLimit { name: named, .. } if named == name), "{error:?}");
-        assert!(text.contains(name) && text.contains("1073741825") && text.contains("1073741824"), "{text}");
+        assert!(
+            matches!(error, BuildError::LengthLimit { name: named, .. } if named == name),
+            "{error:?}"
+        );
+        assert!(
+            text.contains(name) && text.contains("1073741825") && text.contains("1073741824"),
+            "{text}"
+        );
     }
 
     let (error, text) = refusal(|b| b.default_ttl(Duration::ZERO));

@@ -32,13 +32,18 @@ fn increments_from_many_threads_lose_nothing() {
             let cache = &cache;
             scope.spawn(move || {
                 for n in 0..6_000i64 {
-                    cache.increment(format!("n{}", n % 3), 1 + t, Expiry::Never).unwrap();
+                    cache
+                        .increment(format!("n{}", n % 3), 1 + t, Expiry::Never)
+                        .unwrap();
                 }
             });
         }
     });
     for n in 0..3 {
-        assert_eq!(cache.increment(format!("n{n}"), 0, Expiry::Never), Ok(2_000 * (1 + 2 + 3 + 4)));
+        assert_eq!(
+            cache.increment(format!("n{n}"), 0, Expiry::Never),
+            Ok(2_000 * (1 + 2 + 3 + 4))
+        );
     }
 }
 
@@ -55,7 +60,10 @@ fn compare_and_set_has_exactly_one_winner_in_each_round() {
                 for (round, won) in winners.iter().enumerate() {
                     together.wait();
                     let next = (round + 1).to_string();
-                    match cache.compare_and_set("k", round.to_string(), next, PLAIN).unwrap() {
+                    match cache
+                        .compare_and_set("k", round.to_string(), next, PLAIN)
+                        .unwrap()
+                    {
                         CasOutcome::Stored => won.fetch_add(1, Ordering::Relaxed),
                         CasOutcome::Mismatch => 0,
                         CasOutcome::Missing => panic!("the key is there throughout"),
@@ -72,7 +80,10 @@ fn compare_and_set_has_exactly_one_winner_in_each_round() {
 fn only_one_thread_creates_and_only_one_takes() {
     let cache = sharded();
     let (created, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let only_new = SetOptions { condition: Condition::IfAbsent, ..PLAIN };
+    let only_new = SetOptions {
+        condition: Condition::IfAbsent,
+        ..PLAIN
+    };
     let together = Barrier::new(4);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -83,7 +94,10 @@ fn only_one_thread_creates_and_only_one_takes() {
                 }
                 together.wait();
                 for n in 0..5_000 {
-                    taken.fetch_add(usize::from(cache.take(n.to_string()).is_some()), Ordering::Relaxed);
+                    taken.fetch_add(
+                        usize::from(cache.take(n.to_string()).is_some()),
+                        Ordering::Relaxed,
+                    );
                 }
             });
         }
@@ -121,12 +135,16 @@ fn a_scan_gives_what_is_there_throughout_while_others_write() {
                 for n in 0..WRITES {
                     let n = n + t * 7;
                     if n / 5_000 % 2 == 0 {
-                        cache.set(format!("coming:{t}:{}", n % 5_000), "v", PLAIN).unwrap();
+                        cache
+                            .set(format!("coming:{t}:{}", n % 5_000), "v", PLAIN)
+                            .unwrap();
                     } else {
                         cache.remove(format!("coming:{t}:{}", n % 5_000));
                     }
                     if n % 8 == 0 {
-                        cache.set(format!("fixed:{}", n % 2_000), (n % 2_000).to_string(), PLAIN).unwrap();
+                        cache
+                            .set(format!("fixed:{}", n % 2_000), (n % 2_000).to_string(), PLAIN)
+                            .unwrap();
                     }
                     written.fetch_add(1, Ordering::Relaxed);
                 }
@@ -178,7 +196,12 @@ fn clearing_under_load_loses_count_of_nothing() {
 /// Everything at once, on a small cache, so that evictions, expiry and large values meet.
 #[test]
 fn limits_and_structure_hold_under_everything_at_once() {
-    let cache = Cache::builder().shards(2).max_items(300).max_bytes(2 << 20).build().unwrap();
+    let cache = Cache::builder()
+        .shards(2)
+        .max_items(300)
+        .max_bytes(2 << 20)
+        .build()
+        .unwrap();
     let done = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
         for t in 0..4u64 {
@@ -186,7 +209,9 @@ fn limits_and_structure_hold_under_everything_at_once() {
             scope.spawn(move || {
                 let mut random = t + 1;
                 for _ in 0..15_000 {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
                     let (key, choice) = (((random >> 33) % 700).to_string(), (random >> 50) % 16);
                     match choice {
                         0..5 => drop(cache.get(&key)),

@@ -16,7 +16,9 @@ use super::super::{
 };
 use textbook::{MAX_KEY, MAX_VALUE, Textbook};
 
-const KEYS: [&str; 12] = ["", "a", "ab", "abc", "b", "ba", "key", "key:1", "key:2", "n", "n2", "zzzzzzzz"];
+const KEYS: [&str; 12] = [
+    "", "a", "ab", "abc", "b", "ba", "key", "key:1", "key:2", "n", "n2", "zzzzzzzz",
+];
 const TOO_LONG: &str = "zzzzzzzzz";
 
 #[derive(Debug, Clone)]
@@ -37,7 +39,11 @@ enum Step {
     CompareAndSet(bool, Write),
     Clear,
     ClearPrefix(Vec<u8>),
-    Scan { prefix: Vec<u8>, limit: usize, with_values: bool },
+    Scan {
+        prefix: Vec<u8>,
+        limit: usize,
+        with_values: bool,
+    },
     Advance(u64),
     JumpWallClock(i64),
     ReclaimExpired,
@@ -76,7 +82,11 @@ impl When {
 
 impl Write {
     fn options(&self, clock: &Clock) -> SetOptions {
-        SetOptions { tag: Tag(self.tag), expiry: self.when.expiry(clock), condition: self.condition }
+        SetOptions {
+            tag: Tag(self.tag),
+            expiry: self.when.expiry(clock),
+            condition: self.condition,
+        }
     }
 }
 
@@ -114,12 +124,14 @@ fn write(longest: usize) -> impl Strategy<Value = Write> {
         1 => Just(Condition::IfAbsent),
         1 => Just(Condition::IfPresent),
     ];
-    (key(), value(longest), any::<u8>(), condition, when()).prop_map(|(key, value, tag, condition, when)| Write {
-        key,
-        value,
-        tag,
-        condition,
-        when,
+    (key(), value(longest), any::<u8>(), condition, when()).prop_map(|(key, value, tag, condition, when)| {
+        Write {
+            key,
+            value,
+            tag,
+            condition,
+            when,
+        }
     })
 }
 
@@ -167,9 +179,19 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(builder: Builder, max_items: Option<u64>, max_bytes: Option<u64>, default_ttl: Option<u64>, shards: usize) -> Self {
+    fn new(
+        builder: Builder,
+        max_items: Option<u64>,
+        max_bytes: Option<u64>,
+        default_ttl: Option<u64>,
+        shards: usize,
+    ) -> Self {
         let (clock, hands) = Clock::manual();
-        let mut builder = builder.clock(clock).shards(shards).max_key_bytes(MAX_KEY).max_value_bytes(MAX_VALUE);
+        let mut builder = builder
+            .clock(clock)
+            .shards(shards)
+            .max_key_bytes(MAX_KEY)
+            .max_value_bytes(MAX_VALUE);
         if let Some(items) = max_items {
             builder = builder.max_items(items);
         }
@@ -181,7 +203,12 @@ impl Pair {
         }
         let cache = builder.build().unwrap();
         let model = Textbook::new(max_items, max_bytes, default_ttl, cache.clock().unix_millis());
-        Pair { cache, hands, model, one_shard: shards == 1 }
+        Pair {
+            cache,
+            hands,
+            model,
+            one_shard: shards == 1,
+        }
     }
 
     fn run(&mut self, steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -200,7 +227,9 @@ impl Pair {
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
-        let Pair { cache, hands, model, .. } = self;
+        let Pair {
+            cache, hands, model, ..
+        } = self;
         let clock = cache.clock().clone();
         match step {
             Step::Get(key) => prop_assert_eq!(cache.get(&key), model.get(&key)),
@@ -214,10 +243,14 @@ impl Pair {
                 prop_assert_eq!(cache.set(&write.key, &write.value, options), expected);
             }
             Step::SetMany(writes) => {
-                let writes: Vec<_> =
-                    writes.iter().map(|write| (&write.key, &write.value, write.options(&clock))).collect();
-                let expected: Vec<_> =
-                    writes.iter().map(|(key, value, options)| model.set(key, value, *options)).collect();
+                let writes: Vec<_> = writes
+                    .iter()
+                    .map(|write| (&write.key, &write.value, write.options(&clock)))
+                    .collect();
+                let expected: Vec<_> = writes
+                    .iter()
+                    .map(|(key, value, options)| model.set(key, value, *options))
+                    .collect();
                 prop_assert_eq!(cache.set_many(writes), expected);
             }
             Step::Remove(key) => prop_assert_eq!(cache.remove(&key), model.remove(&key).is_some()),
@@ -235,13 +268,23 @@ impl Pair {
             Step::Persist(key) => prop_assert_eq!(cache.persist(&key), model.touch(&key, Expiry::Never)),
             Step::Increment(key, delta, when) => {
                 let expiry = when.expiry(&clock);
-                prop_assert_eq!(cache.increment(&key, delta, expiry), model.increment(&key, delta, expiry));
+                prop_assert_eq!(
+                    cache.increment(&key, delta, expiry),
+                    model.increment(&key, delta, expiry)
+                );
             }
             Step::CompareAndSet(equal, write) => {
                 let options = write.options(&clock);
-                let expected = if equal { model.peek(&write.key) } else { b"something else".to_vec() };
+                let expected = if equal {
+                    model.peek(&write.key)
+                } else {
+                    b"something else".to_vec()
+                };
                 let outcome = model.compare_and_set(&write.key, &expected, &write.value, options);
-                prop_assert_eq!(cache.compare_and_set(&write.key, &expected, &write.value, options), outcome);
+                prop_assert_eq!(
+                    cache.compare_and_set(&write.key, &expected, &write.value, options),
+                    outcome
+                );
             }
             Step::Clear => {
                 let live = model.entries.len() as u64;
@@ -254,8 +297,15 @@ impl Pair {
                 prop_assert!(removed >= model.entries.len() as u64);
                 model.clear(removed);
             }
-            Step::ClearPrefix(prefix) => prop_assert_eq!(cache.clear_prefix(&prefix), model.clear_prefix(&prefix)),
-            Step::Scan { prefix, limit, with_values } => {
+            Step::ClearPrefix(prefix) => {
+                let expected = model.clear_prefix(&prefix);
+                prop_assert_eq!(cache.clear_prefix(&prefix), expected);
+            }
+            Step::Scan {
+                prefix,
+                limit,
+                with_values,
+            } => {
                 let found = scan_all(cache, &prefix, limit, with_values)?;
                 prop_assert_eq!(found, model.scan(&prefix, with_values));
             }
@@ -277,14 +327,27 @@ impl Pair {
 
     fn compare(&self, step: &str) -> Result<(), TestCaseError> {
         let stats = self.cache.stats();
-        let counted = Stats { items: 0, bytes: 0, items_with_deadline: 0, expirations: 0, ..stats };
+        let counted = Stats {
+            items: 0,
+            bytes: 0,
+            items_with_deadline: 0,
+            expirations: 0,
+            ..stats
+        };
         prop_assert_eq!(counted, self.model.stats, "counters after {}", step);
         let gone = stats.removals + stats.evictions_by_items + stats.evictions_by_bytes + stats.expirations;
-        prop_assert_eq!(stats.items, stats.inserts - gone, "entries that came and went, after {}", step);
+        prop_assert_eq!(
+            stats.items,
+            stats.inserts - gone,
+            "entries that came and went, after {}",
+            step
+        );
         prop_assert!(stats.items >= self.model.entries.len() as u64);
         prop_assert!(stats.bytes >= self.model.bytes());
         if self.one_shard {
-            let order = self.cache.inner.shards[0].hold().coldest_first(self.cache.clock().now());
+            let order = self.cache.inner.shards[0]
+                .hold()
+                .coldest_first(self.cache.clock().now());
             let expected: Vec<_> = self.model.entries.iter().map(|entry| entry.key.clone()).collect();
             prop_assert_eq!(order, expected, "order of eviction after {}", step);
         }
@@ -301,8 +364,17 @@ fn scan_all(cache: &Cache, prefix: &[u8], limit: usize, with_values: bool) -> Re
         let page = cache.scan(cursor, prefix, limit, with_values);
         prop_assert!(page.entries.len() <= limit);
         for entry in page.entries {
-            let shown = (entry.value.map(Vec::from), entry.value_len, entry.tag, entry.time_left);
-            prop_assert!(found.insert(entry.key.to_vec(), shown).is_none(), "{:?} came twice", entry.key);
+            let shown = (
+                entry.value.map(Vec::from),
+                entry.value_len,
+                entry.tag,
+                entry.time_left,
+            );
+            prop_assert!(
+                found.insert(entry.key.to_vec(), shown).is_none(),
+                "{:?} came twice",
+                entry.key
+            );
         }
         match page.next {
             Some(next) => cursor = Cursor::from_u64(next.to_u64()),

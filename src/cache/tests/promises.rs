@@ -1,26 +1,10 @@
-//! Each promise of the engine that one thread can see, by name.
-
-use std::time::Duration;
+//! Each promise of the engine that one thread can see, by name; those about time are in `deadlines`.
 
 use bytes::Bytes;
 
 use super::super::payload::SHARED_FROM;
-use super::super::{
-    Cache, CasOutcome, Condition, Cursor, Error, Expiry, ManualClock, SetOptions, Tag, TimeLeft,
-};
-use super::{PLAIN, millis, standing, text};
-
-fn set(cache: &Cache, key: &str, value: &str) {
-    assert_eq!(cache.set(key, value, PLAIN), Ok(true), "{key}");
-}
-
-fn keys(cache: &Cache) -> Vec<String> {
-    let page = cache.scan(Cursor::default(), "", 1_000, false);
-    let mut keys: Vec<_> =
-        page.entries.iter().map(|entry| String::from_utf8(entry.key.to_vec()).unwrap()).collect();
-    keys.sort();
-    keys
-}
+use super::super::{Cache, CasOutcome, Condition, Cursor, Error, Expiry, SetOptions, Tag, TimeLeft};
+use super::{PLAIN, keys, millis, set, standing, text};
 
 #[test]
 fn a_cache_of_two_evicts_as_a_textbook_predicts() {
@@ -57,136 +41,42 @@ fn reading_and_writing_refresh() {
     assert!(refreshes(|cache| set(cache, "oldest", "again")));
     assert!(refreshes(|cache| assert!(cache.touch("oldest", Expiry::Keep))));
     assert!(refreshes(|cache| assert!(cache.persist("oldest"))));
-    assert!(refreshes(|cache| assert_eq!(cache.increment("oldest", 1, Expiry::Never), Ok(2))));
+    assert!(refreshes(|cache| assert_eq!(
+        cache.increment("oldest", 1, Expiry::Never),
+        Ok(2)
+    )));
     assert!(refreshes(|cache| {
-        assert_eq!(cache.compare_and_set("oldest", "1", "2", PLAIN), Ok(CasOutcome::Stored));
+        assert_eq!(
+            cache.compare_and_set("oldest", "1", "2", PLAIN),
+            Ok(CasOutcome::Stored)
+        );
     }));
 }
 
 #[test]
 fn looking_does_not_refresh() {
     assert!(!refreshes(|cache| assert!(cache.contains("oldest"))));
-    assert!(!refreshes(|cache| assert_eq!(cache.time_left("oldest"), Some(TimeLeft::Forever))));
-    assert!(!refreshes(|cache| assert_eq!(cache.scan(Cursor::default(), "", 10, true).entries.len(), 2)));
+    assert!(!refreshes(|cache| assert_eq!(
+        cache.time_left("oldest"),
+        Some(TimeLeft::Forever)
+    )));
+    assert!(!refreshes(|cache| assert_eq!(
+        cache.scan(Cursor::default(), "", 10, true).entries.len(),
+        2
+    )));
     assert!(!refreshes(|cache| {
-        let only_new = SetOptions { condition: Condition::IfAbsent, ..PLAIN };
+        let only_new = SetOptions {
+            condition: Condition::IfAbsent,
+            ..PLAIN
+        };
         assert_eq!(cache.set("oldest", "other", only_new), Ok(false));
     }));
     assert!(!refreshes(|cache| {
-        assert_eq!(cache.compare_and_set("oldest", "no", "2", PLAIN), Ok(CasOutcome::Mismatch));
+        assert_eq!(
+            cache.compare_and_set("oldest", "no", "2", PLAIN),
+            Ok(CasOutcome::Mismatch)
+        );
     }));
-}
-
-#[test]
-fn an_expired_value_is_never_served_and_a_live_one_never_missed_to_the_millisecond() {
-    for ttl in [1, 2, 63, 64, 65, 1_000, 4_095, 4_096, 262_143, 262_144, 86_400_000, 1 << 40] {
-        let (cache, hands) = standing(|b| b);
-        hands.advance(millis(12_345));
-        assert_eq!(cache.set("k", "v", SetOptions::ttl(millis(ttl))), Ok(true));
-        // All ways of looking, on both sides of the deadline.
-        hands.advance(millis(ttl - 1));
-        cache.reclaim_expired();
-        assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(1))), "TTL {ttl}");
-        assert!(cache.contains("k") && cache.get("k").is_some() && cache.get_many(["k"])[0].is_some());
-        assert_eq!(cache.scan(Cursor::default(), "", 10, false).entries.len(), 1);
-        hands.advance(millis(1));
-        assert_eq!(cache.scan(Cursor::default(), "", 10, false).entries.len(), 0, "TTL {ttl}");
-        assert_eq!(cache.len(), 1, "nothing has looked at it yet");
-        assert!(cache.get("k").is_none(), "TTL {ttl}");
-        assert_eq!((cache.len(), cache.stats().expirations), (0, 1));
-    }
-}
-
-#[test]
-fn every_operation_takes_an_expired_entry_for_an_absent_one() {
-    let gone: [(&str, fn(&Cache) -> bool); 11] = [
-        ("get", |cache| cache.get("k").is_none()),
-        ("get_many", |cache| cache.get_many(["k"]) == [None]),
-        ("take", |cache| cache.take("k").is_none()),
-        ("remove", |cache| !cache.remove("k")),
-        ("contains", |cache| !cache.contains("k")),
-        ("time_left", |cache| cache.time_left("k").is_none()),
-        ("touch", |cache| !cache.touch("k", Expiry::Never)),
-        ("increment", |cache| cache.increment("k", 1, Expiry::Never) == Ok(1)),
-        ("compare_and_set", |cache| cache.compare_and_set("k", "7", "8", PLAIN) == Ok(CasOutcome::Missing)),
-        ("set if absent", |cache| {
-            cache.set("k", "8", SetOptions { condition: Condition::IfAbsent, ..PLAIN }) == Ok(true)
-        }),
-        ("set if present", |cache| {
-            cache.set("k", "8", SetOptions { condition: Condition::IfPresent, ..PLAIN }) == Ok(false)
-        }),
-    ];
-    for (name, is_gone) in gone {
-        let (cache, hands) = standing(|b| b);
-        cache.set("k", "7", SetOptions::ttl(millis(10))).unwrap();
-        hands.advance(millis(10));
-        assert!(is_gone(&cache), "{name}");
-        cache.validate();
-    }
-}
-
-#[test]
-fn a_part_of_a_millisecond_counts_as_a_whole_one() {
-    let (cache, hands) = standing(|b| b);
-    cache.set("k", "v", SetOptions::ttl(Duration::from_nanos(1))).unwrap();
-    assert!(cache.contains("k"));
-    hands.advance(millis(1));
-    assert!(!cache.contains("k"));
-    cache.set("k", "v", SetOptions::ttl(Duration::ZERO)).unwrap();
-    assert!(!cache.contains("k"));
-}
-
-#[test]
-fn a_ttl_without_end_is_kept_and_never_comes() {
-    let (cache, hands) = standing(|b| b);
-    for (key, expiry) in [("a", Expiry::After(Duration::MAX)), ("b", Expiry::At(u64::MAX)), ("c", Expiry::Never)] {
-        cache.set(key, "v", SetOptions { expiry, ..PLAIN }).unwrap();
-    }
-    hands.advance(Duration::from_secs(1000 * 365 * 86_400));
-    cache.validate();
-    cache.reclaim_expired();
-    assert_eq!(keys(&cache), ["a", "b", "c"]);
-    // At the end of time what has no deadline is still there.
-    hands.advance(Duration::MAX);
-    hands.advance(Duration::MAX);
-    assert_eq!(keys(&cache), ["c"]);
-    cache.validate();
-}
-
-/// Three entries with an hour to live: by TTL, by an absolute time, and by default.
-fn three_with_an_hour() -> (Cache, ManualClock) {
-    let (cache, hands) = standing(|b| b.default_ttl(millis(3_600_000)));
-    let at = cache.clock().unix_millis() + 3_600_000;
-    cache.set("after", "v", SetOptions::ttl(millis(3_600_000))).unwrap();
-    cache.set("at", "v", SetOptions { expiry: Expiry::At(at), ..PLAIN }).unwrap();
-    cache.set("default", "v", PLAIN).unwrap();
-    (cache, hands)
-}
-
-#[test]
-fn a_jump_of_the_wall_clock_leaves_the_cache_alone() {
-    for jump in [-1 << 50, -3_600_000, 3_600_001, 1 << 50, i64::MAX, i64::MIN] {
-        let (cache, hands) = three_with_an_hour();
-        hands.jump_wall_clock(jump);
-        hands.advance(millis(3_599_999));
-        cache.reclaim_expired();
-        assert_eq!(keys(&cache), ["after", "at", "default"], "jump by {jump} ms");
-        hands.advance(millis(1));
-        assert!(keys(&cache).is_empty(), "jump by {jump} ms");
-    }
-}
-
-#[test]
-fn expired_entries_go_before_live_ones() {
-    let (cache, hands) = standing(|b| b.max_items(3));
-    set(&cache, "oldest", "v");
-    cache.set("short", "v", SetOptions::ttl(millis(5))).unwrap();
-    set(&cache, "newest", "v");
-    hands.advance(millis(5));
-    set(&cache, "more", "v");
-    assert_eq!(keys(&cache), ["more", "newest", "oldest"]);
-    let stats = cache.stats();
-    assert_eq!((stats.expirations, stats.evictions_by_items), (1, 0));
 }
 
 #[test]
@@ -195,7 +85,10 @@ fn a_refused_entry_removes_what_the_key_held() {
     set(&cache, "k", "old");
     set(&cache, "other", "v");
     let error = cache.set("k", [0; 4096], PLAIN).unwrap_err();
-    assert!(matches!(error, Error::TooLarge { weight, max: 4096 } if weight > 4096), "{error:?}");
+    assert!(
+        matches!(error, Error::TooLarge { weight, max: 4096 } if weight > 4096),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("4096"), "{error}");
     assert_eq!(keys(&cache), ["other"]);
     assert_eq!((cache.stats().refused, cache.stats().removals), (1, 1));
@@ -219,18 +112,38 @@ fn an_overwrite_that_grows_never_exceeds_max_bytes() {
 #[test]
 fn a_failed_condition_leaves_everything_unchanged() {
     let (cache, hands) = standing(|b| b.max_bytes(4096));
-    let options = SetOptions { tag: Tag::JSON, expiry: Expiry::After(millis(50)), ..PLAIN };
+    let options = SetOptions {
+        tag: Tag::JSON,
+        expiry: Expiry::After(millis(50)),
+        ..PLAIN
+    };
     cache.set("k", "old", options).unwrap();
     hands.advance(millis(10));
     let before = (cache.get("k"), cache.stats());
-    let if_absent = SetOptions { tag: Tag::TEXT, condition: Condition::IfAbsent, expiry: Expiry::Never };
-    let if_present = SetOptions { condition: Condition::IfPresent, ..if_absent };
+    let if_absent = SetOptions {
+        tag: Tag::TEXT,
+        condition: Condition::IfAbsent,
+        expiry: Expiry::Never,
+    };
+    let if_present = SetOptions {
+        condition: Condition::IfPresent,
+        ..if_absent
+    };
     assert_eq!(cache.set("k", "new", if_absent), Ok(false));
     assert_eq!(cache.set("k", [0; 5_000], if_absent), Ok(false));
     assert_eq!(cache.set("absent", "new", if_present), Ok(false));
-    assert_eq!(cache.compare_and_set("k", "other", "new", if_absent), Ok(CasOutcome::Mismatch));
-    assert_eq!(cache.compare_and_set("k", "other", [0; 5_000], if_absent), Ok(CasOutcome::Mismatch));
-    assert_eq!(cache.compare_and_set("absent", "", "new", if_absent), Ok(CasOutcome::Missing));
+    assert_eq!(
+        cache.compare_and_set("k", "other", "new", if_absent),
+        Ok(CasOutcome::Mismatch)
+    );
+    assert_eq!(
+        cache.compare_and_set("k", "other", [0; 5_000], if_absent),
+        Ok(CasOutcome::Mismatch)
+    );
+    assert_eq!(
+        cache.compare_and_set("absent", "", "new", if_absent),
+        Ok(CasOutcome::Missing)
+    );
     assert_eq!(cache.stats(), before.1);
     assert_eq!(cache.get("k"), before.0);
     assert_eq!(before.0.unwrap().time_left, TimeLeft::Left(millis(40)));
@@ -246,11 +159,23 @@ fn a_key_or_value_over_its_limit_changes_nothing() {
     assert!(long_key.to_string().contains("5 bytes") && long_value.to_string().contains("11 bytes"));
     assert_eq!(cache.set("12345", "v", PLAIN), Err(long_key.clone()));
     assert_eq!(cache.set("1234", "12345678901", PLAIN), Err(long_value.clone()));
-    assert_eq!(cache.compare_and_set("12345", "", "", PLAIN), Err(long_key.clone()));
-    assert_eq!(cache.compare_and_set("1234", "1234567890", "12345678901", PLAIN), Err(long_value.clone()));
+    assert_eq!(
+        cache.compare_and_set("12345", "", "", PLAIN),
+        Err(long_key.clone())
+    );
+    assert_eq!(
+        cache.compare_and_set("1234", "1234567890", "12345678901", PLAIN),
+        Err(long_value.clone())
+    );
     assert_eq!(cache.increment("12345", 1, Expiry::Never), Err(long_key));
-    assert_eq!(cache.increment("1234", 8_765_432_109, Expiry::Never), Ok(9_999_999_999));
-    assert_eq!(cache.increment("1234", 1 << 40, Expiry::Never), Err(Error::ValueTooLong { len: 13, max: 10 }));
+    assert_eq!(
+        cache.increment("1234", 8_765_432_109, Expiry::Never),
+        Ok(9_999_999_999)
+    );
+    assert_eq!(
+        cache.increment("1234", 1 << 40, Expiry::Never),
+        Err(Error::ValueTooLong { len: 13, max: 10 })
+    );
     assert!(!cache.contains("12345") && !cache.remove("12345") && cache.get("12345").is_none());
     assert_eq!(text(cache.get("1234")).as_deref(), Some("9999999999"));
     assert_eq!(cache.stats().inserts, before.inserts);
@@ -259,16 +184,36 @@ fn a_key_or_value_over_its_limit_changes_nothing() {
 #[test]
 fn an_increment_that_cannot_be_done_leaves_the_value_unchanged() {
     let (cache, _) = standing(|b| b);
-    for (value, delta) in [(i64::MAX, 1), (i64::MIN, -1), (i64::MAX, i64::MAX), (-1, i64::MIN)] {
+    for (value, delta) in [
+        (i64::MAX, 1),
+        (i64::MIN, -1),
+        (i64::MAX, i64::MAX),
+        (-1, i64::MIN),
+    ] {
         set(&cache, "n", &value.to_string());
-        assert_eq!(cache.increment("n", delta, Expiry::Never), Err(Error::Overflow { value, delta }));
+        assert_eq!(
+            cache.increment("n", delta, Expiry::Never),
+            Err(Error::Overflow { value, delta })
+        );
         assert_eq!(text(cache.get("n")), Some(value.to_string()));
     }
     let long = "1".repeat(1 << 20);
-    for value in ["", " 1", "1.0", "1e3", "x", "9223372036854775808", "ä", long.as_str()] {
+    for value in [
+        "",
+        " 1",
+        "1.0",
+        "1e3",
+        "x",
+        "9223372036854775808",
+        "ä",
+        long.as_str(),
+    ] {
         set(&cache, "n", value);
         let error = cache.increment("n", 1, Expiry::Never).unwrap_err();
-        assert!(matches!(&error, Error::NotAnInteger { found } if found.len() <= 40), "{error:?}");
+        assert!(
+            matches!(&error, Error::NotAnInteger { found } if found.len() <= 40),
+            "{error:?}"
+        );
         assert_eq!(text(cache.get("n")).as_deref(), Some(value));
     }
     set(&cache, "n", "0042");
@@ -276,61 +221,38 @@ fn an_increment_that_cannot_be_done_leaves_the_value_unchanged() {
 }
 
 #[test]
-fn an_increment_keeps_deadline_and_tag_and_gives_new_ones_only_when_it_creates() {
-    let (cache, hands) = standing(|b| b);
-    cache.set("n", "5", SetOptions { tag: Tag::JSON, expiry: Expiry::After(millis(100)), ..PLAIN }).unwrap();
-    hands.advance(millis(30));
-    assert_eq!(cache.increment("n", 1, Expiry::After(millis(9_999))), Ok(6));
-    let entry = cache.get("n").unwrap();
-    assert_eq!((entry.tag, entry.time_left), (Tag::JSON, TimeLeft::Left(millis(70))));
-    assert_eq!(cache.increment("new", 7, Expiry::After(millis(50))), Ok(7));
-    let entry = cache.get("new").unwrap();
-    assert_eq!((entry.tag, entry.time_left), (Tag::TEXT, TimeLeft::Left(millis(50))));
-}
-
-#[test]
-fn keep_keeps_the_deadline_that_is_there() {
-    let (cache, hands) = standing(|b| b.default_ttl(millis(40)));
-    let keep = SetOptions { expiry: Expiry::Keep, ..PLAIN };
-    cache.set("old", "v", SetOptions::ttl(millis(100))).unwrap();
-    cache.set("forever", "v", SetOptions { expiry: Expiry::Never, ..PLAIN }).unwrap();
-    hands.advance(millis(10));
-    for key in ["old", "forever", "new"] {
-        cache.set(key, "w", keep).unwrap();
-    }
-    assert_eq!(cache.time_left("old"), Some(TimeLeft::Left(millis(90))));
-    assert_eq!(cache.time_left("forever"), Some(TimeLeft::Forever));
-    assert_eq!(cache.time_left("new"), Some(TimeLeft::Left(millis(40))));
-}
-
-#[test]
-fn a_write_that_expires_at_once_removes_what_was_there() {
-    let (cache, _) = standing(|b| b);
-    for expiry in [Expiry::After(Duration::ZERO), Expiry::At(0), Expiry::At(cache.clock().unix_millis())] {
-        set(&cache, "k", "old");
-        assert_eq!(cache.set("k", "new", SetOptions { expiry, ..PLAIN }), Ok(true));
-        assert!(cache.is_empty(), "{expiry:?}");
-        set(&cache, "k", "old");
-        assert!(cache.touch("k", expiry));
-        assert!(cache.is_empty(), "{expiry:?}");
-    }
-    assert_eq!(cache.stats().expirations, 0);
-}
-
-#[test]
 fn values_come_back_byte_for_byte() {
     let (cache, _) = standing(|b| b.max_value_bytes(1 << 20));
     let every_byte: Vec<u8> = (0..=255).collect();
-    let lengths = [0, 1, 15, 16, 17, 255, 4095, SHARED_FROM - 1, SHARED_FROM, SHARED_FROM + 1, 1 << 20];
+    let lengths = [
+        0,
+        1,
+        15,
+        16,
+        17,
+        255,
+        4095,
+        SHARED_FROM - 1,
+        SHARED_FROM,
+        SHARED_FROM + 1,
+        1 << 20,
+    ];
     for (n, len) in lengths.into_iter().enumerate() {
         let key = &every_byte[n..n * 20];
         let value: Vec<u8> = every_byte.iter().copied().cycle().skip(n).take(len).collect();
-        let options = SetOptions { tag: Tag(n as u8 * 25), ..PLAIN };
+        let options = SetOptions {
+            tag: Tag(n as u8 * 25),
+            ..PLAIN
+        };
         cache.set(key, &value, options).unwrap();
         let entry = cache.get(key).unwrap();
         assert!(entry.value == value && entry.tag == options.tag, "{len} bytes");
         let page = cache.scan(Cursor::default(), key, 100, true);
-        assert!(page.entries.iter().any(|entry| entry.key == key && entry.value.as_deref() == Some(&value)));
+        assert!(
+            page.entries
+                .iter()
+                .any(|entry| entry.key == key && entry.value.as_deref() == Some(&value))
+        );
     }
     cache.validate();
 }
@@ -364,7 +286,11 @@ fn a_page_of_a_scan_is_bounded_in_entries_and_bytes() {
     let (mut cursor, mut seen, mut pages) = (Cursor::default(), 0, 0);
     loop {
         let page = cache.scan(cursor, "k", 1_000, true);
-        assert!(page.entries.len() <= 11, "{} values of 100,000 bytes on a page", page.entries.len());
+        assert!(
+            page.entries.len() <= 11,
+            "{} values of 100,000 bytes on a page",
+            page.entries.len()
+        );
         seen += page.entries.len();
         pages += 1;
         match page.next {
@@ -402,7 +328,13 @@ fn hit_ratio_and_counters_are_of_reads_alone() {
     let (cache, _) = standing(|b| b);
     assert!(cache.stats().hit_ratio().abs() < f64::EPSILON);
     set(&cache, "k", "v");
-    let _ = (cache.get("k"), cache.get("absent"), cache.contains("k"), cache.time_left("k"), cache.take("k"));
+    let _ = (
+        cache.get("k"),
+        cache.get("absent"),
+        cache.contains("k"),
+        cache.time_left("k"),
+        cache.take("k"),
+    );
     assert_eq!((cache.stats().hits, cache.stats().misses), (2, 1));
     assert!((cache.stats().hit_ratio() - 2.0 / 3.0).abs() < 1e-9);
 }
@@ -412,6 +344,9 @@ fn debugging_output_names_what_matters() {
     let (cache, hands) = standing(|b| b.max_items(7));
     set(&cache, "secret", "value");
     let shown = format!("{cache:?} {hands:?} {:?}", cache.clock());
-    assert!(shown.contains("max_items: Some(7)") && shown.contains("Clock::manual"), "{shown}");
+    assert!(
+        shown.contains("max_items: Some(7)") && shown.contains("Clock::manual"),
+        "{shown}"
+    );
     assert!(!shown.contains("secret"), "{shown}");
 }

@@ -13,13 +13,20 @@ use super::{PLAIN, eventually, millis, standing};
 fn memory_of_expired_entries_comes_back_without_any_read() {
     let cache = Cache::builder().shards(4).build().unwrap();
     for n in 0..5_000u64 {
-        cache.set(n.to_string(), "v", SetOptions::ttl(millis(20 + n % 50))).unwrap();
+        cache
+            .set(n.to_string(), "v", SetOptions::ttl(millis(20 + n % 50)))
+            .unwrap();
     }
-    cache.set("live", "v", SetOptions::ttl(millis(3_600_000))).unwrap();
+    cache
+        .set("live", "v", SetOptions::ttl(millis(3_600_000)))
+        .unwrap();
     cache.set("for ever", "v", PLAIN).unwrap();
     eventually("expired entries are gone", || cache.len() == 2);
     let stats = cache.stats();
-    assert_eq!((stats.expirations, stats.items_with_deadline, stats.misses), (5_000, 1, 0));
+    assert_eq!(
+        (stats.expirations, stats.items_with_deadline, stats.misses),
+        (5_000, 1, 0)
+    );
     assert!(stats.bytes < 1_000);
     cache.validate();
 }
@@ -28,29 +35,41 @@ fn memory_of_expired_entries_comes_back_without_any_read() {
 fn a_deadline_by_any_operation_is_looked_after() {
     type Write = fn(&Cache);
     let writes: [(&str, Write); 6] = [
-        ("set", |cache| drop(cache.set("k", "v", SetOptions::ttl(millis(5))))),
+        ("set", |cache| {
+            cache.set("k", "v", SetOptions::ttl(millis(5))).unwrap();
+        }),
         ("set at", |cache| {
             let expiry = Expiry::At(cache.clock().unix_millis() + 5);
-            drop(cache.set("k", "v", SetOptions { expiry, ..PLAIN }));
+            cache.set("k", "v", SetOptions { expiry, ..PLAIN }).unwrap();
         }),
-        ("set_many", |cache| drop(cache.set_many([("k", "v", SetOptions::ttl(millis(5)))]))),
+        ("set_many", |cache| {
+            cache.set_many([("k", "v", SetOptions::ttl(millis(5)))]);
+        }),
         ("touch", |cache| {
             cache.set("k", "v", PLAIN).unwrap();
             cache.touch("k", Expiry::After(millis(5)));
         }),
-        ("increment", |cache| drop(cache.increment("k", 1, Expiry::After(millis(5))))),
+        ("increment", |cache| {
+            cache.increment("k", 1, Expiry::After(millis(5))).unwrap();
+        }),
         ("compare_and_set", |cache| {
             cache.set("k", "v", PLAIN).unwrap();
-            drop(cache.compare_and_set("k", "v", "w", SetOptions::ttl(millis(5))));
+            cache
+                .compare_and_set("k", "v", "w", SetOptions::ttl(millis(5)))
+                .unwrap();
         }),
     ];
-    for (name, write) in writes {
-        let cache = Cache::builder().build().unwrap();
-        // Twice: after the first the cache is not watched any more.
-        for _ in 0..2 {
-            write(&cache);
+    let caches = writes.map(|(name, write)| (name, write, Cache::builder().build().unwrap()));
+    // Twice: after the first time they are not watched any more.
+    for _ in 0..2 {
+        for (_, write, cache) in &caches {
+            write(cache);
+        }
+        for (name, _, cache) in &caches {
             eventually(name, || cache.is_empty());
-            eventually("nothing left to watch", || !cache.inner.watched.load(Ordering::SeqCst));
+            eventually("nothing left to watch", || {
+                !cache.inner.watched.load(Ordering::SeqCst)
+            });
         }
     }
     let cache = Cache::builder().default_ttl(millis(5)).build().unwrap();
@@ -61,7 +80,9 @@ fn a_deadline_by_any_operation_is_looked_after() {
 #[test]
 fn a_dropped_cache_is_freed_though_it_is_watched() {
     let cache = Cache::builder().build().unwrap();
-    cache.set("k", vec![0; SHARED_FROM], SetOptions::ttl(millis(3_600_000))).unwrap();
+    cache
+        .set("k", vec![0; SHARED_FROM], SetOptions::ttl(millis(3_600_000)))
+        .unwrap();
     let value = cache.get("k").unwrap().value;
     let inner = Arc::downgrade(&cache.inner);
     let other_handle = cache.clone();
@@ -69,7 +90,9 @@ fn a_dropped_cache_is_freed_though_it_is_watched() {
     assert!(other_handle.contains("k"));
     drop(other_handle);
     // The housekeeper may just be looking at it.
-    eventually("the cache is freed", || inner.strong_count() == 0 && value.is_unique());
+    eventually("the cache is freed", || {
+        inner.strong_count() == 0 && value.is_unique()
+    });
 }
 
 #[test]
@@ -91,12 +114,20 @@ fn many_caches_share_one_thread() {
     let caches: Vec<_> = (0..100).map(|_| Cache::builder().build().unwrap()).collect();
     for cache in &caches {
         cache.set("soon", "v", SetOptions::ttl(millis(1))).unwrap();
-        cache.set("later", "v", SetOptions::ttl(millis(3_600_000))).unwrap();
+        cache
+            .set("later", "v", SetOptions::ttl(millis(3_600_000)))
+            .unwrap();
     }
-    eventually("all are looked after", || caches.iter().all(|cache| cache.len() == 1));
+    eventually("all are looked after", || {
+        caches.iter().all(|cache| cache.len() == 1)
+    });
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
-    assert_eq!(names.filter(|name| name.starts_with("rustcache-house")).count(), 1);
+    let names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    assert_eq!(
+        names.filter(|name| name.starts_with("rustcache-house")).count(),
+        1
+    );
 }
 
 /// What no cache does: panic when it is looked after.
@@ -125,7 +156,9 @@ fn one_that_panics_does_not_keep_others_from_being_looked_after() {
         let weak: Weak<dyn Watched> = Arc::downgrade(watched);
         assert!(housekeeper::watch(weak));
     }
-    eventually("three rounds, and then no more", || counting.0.load(Ordering::SeqCst) == 3);
+    eventually("three rounds, and then no more", || {
+        counting.0.load(Ordering::SeqCst) == 3
+    });
     let cache = Cache::builder().build().unwrap();
     cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
     eventually("later caches as well", || cache.is_empty());

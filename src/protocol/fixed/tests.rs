@@ -166,8 +166,11 @@ fn time_left_is_told_in_whole_seconds_rounded_up_and_zero_is_never() {
     assert_eq!(never[62..64], [0, 0]);
 }
 
+/// The value of a hit, with its time and TTL, or the letter of a short reply.
+type Told = (Vec<u8>, Option<(u64, u16)>);
+
 /// Reads as `rustcache decode` does: what has come so far is tried after each piece.
-fn read_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Vec<u8>, Option<(u64, u16)>)> {
+fn read_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Told> {
     let mut bytes = Vec::new();
     let mut replies = Vec::new();
     let mut take = |bytes: &mut Vec<u8>, at_end| {
@@ -230,7 +233,7 @@ fn what_is_no_reply_is_said_to_be_none() {
     assert_eq!(decode_reply(&hit, true), Some((Reply::Short(b'G'), 2)));
 }
 
-fn any_reply() -> impl Strategy<Value = (Vec<u8>, Option<(u64, u16)>)> {
+fn any_reply() -> impl Strategy<Value = Told> {
     let value = prop::collection::vec(
         prop_oneof![
             1u8..=255,

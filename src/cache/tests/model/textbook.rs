@@ -62,7 +62,8 @@ impl Textbook {
     pub(super) fn advance(&mut self, by: u64) {
         self.now += by;
         let now = self.now;
-        self.entries.retain(|entry| entry.deadline.is_none_or(|deadline| deadline > now));
+        self.entries
+            .retain(|entry| entry.deadline.is_none_or(|deadline| deadline > now));
     }
 
     pub(super) fn jump_wall_clock(&mut self, by: i64) {
@@ -81,7 +82,11 @@ impl Textbook {
     }
 
     fn shown(&self, entry: &Item) -> Entry {
-        Entry { value: Bytes::from(entry.value.clone()), tag: entry.tag, time_left: self.left(entry) }
+        Entry {
+            value: Bytes::from(entry.value.clone()),
+            tag: entry.tag,
+            time_left: self.left(entry),
+        }
     }
 
     fn refresh(&mut self, at: usize) {
@@ -90,7 +95,8 @@ impl Textbook {
     }
 
     pub(super) fn peek(&self, key: &[u8]) -> Vec<u8> {
-        self.find(key).map_or_else(Vec::new, |at| self.entries[at].value.clone())
+        self.find(key)
+            .map_or_else(Vec::new, |at| self.entries[at].value.clone())
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Entry> {
@@ -129,7 +135,9 @@ impl Textbook {
             Expiry::Default => self.default_ttl.map(|ttl| self.now + ttl),
             Expiry::Never => None,
             Expiry::After(ttl) => Some(self.now.saturating_add(millis_rounded_up(ttl)).min(u64::MAX - 1)),
-            Expiry::At(unix) => Some(self.now + unix.saturating_sub(self.now.saturating_add_signed(self.wall_offset))),
+            Expiry::At(unix) => {
+                Some(self.now + unix.saturating_sub(self.now.saturating_add_signed(self.wall_offset)))
+            }
             Expiry::Keep => match found {
                 Some(at) => self.entries[at].deadline,
                 None => self.default_ttl.map(|ttl| self.now + ttl),
@@ -153,10 +161,16 @@ impl Textbook {
 
     fn check_lengths(key: &[u8], value: &[u8]) -> Result<(), Error> {
         if key.len() > MAX_KEY {
-            return Err(Error::KeyTooLong { len: key.len(), max: MAX_KEY });
+            return Err(Error::KeyTooLong {
+                len: key.len(),
+                max: MAX_KEY,
+            });
         }
         if value.len() > MAX_VALUE {
-            return Err(Error::ValueTooLong { len: value.len(), max: MAX_VALUE });
+            return Err(Error::ValueTooLong {
+                len: value.len(),
+                max: MAX_VALUE,
+            });
         }
         Ok(())
     }
@@ -170,12 +184,20 @@ impl Textbook {
             _ => {}
         }
         let deadline = self.deadline(options.expiry, found);
-        let entry = Item { key: key.to_vec(), value: value.to_vec(), tag: options.tag, deadline };
+        let entry = Item {
+            key: key.to_vec(),
+            value: value.to_vec(),
+            tag: options.tag,
+            deadline,
+        };
         let weight = entry.weight();
         if weight > self.max_bytes {
             self.remove(key);
             self.stats.refused += 1;
-            return Err(Error::TooLarge { weight, max: self.max_bytes });
+            return Err(Error::TooLarge {
+                weight,
+                max: self.max_bytes,
+            });
         }
         if deadline.is_some_and(|deadline| deadline <= self.now) {
             self.remove(key);
@@ -213,14 +235,22 @@ impl Textbook {
             None => (0, Tag::TEXT, when_created),
             Some(entry) => {
                 let shown = String::from_utf8_lossy(&entry.value[..entry.value.len().min(40)]);
-                let text = std::str::from_utf8(&entry.value).ok().filter(|text| text.len() <= 64);
+                let text = std::str::from_utf8(&entry.value)
+                    .ok()
+                    .filter(|text| text.len() <= 64);
                 let value = text.and_then(|text| text.parse::<i64>().ok());
-                let value = value.ok_or_else(|| Error::NotAnInteger { found: shown.into_owned() })?;
+                let value = value.ok_or_else(|| Error::NotAnInteger {
+                    found: shown.into_owned(),
+                })?;
                 (value, entry.tag, Expiry::Keep)
             }
         };
         let sum = value.checked_add(delta).ok_or(Error::Overflow { value, delta })?;
-        let options = SetOptions { tag, expiry, condition: Condition::Always };
+        let options = SetOptions {
+            tag,
+            expiry,
+            condition: Condition::Always,
+        };
         self.set(key, sum.to_string().as_bytes(), options)?;
         Ok(sum)
     }
@@ -237,7 +267,14 @@ impl Textbook {
             None => Ok(CasOutcome::Missing),
             Some(at) if self.entries[at].value != expected => Ok(CasOutcome::Mismatch),
             Some(_) => {
-                self.set(key, value, SetOptions { condition: Condition::Always, ..options })?;
+                self.set(
+                    key,
+                    value,
+                    SetOptions {
+                        condition: Condition::Always,
+                        ..options
+                    },
+                )?;
                 Ok(CasOutcome::Stored)
             }
         }
@@ -262,7 +299,10 @@ impl Textbook {
         entries
             .map(|entry| {
                 let value = with_values.then(|| entry.value.clone());
-                (entry.key.clone(), (value, entry.value.len(), entry.tag, self.left(entry)))
+                (
+                    entry.key.clone(),
+                    (value, entry.value.len(), entry.tag, self.left(entry)),
+                )
             })
             .collect()
     }

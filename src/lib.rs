@@ -3,6 +3,8 @@
 
 mod cache;
 #[doc(hidden)]
+pub mod persist;
+#[doc(hidden)]
 pub mod protocol;
 #[doc(hidden)]
 pub mod session;

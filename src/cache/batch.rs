@@ -10,7 +10,7 @@ use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
-/// How long those who wait for a lock are let in, at most.
+/// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
 const PAUSES: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
 

@@ -149,7 +149,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    pub(super) fn key(&self) -> &'a [u8] {
+    pub(crate) fn key(&self) -> &'a [u8] {
         self.record.key()
     }
 

@@ -16,16 +16,19 @@ mod error;
 mod expiry;
 mod housekeeper;
 mod index;
+mod observer;
 mod paged;
 mod payload;
 mod policy;
 mod scan;
 mod shard;
 mod stats;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -37,6 +40,7 @@ pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
 pub use error::{BuildError, Error};
+pub(crate) use observer::{Observed, Observer};
 pub use scan::{Cursor, Page};
 pub use stats::Stats;
 
@@ -51,6 +55,8 @@ type Shard = shard::Shard<Lru>;
 
 /// How many expired entries are removed under one hold of a lock.
 const RECLAIM_SLICE: u32 = 256;
+/// How many entries of a sweep are shown under one hold of a lock.
+const SWEEP_SLICE: u32 = 64;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
 const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 
@@ -244,15 +250,15 @@ impl Cache {
     /// Removes everything and gives the number of entries, those past their deadline and not yet reclaimed included. Each shard is emptied at
     /// once; its memory is given back in the background.
     pub fn clear(&self) -> u64 {
-        let mut removed = 0;
-        for shard in &self.inner.shards {
-            let now = self.inner.clock.now();
-            let old = shard.hold().clear(now);
-            let items = old.stats().items;
-            removed += items;
-            if items > FREED_IN_BACKGROUND_FROM {
-                housekeeper::drop_later(Box::new(old));
-            }
+        // All locks at once, so that an observer can be told in one word.
+        let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
+        let now = self.inner.clock.now();
+        let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear(now)).collect();
+        shards[0].tell(&Observed::Clear { prefix: &[] });
+        drop(shards);
+        let removed = old.iter().map(|shard| shard.stats().items).sum();
+        if removed > FREED_IN_BACKGROUND_FROM {
+            housekeeper::drop_later(Box::new(old));
         }
         removed
     }
@@ -313,6 +319,39 @@ impl Cache {
         for shard in &self.inner.shards {
             shard.hold().validate();
         }
+    }
+
+    /// From now on, shows changes to an observer.
+    pub(crate) fn observe(&self, observer: Option<&Arc<dyn Observer>>) {
+        for shard in &self.inner.shards {
+            shard.hold().observe(observer.cloned());
+        }
+    }
+
+    /// Shows all live entries, about coldest first, to `show` under the lock: it says when it has seen enough for a while, and `pause` is called
+    /// without the lock; when that says `Break`, this ends.
+    ///
+    /// Each entry that is there throughout and is not overwritten is shown. One sweep at a time.
+    pub(crate) fn sweep(
+        &self,
+        mut show: impl FnMut(EntryRef<'_>) -> bool,
+        mut pause: impl FnMut() -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for shard in &self.inner.shards {
+            shard.hold().begin_sweep();
+        }
+        for shard in &self.inner.shards {
+            loop {
+                let now = self.inner.clock.now();
+                let more = shard.hold().sweep_slice(SWEEP_SLICE, now, &mut show);
+                pause()?;
+                if !more {
+                    break;
+                }
+                shard.let_others_in();
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Reads under the lock: be quick, and do not call the cache.

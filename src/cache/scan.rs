@@ -1,7 +1,7 @@
 //! Walking over a cache a slice at a time: scan by cursor and prefix, and removal by prefix.
 
 use super::shard::Walk;
-use super::{Cache, ScanEntry};
+use super::{Cache, Observed, ScanEntry};
 
 /// Entries looked at under one hold of a lock; the segment of the index in which the last one lies is finished.
 const ENTRIES_PER_HOLD: usize = 256;
@@ -101,6 +101,8 @@ impl Cache {
         if prefix.is_empty() {
             return self.clear();
         }
+        // Told first, for entries that are elsewhere and not here; those removed below are told one by one.
+        self.inner.shards[0].hold().tell(&Observed::Clear { prefix });
         let mut removed = 0;
         for shard in &self.inner.shards {
             let mut from = Some(0);

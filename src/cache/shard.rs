@@ -2,13 +2,17 @@
 //!
 //! Every operation is told the time. What is past its deadline is treated as absent, and removed when met.
 
-use super::entry::{Condition, EntryRef};
+use std::sync::Arc;
+
+use super::entry::{Condition, EntryRef, TimeLeft};
 use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
+use super::observer::{Observed, Observer};
 use super::payload::{Payload, Record};
 use super::policy::Policy;
 use super::stats::Stats;
+use super::sweep::Sweep;
 
 mod walk;
 
@@ -60,6 +64,9 @@ pub(super) struct Shard<P> {
     stats: Stats,
     /// Large records that are gone, for the holder of the lock to drop once it has let go of it: freeing many MiB takes a while.
     graveyard: Vec<Record>,
+    observer: Option<Arc<dyn Observer>>,
+    /// While everything is being shown.
+    sweep: Option<Sweep>,
 }
 
 impl<P: Policy> Shard<P> {
@@ -72,6 +79,8 @@ impl<P: Policy> Shard<P> {
             limits,
             stats: Stats::default(),
             graveyard: Vec::new(),
+            observer: None,
+            sweep: None,
         }
     }
 
@@ -149,6 +158,7 @@ impl<P: Policy> Shard<P> {
         let weight = record.weight();
         let fits = weight <= self.limits.bytes;
         if deadline <= now || !fits {
+            self.tell_removal(record.key(), found.is_some());
             if let Some(slot) = found {
                 self.stats.removals += 1;
                 self.discard(slot);
@@ -184,6 +194,16 @@ impl<P: Policy> Shard<P> {
             }
         };
         self.expiry.set(slot, deadline);
+        if let Some(observer) = &self.observer {
+            let record = self.payload.record(slot);
+            observer.changed(&Observed::Set {
+                key: record.key(),
+                value: record.value(),
+                shared: record.shared_value(),
+                tag: record.tag(),
+                time_left: TimeLeft::between(now, deadline),
+            });
+        }
         // An overwrite may have made the entry heavier. It is the most recently used one and fits by itself.
         self.make_room(0, 0, now);
         self.compact();
@@ -197,7 +217,9 @@ impl<P: Policy> Shard<P> {
         now: u64,
         seen: impl FnOnce(EntryRef<'_>) -> R,
     ) -> Option<R> {
-        let slot = self.live(key, now)?;
+        let found = self.live(key, now);
+        self.tell_removal(key.key, found.is_some());
+        let slot = found?;
         let result = seen(EntryRef::new(
             self.payload.record(slot),
             now,
@@ -233,10 +255,17 @@ impl<P: Policy> Shard<P> {
         match deadline {
             Deadline::KeepOr(_) => {}
             Deadline::At(at) if at <= now => {
+                self.tell_removal(key.key, true);
                 self.stats.removals += 1;
                 self.discard(slot);
             }
-            Deadline::At(at) => self.expiry.set(slot, at),
+            Deadline::At(at) => {
+                self.expiry.set(slot, at);
+                self.tell(&Observed::Deadline {
+                    key: key.key,
+                    time_left: TimeLeft::between(now, at),
+                });
+            }
         }
         true
     }
@@ -295,6 +324,9 @@ impl<P: Policy> Shard<P> {
     /// Empties the shard at once. What it held is in the result, to be dropped without the lock.
     pub(super) fn clear(&mut self, now: u64) -> Self {
         let old = std::mem::replace(self, Shard::new(self.limits, now));
+        self.observer.clone_from(&old.observer);
+        // A sweep that is under way has nothing left to show.
+        self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
         self.stats = Stats {
             bytes: 0,
             removals: old.stats.removals + old.payload.len() as u64,
@@ -317,6 +349,24 @@ impl<P: Policy> Shard<P> {
         }
         self.compact();
         more
+    }
+
+    pub(super) fn observe(&mut self, observer: Option<Arc<dyn Observer>>) {
+        self.observer = observer;
+    }
+
+    /// Tells the observer, if there is one.
+    pub(super) fn tell(&self, change: &Observed<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.changed(change);
+        }
+    }
+
+    /// Tells of a removal, also of a key that is absent if it may have been evicted.
+    fn tell_removal(&self, key: &[u8], found: bool) {
+        if found || self.stats.evictions_by_items + self.stats.evictions_by_bytes > 0 {
+            self.tell(&Observed::Remove { key });
+        }
     }
 
     /// The slot that holds the key, unless it has expired: then it is removed.
@@ -383,6 +433,9 @@ impl<P: Policy> Shard<P> {
             if let Some((from, to)) = self.payload.give_up_last() {
                 self.index.relocate(self.payload.record(to).hash(), from, to);
                 self.policy.relocate(from, to);
+                if let Some(sweep) = &mut self.sweep {
+                    sweep.relocate(from, to);
+                }
                 self.expiry.relocate(from, to);
             }
         }

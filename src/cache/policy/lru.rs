@@ -24,11 +24,16 @@ pub(in crate::cache) struct Lru {
     links: Paged<Links>,
     newest: u32,
     oldest: u32,
+    /// The slot that a walk comes to next.
+    walk: u32,
 }
 
 impl Lru {
     fn unlink(&mut self, slot: u32) {
         let Links { newer, older } = self.links[slot];
+        if self.walk == slot {
+            self.walk = newer;
+        }
         match newer {
             NONE => self.newest = older,
             _ => self.links[newer].older = older,
@@ -58,6 +63,7 @@ impl Policy for Lru {
             links: Paged::new(),
             newest: NONE,
             oldest: NONE,
+            walk: NONE,
         }
     }
 
@@ -80,6 +86,9 @@ impl Policy for Lru {
     fn relocate(&mut self, from: u32, to: u32) {
         let links = self.links[from];
         self.links.put(to, links, &ALONE);
+        if self.walk == from {
+            self.walk = to;
+        }
         match links.newer {
             NONE => self.newest = to,
             newer => self.links[newer].older = to,
@@ -88,6 +97,19 @@ impl Policy for Lru {
             NONE => self.oldest = to,
             older => self.links[older].newer = to,
         }
+    }
+
+    fn begin_walk(&mut self) {
+        self.walk = self.oldest;
+    }
+
+    fn next_in_walk(&mut self) -> Option<u32> {
+        let slot = self.walk;
+        if slot == NONE {
+            return None;
+        }
+        self.walk = self.links[slot].newer;
+        Some(slot)
     }
 
     fn truncate(&mut self, end: usize) {

@@ -26,6 +26,12 @@ pub(super) trait Policy: Send {
     /// The slot to evict next; it stays known until it is removed. `None` only if no slot is known.
     fn victim(&mut self) -> Option<u32>;
 
+    /// Begins to walk over the known slots from those that would go first.
+    fn begin_walk(&mut self);
+
+    /// The next slot of the walk. One that is accessed while the walk is under way may come again, or not at all.
+    fn next_in_walk(&mut self) -> Option<u32>;
+
     /// All known slots, in the order in which they would go. For the invariant walk.
     fn coldest_first(&self) -> Vec<u32>;
 }

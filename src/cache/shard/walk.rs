@@ -2,7 +2,9 @@
 
 use super::super::clock::NEVER;
 use super::super::entry::EntryRef;
+use super::super::observer::Observed;
 use super::super::policy::Policy;
+use super::super::sweep::Sweep;
 use super::Shard;
 
 /// Whether a walk goes on after an entry that was shown; if not, whether that entry is to be shown again first.
@@ -38,12 +40,70 @@ impl<P: Policy> Shard<P> {
                     self.stats.expirations += 1;
                 } else {
                     self.stats.removals += 1;
+                    self.tell(&Observed::Remove {
+                        key: self.payload.record(slot).key(),
+                    });
                 }
                 self.discard(slot);
             }
         }
         self.compact();
         (self.stats.removals - before, next)
+    }
+
+    /// Begins to show everything: see `sweep_slice`.
+    pub(in crate::cache) fn begin_sweep(&mut self) {
+        self.policy.begin_walk();
+        self.sweep = Some(Sweep::new(self.payload.len()));
+    }
+
+    /// Shows live entries, about coldest first, until it has looked at `count` of them and a few more or `show` says that it has enough;
+    /// `false` when there are no more.
+    ///
+    /// Each entry that is there from the beginning to the end of the sweep and is not overwritten is shown: first those met on the way from the
+    /// cold end, then, by their hashes, those that were read meanwhile and so escaped to the hot end.
+    pub(in crate::cache) fn sweep_slice(
+        &mut self,
+        count: u32,
+        now: u64,
+        mut show: impl FnMut(EntryRef<'_>) -> bool,
+    ) -> bool {
+        let Some(mut sweep) = self.sweep.take() else {
+            return false;
+        };
+        let mut show_once = |sweep: &mut Sweep, slot| {
+            let deadline = self.expiry.deadline(slot);
+            sweep.mark(slot)
+                && deadline > now
+                && show(EntryRef::new(self.payload.record(slot), now, deadline))
+        };
+        for _ in 0..count {
+            if sweep.left == 0 {
+                break;
+            }
+            sweep.left -= 1;
+            match self.policy.next_in_walk() {
+                Some(slot) if show_once(&mut sweep, slot) => break,
+                Some(_) => {}
+                None => sweep.left = 0,
+            }
+        }
+        if sweep.left == 0 {
+            let Some(from) = sweep.from else {
+                return false;
+            };
+            let mut found = Vec::new();
+            sweep.from = self.index.walk(from, &mut found);
+            for (hash, slot) in found {
+                if show_once(&mut sweep, slot) {
+                    // Those of this hash that have been shown already are marked.
+                    sweep.from = Some(hash);
+                    break;
+                }
+            }
+        }
+        self.sweep = Some(sweep);
+        true
     }
 
     /// Shows the live entries under a prefix among `count` or a few more, in the order of their hashes from `from` on, until told to stop. Gives

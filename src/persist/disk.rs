@@ -1,0 +1,149 @@
+//! The few things that persistence asks of a file system, behind a trait so that tests can make each of them fail.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// Only the owner may read what is cached.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// A file system.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a directory that only the owner can enter, unless it is there.
+    ///
+    /// # Errors
+    /// As the system says; so for all methods.
+    fn make_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes a new file; one of that name must not be there.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file to be read from the beginning.
+    fn read(&self, path: &Path) -> io::Result<Box<dyn Read>>;
+    /// Gives a file another name, in the place of one that has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Copies a file to a new name; one of that name is replaced.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// When the file in the directory that was written last was written, in Unix milliseconds.
+    fn newest(&self, path: &Path) -> io::Result<u64>;
+    /// The files in a directory, with their lengths in bytes.
+    fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>>;
+}
+
+/// A file that grows at its end.
+pub trait DiskFile: fmt::Debug + Send + Sync {
+    /// Writes some of the bytes, and says how many.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// As the system says. What was not durable then may never become so, whatever a second call says.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Writes all of the slices.
+pub(super) fn write_all(file: &dyn DiskFile, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        // writev takes 1024 slices at most.
+        let some = slices.len().min(1024);
+        match file.write(&slices[..some]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut slices, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The operating system's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(path)?;
+        Ok(Arc::new(SystemFile(file)))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::copy(from, to).map(|_| ())
+    }
+
+    fn newest(&self, path: &Path) -> io::Result<u64> {
+        let mut newest = 0;
+        for entry in fs::read_dir(path)? {
+            let modified = entry?
+                .metadata()?
+                .modified()?
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            newest = newest.max(u64::try_from(modified.as_millis()).unwrap_or(0));
+        }
+        Ok(newest)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_file() {
+                files.push((entry.path(), metadata.len()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+#[derive(Debug)]
+struct SystemFile(File);
+
+impl DiskFile for SystemFile {
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&self.0).write_vectored(slices)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

@@ -1,0 +1,382 @@
+//! The journal: changes gathered in memory under the cache's locks, written to a file by whoever is about to acknowledge them.
+//!
+//! `append` only copies to memory. `commit` writes all that was appended before it, by anyone, with one `writev`, and under `Sync::Always` waits for one
+//! `fdatasync`: while one caller waits for the disk, the changes of the others gather, and the next takes them all (group commit).
+//! The first error latches: from then on nothing is written and no commit succeeds, until a complete new snapshot in new files clears it.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::disk::{Disk, DiskFile, write_all};
+use super::format::{
+    Change, FILE_HEADER, FileHeader, FileKind, Place, begin_record, push_record, seal_record,
+};
+
+/// When what is acknowledged is made to survive more than the death of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// Before it is acknowledged.
+    Always,
+    /// Within about a second.
+    #[default]
+    EverySecond,
+    /// When the system sees fit.
+    Never,
+}
+
+/// Why nothing is durable any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What was to be done, and with which file.
+    pub what: String,
+    /// What the system said.
+    pub cause: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: nothing is kept on disk since", self.what, self.cause)
+    }
+}
+
+/// What the journal has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Records appended since the start.
+    pub records: u64,
+    /// Bytes written since the start.
+    pub bytes: u64,
+    /// Bytes of the journals that the next start would have to replay.
+    pub bytes_since_snapshot: u64,
+    /// Times that a file was synced.
+    pub syncs: u64,
+    /// Microseconds that took in all.
+    pub sync_micros: u64,
+    /// Microseconds of the longest.
+    pub longest_sync_micros: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    sync: Sync,
+    /// Locked under the locks of shards: nothing slow happens while it is held.
+    pending: Mutex<Pending>,
+    /// Locked before `pending`, never after it.
+    writer: Mutex<Writer>,
+    /// Records appended, and records of which the commit is over (well or not).
+    appended: AtomicU64,
+    settled: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    place: Place,
+    /// Records, but without the values in `large`, which belong in between.
+    bytes: Vec<u8>,
+    large: Vec<LargeValue>,
+}
+
+#[derive(Debug)]
+struct LargeValue {
+    /// Where in `bytes` the record begins, and where its value belongs.
+    start: usize,
+    at: usize,
+    value: Bytes,
+}
+
+#[derive(Debug)]
+struct Writer {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    /// The first failure; it stays until everything is in a new snapshot.
+    failure: Option<Failure>,
+    /// Whether this very file failed: then nothing more goes into it.
+    broken: bool,
+    /// Whether there are bytes that were written and not synced.
+    dirty: bool,
+    /// `bytes_since_snapshot` when this file was begun.
+    bytes_at_rotation: u64,
+    synced_at: Instant,
+    stats: JournalStats,
+}
+
+pub(super) fn journal_path(directory: &Path, generation: u64) -> PathBuf {
+    directory.join(format!("journal-{generation:020}"))
+}
+
+impl Journal {
+    /// Begins the journal of a generation, of which there must be none.
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        sync: Sync,
+        generation: u64,
+        now: u64,
+        bytes_since_snapshot: u64,
+    ) -> Result<Self, Failure> {
+        let (path, file) = create(&*disk, directory, generation, now)?;
+        let place = Place {
+            generation,
+            sequence: 0,
+            previous: 0,
+        };
+        Ok(Journal {
+            disk,
+            directory: directory.to_owned(),
+            sync,
+            pending: Mutex::new(Pending {
+                place,
+                bytes: Vec::new(),
+                large: Vec::new(),
+            }),
+            writer: Mutex::new(Writer {
+                file,
+                path,
+                failure: None,
+                broken: false,
+                dirty: false,
+                bytes_at_rotation: 0,
+                synced_at: Instant::now(),
+                stats: JournalStats {
+                    bytes_since_snapshot,
+                    ..JournalStats::default()
+                },
+            }),
+            appended: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes note of a change. `shared` is its value, if it can be kept without copying it.
+    pub(super) fn append(&self, change: &Change<'_>, shared: Option<&Bytes>) {
+        let mut pending = lock(&self.pending);
+        let Pending { place, bytes, large } = &mut *pending;
+        match shared {
+            None => push_record(*place, change, bytes),
+            // Its checksum is computed when it is written, without the locks that are held here.
+            Some(value) => {
+                let start = begin_record(*place, change, bytes);
+                large.push(LargeValue {
+                    start,
+                    at: bytes.len(),
+                    value: value.clone(),
+                });
+            }
+        }
+        place.sequence = place.sequence.wrapping_add(1);
+        place.previous = change.fingerprint();
+        self.appended.fetch_add(1, Ordering::Release);
+    }
+
+    /// Writes what was appended so far, and syncs it if that is asked for. Only then may it be acknowledged.
+    ///
+    /// # Errors
+    /// The failure that latched, now or before.
+    pub(super) fn commit(&self) -> Result<(), Failure> {
+        let appended = self.appended.load(Ordering::Acquire);
+        if self.settled.load(Ordering::Acquire) >= appended {
+            return Ok(());
+        }
+        let mut writer = lock(&self.writer);
+        if self.settled.load(Ordering::Acquire) >= appended {
+            // Somebody else has written it meanwhile; whether well, the latch says.
+            return writer.failure.clone().map_or(Ok(()), Err);
+        }
+        let (taken, records) = self.take_pending(None);
+        self.write(&mut writer, taken);
+        self.settled.store(records, Ordering::Release);
+        writer.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Goes over to the journal of the next generation, which may follow a failure, and gives its number.
+    pub(super) fn rotate(&self, now: u64) -> Result<u64, Failure> {
+        let mut writer = lock(&self.writer);
+        let generation = lock(&self.pending).place.generation + 1;
+        let (path, file) = create(&*self.disk, &self.directory, generation, now)?;
+        let (taken, records) = self.take_pending(Some(generation));
+        self.write(&mut writer, taken);
+        if !writer.broken && self.sync != Sync::Never {
+            self.sync_now(&mut writer);
+        }
+        self.settled.store(records, Ordering::Release);
+        writer.file = file;
+        writer.path = path;
+        writer.broken = false;
+        writer.dirty = false;
+        writer.bytes_at_rotation = writer.stats.bytes_since_snapshot;
+        Ok(generation)
+    }
+
+    /// What went wrong, if something has.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        lock(&self.writer).failure.clone()
+    }
+
+    /// Everything that was there when this generation began is in a snapshot: what failed before that is of no account any more.
+    pub(super) fn snapshot_is_done(&self) {
+        let mut writer = lock(&self.writer);
+        writer.stats.bytes_since_snapshot -= writer.bytes_at_rotation;
+        writer.bytes_at_rotation = 0;
+        if !writer.broken {
+            writer.failure = None;
+        }
+    }
+
+    /// As `sync_written`, if the last sync is longer ago than this.
+    pub(super) fn sync_if_older(&self, age: Duration) {
+        let due = lock(&self.writer).synced_at.elapsed() >= age;
+        if due {
+            self.sync_written();
+        }
+    }
+
+    /// Syncs what was written and not yet synced, without keeping others from writing meanwhile.
+    pub(super) fn sync_written(&self) {
+        let file = {
+            let mut writer = lock(&self.writer);
+            if !writer.dirty || writer.broken {
+                return;
+            }
+            writer.dirty = false;
+            Arc::clone(&writer.file)
+        };
+        let began = Instant::now();
+        let result = file.sync();
+        let mut writer = lock(&self.writer);
+        let path = writer.path.clone();
+        writer.synced(began, result, &path);
+    }
+
+    /// Drops what was appended and not yet committed.
+    #[cfg(test)]
+    pub(super) fn forget_pending(&self) {
+        let (_, records) = self.take_pending(None);
+        self.settled.store(records, Ordering::Release);
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        let stats = lock(&self.writer).stats;
+        JournalStats {
+            records: self.appended.load(Ordering::Relaxed),
+            ..stats
+        }
+    }
+
+    /// What is pending, and the number of records appended up to it. With `next`, what is appended from now on is of that generation.
+    fn take_pending(&self, next: Option<u64>) -> ((u64, Vec<u8>, Vec<LargeValue>), u64) {
+        let mut pending = lock(&self.pending);
+        let taken = (
+            pending.place.generation,
+            std::mem::take(&mut pending.bytes),
+            std::mem::take(&mut pending.large),
+        );
+        if let Some(generation) = next {
+            pending.place = Place {
+                generation,
+                sequence: 0,
+                previous: 0,
+            };
+        }
+        (taken, self.appended.load(Ordering::Acquire))
+    }
+
+    fn write(&self, writer: &mut Writer, (generation, mut bytes, large): (u64, Vec<u8>, Vec<LargeValue>)) {
+        if writer.broken || bytes.is_empty() {
+            return;
+        }
+        for LargeValue { start, at, value } in &large {
+            seal_record(generation, &mut bytes[*start..*at], value);
+        }
+        let mut slices = Vec::with_capacity(2 * large.len() + 1);
+        let mut from = 0;
+        let mut len = bytes.len() as u64;
+        for LargeValue { at, value, .. } in &large {
+            slices.push(IoSlice::new(&bytes[from..*at]));
+            slices.push(IoSlice::new(value));
+            len += value.len() as u64;
+            from = *at;
+        }
+        slices.push(IoSlice::new(&bytes[from..]));
+        match write_all(&*writer.file, &mut slices) {
+            Ok(()) => {
+                writer.dirty = true;
+                writer.stats.bytes += len;
+                writer.stats.bytes_since_snapshot += len;
+                if self.sync == Sync::Always {
+                    self.sync_now(writer);
+                }
+            }
+            Err(error) => writer.fail(failure("writing the journal", &writer.path.clone(), &error)),
+        }
+    }
+
+    fn sync_now(&self, writer: &mut Writer) {
+        let began = Instant::now();
+        let result = writer.file.sync();
+        writer.dirty = false;
+        let path = writer.path.clone();
+        writer.synced(began, result, &path);
+    }
+}
+
+impl Writer {
+    fn synced(&mut self, began: Instant, result: io::Result<()>, path: &Path) {
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.synced_at = Instant::now();
+        self.stats.syncs += 1;
+        self.stats.sync_micros += micros;
+        self.stats.longest_sync_micros = self.stats.longest_sync_micros.max(micros);
+        if let Err(error) = result {
+            // The kernel has marked the pages clean: a second sync would say that all is well. It is not.
+            self.fail(failure("syncing the journal", path, &error));
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.broken = true;
+        self.failure.get_or_insert(failure);
+    }
+}
+
+fn create(
+    disk: &dyn Disk,
+    directory: &Path,
+    generation: u64,
+    now: u64,
+) -> Result<(PathBuf, Arc<dyn DiskFile>), Failure> {
+    let path = journal_path(directory, generation);
+    let header: [u8; FILE_HEADER] = FileHeader {
+        generation,
+        created: now,
+    }
+    .encode(FileKind::Journal);
+    let file = disk
+        .create(&path)
+        .map_err(|error| failure("creating the journal", &path, &error))?;
+    write_all(&*file, &mut [IoSlice::new(&header)])
+        .map_err(|error| failure("writing the journal", &path, &error))?;
+    file.sync()
+        .and_then(|()| disk.sync_directory(directory))
+        .map_err(|error| failure("syncing the journal", &path, &error))?;
+    Ok((path, file))
+}
+
+pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure {
+        what: format!("{what} {}", path.display()),
+        cause: error.to_string(),
+    }
+}
+
+/// A panic while it was held leaves nothing half done that matters more than going on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,196 @@
+//! Reading a directory back: which files belong together, in which order they are replayed, and what becomes of those that are damaged.
+//!
+//! A generation is a snapshot and the journal that was begun before it was taken: `snapshot-g` has everything that was there when `journal-g` began, and perhaps
+//! some of what that holds. So the state is the newest snapshot, then its journal, then those of all later generations. A journal whose
+//! predecessor is missing cannot be put on top of anything older: what it does not mention might be stale.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+use super::format::Change;
+use super::journal::{Failure, failure, journal_path};
+use super::replay::{FileReport, Sink, replay_journal, replay_snapshot};
+use super::snapshot::snapshot_path;
+
+/// What to do about damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// Keep what is intact, set the damaged file aside, go on.
+    #[default]
+    Valid,
+    /// Refuse to start.
+    Strict,
+}
+
+/// What was found in a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Each file that was replayed, in that order.
+    pub files: Vec<(PathBuf, FileReport)>,
+    /// Files of this project that belong to nothing: older generations, unfinished snapshots.
+    pub stale: Vec<PathBuf>,
+    /// Generations of which the journal is missing although a later one is there.
+    pub missing: Vec<u64>,
+    /// The highest generation of any file, or 0.
+    pub newest: u64,
+    /// Bytes of the journals that were replayed.
+    pub journal_bytes: u64,
+    /// Bytes of the snapshot that was loaded.
+    pub snapshot_bytes: u64,
+    /// The latest time that any file names, in Unix milliseconds: it cannot be earlier now, whatever the clock says.
+    pub latest: u64,
+}
+
+impl Recovery {
+    /// Entries and changes applied.
+    pub fn applied(&self) -> u64 {
+        self.files.iter().map(|(_, report)| report.applied).sum()
+    }
+
+    /// Records known to be lost.
+    pub fn lost(&self) -> u64 {
+        self.files.iter().map(|(_, report)| report.lost).sum()
+    }
+
+    /// Files with damage in them: not those that end in an unfinished write.
+    pub fn damaged(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files
+            .iter()
+            .filter(|(_, report)| !report.damage.is_empty())
+            .map(|(path, _)| path)
+    }
+
+    /// Whether anything was found that no crash explains.
+    pub fn is_damaged(&self) -> bool {
+        !self.missing.is_empty() || self.damaged().next().is_some()
+    }
+}
+
+/// Names each damage, a line for each.
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for generation in &self.missing {
+            writeln!(
+                f,
+                "the journal of generation {generation} is missing: nothing older is kept"
+            )?;
+        }
+        for (path, report) in &self.files {
+            for damage in &report.damage {
+                writeln!(f, "{}: damaged: {damage}", path.display())?;
+            }
+            if report.dropped_older {
+                writeln!(
+                    f,
+                    "{}: nothing older is kept, since it might be stale",
+                    path.display()
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files of a directory, by kind.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Generations and lengths of the snapshots, ascending.
+    pub snapshots: Vec<(u64, u64)>,
+    /// Generations and lengths of the journals, ascending.
+    pub journals: Vec<(u64, u64)>,
+    /// Snapshots that were not finished.
+    pub unfinished: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Lists a directory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Self> {
+        let mut files = Files::default();
+        for (path, len) in disk.list(directory)? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let generation = |prefix| name.strip_prefix(prefix)?.parse::<u64>().ok();
+            if let Some(generation) = generation("snapshot-") {
+                files.snapshots.push((generation, len));
+            } else if let Some(generation) = generation("journal-") {
+                files.journals.push((generation, len));
+            } else if name.starts_with("snapshot-") {
+                files.unfinished.push(path);
+            }
+        }
+        files.snapshots.sort_unstable();
+        files.journals.sort_unstable();
+        Ok(files)
+    }
+}
+
+/// Replays a directory into `sink`. Changes nothing on the disk.
+///
+/// # Errors
+/// When a file cannot be read. Damage is no error.
+pub fn recover(
+    disk: &dyn Disk,
+    directory: &Path,
+    sink: &mut impl Sink,
+    mut progress: impl FnMut(&Path),
+) -> Result<Recovery, Failure> {
+    let files =
+        Files::list(disk, directory).map_err(|error| failure("reading the directory", directory, &error))?;
+    let mut recovery = Recovery {
+        stale: files.unfinished,
+        ..Recovery::default()
+    };
+    let snapshot = files.snapshots.last().copied();
+    let base = snapshot.map_or(0, |(generation, _)| generation);
+    for &(generation, _) in &files.snapshots[..files.snapshots.len().saturating_sub(1)] {
+        recovery.stale.push(snapshot_path(directory, generation));
+    }
+    let mut next = None;
+    if let Some((generation, len)) = snapshot {
+        let path = snapshot_path(directory, generation);
+        progress(&path);
+        let file = disk
+            .read(&path)
+            .map_err(|error| failure("reading the snapshot", &path, &error))?;
+        let report = replay_snapshot(file, generation, sink)
+            .map_err(|error| failure("reading the snapshot", &path, &error))?;
+        recovery.snapshot_bytes = len;
+        recovery.saw(path, report, generation);
+        next = Some(generation);
+    }
+    for (generation, len) in files.journals {
+        let path = journal_path(directory, generation);
+        if generation < base {
+            recovery.stale.push(path);
+            continue;
+        }
+        if let Some(expected) = next.filter(|&expected| expected < generation) {
+            recovery.missing.extend(expected..generation.min(expected + 100));
+            sink.change(&Change::Clear { prefix: &[] });
+        }
+        next = Some(generation + 1);
+        progress(&path);
+        let file = disk
+            .read(&path)
+            .map_err(|error| failure("reading the journal", &path, &error))?;
+        let report = replay_journal(file, generation, sink)
+            .map_err(|error| failure("reading the journal", &path, &error))?;
+        recovery.journal_bytes += len;
+        recovery.saw(path, report, generation);
+    }
+    Ok(recovery)
+}
+
+impl Recovery {
+    fn saw(&mut self, path: PathBuf, report: FileReport, generation: u64) {
+        self.newest = self.newest.max(generation);
+        self.latest = self.latest.max(report.created.unwrap_or(0));
+        self.files.push((path, report));
+    }
+}

@@ -1,18 +1,23 @@
 // Batches: many keys or items in few frames. Cuts a batch into frames that do not hold up the calls behind them, and puts
 // their results together again. The frames' bodies are items.ts's affair.
+//
+// Invariant: all frames are handed to the channel within the call itself, so that a batch keeps its place among other calls and
+// before a close(). The channel has their bodies made when it sends them. Only getMany may have more to ask later: an errand.
 
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
+import type { Daemon } from "./daemon.js";
 import { atItem, InvalidArgumentError, ProtocolError, type RustCacheError, show } from "./errors.js";
 import {
-  batchBytes,
   countField,
-  keysBatch,
-  MAX_ITEMS,
+  endOfFrame,
+  keyRoom,
+  keysBody,
   readGetMany,
   readStatuses,
   type SetItem,
-  setBatch,
+  setBody,
+  setRoom,
 } from "./items.js";
 import {
   checkCallOptions,
@@ -26,7 +31,7 @@ import {
   tagOf,
 } from "./options.js";
 import { OWN_CHUNK_BYTES } from "./outbox.js";
-import { checkValueLength, type Limits, Op, requireWellFormed, Status } from "./protocol.js";
+import { checkValueLength, type Limits, NO_EXPIRY, Op, requireWellFormed, Status } from "./protocol.js";
 import { type CacheValue, decodeDone, readValue, statusError } from "./replies.js";
 
 type Bytes = string | Uint8Array;
@@ -36,15 +41,6 @@ export interface SetItemOptions extends ExpiryOptions, TagOptions, Pick<SetOptio
   readonly key: Bytes;
   readonly value: Bytes;
 }
-
-/** Sends one frame of a batch. */
-export type BatchCall = <T>(
-  op: number,
-  fields: Uint8Array | null,
-  value: Uint8Array | null,
-  decode: Decode<T>,
-  options: CallOptions | undefined,
-) => Promise<T>;
 
 /** Sends one item by itself. */
 export type SetCall = (key: Bytes, value: Bytes, options: SetOptions) => Promise<boolean>;
@@ -69,13 +65,11 @@ function itemError(status: number, index: number, key: Bytes): RustCacheError {
 }
 
 export class Batches {
-  readonly #channel: Channel;
-  readonly #call: BatchCall;
+  readonly #daemon: Daemon;
   readonly #set: SetCall;
 
-  constructor(channel: Channel, call: BatchCall, set: SetCall) {
-    this.#channel = channel;
-    this.#call = call;
+  constructor(daemon: Daemon, set: SetCall) {
+    this.#daemon = daemon;
     this.#set = set;
   }
 
@@ -83,13 +77,30 @@ export class Batches {
     keys: readonly Bytes[],
     options: CallOptions | undefined,
   ): Promise<(CacheValue | undefined)[]> {
-    this.#checkKeys(keys, options);
-    const results: (CacheValue | undefined)[] = new Array(keys.length).fill(undefined);
+    const all = checkedKeys(keys, options);
+    const results: (CacheValue | undefined)[] = new Array(all.length).fill(undefined);
+    // Later rounds belong to this call as well: they stay with the daemon that it began with, also after a close().
+    const { channel } = this.#daemon;
+    channel.beginErrand();
+    try {
+      await this.#getRounds(channel, all, results, options);
+    } finally {
+      channel.endErrand();
+    }
+    return results;
+  }
+
+  async #getRounds(
+    channel: Channel,
+    keys: readonly Bytes[],
+    results: (CacheValue | undefined)[],
+    options: CallOptions | undefined,
+  ): Promise<void> {
     let wanted = keys;
     /** Where the results of `wanted` go; null = to their own places. */
     let places: number[] | null = null;
     while (wanted.length > 0) {
-      const deferred = await this.#getRound(wanted, places, results, options);
+      const deferred = await this.#getRound(channel, wanted, places, results, options);
       // The first value of a frame always fits, so that a round in which nothing came is the daemon's fault.
       if (deferred.length === wanted.length) {
         throw new ProtocolError(`the daemon deferred all ${wanted.length} values of a batch`);
@@ -97,18 +108,18 @@ export class Batches {
       places = deferred;
       wanted = deferred.map((place) => keys[place]!);
     }
-    return results;
   }
 
   /** Asks once for `keys` and returns the places of those that were deferred. */
   async #getRound(
+    channel: Channel,
     keys: readonly Bytes[],
     places: readonly number[] | null,
     results: (CacheValue | undefined)[],
     options: CallOptions | undefined,
   ): Promise<number[]> {
     const deferred: number[] = [];
-    await this.#pages(Op.GET_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
+    await sendKeys(channel, Op.GET_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
       decodeDone(status);
       readGetMany(buf, start, end, count, (i, itemStatus, tag, valueStart, valueEnd) => {
         const place = places === null ? from + i : places[from + i]!;
@@ -121,16 +132,22 @@ export class Batches {
   }
 
   async deleteMany(keys: readonly Bytes[], options: CallOptions | undefined): Promise<boolean[]> {
-    this.#checkKeys(keys, options);
+    const all = checkedKeys(keys, options);
     const results: boolean[] = new Array(keys.length).fill(false);
-    await this.#pages(Op.REMOVE_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
-      decodeDone(status);
-      const statuses = readStatuses(buf, start, end, count);
-      for (let i = 0; i < count; i++) {
-        if (statuses[i] === Status.OK) results[from + i] = true;
-        else if (statuses[i] !== Status.MISS) throw itemError(statuses[i]!, from + i, keys[from + i]!);
-      }
-    });
+    await sendKeys(
+      this.#daemon.channel,
+      Op.REMOVE_MANY,
+      all,
+      options,
+      (from, count) => (status, _tag, buf, start, end) => {
+        decodeDone(status);
+        const statuses = readStatuses(buf, start, end, count);
+        for (let i = 0; i < count; i++) {
+          if (statuses[i] === Status.OK) results[from + i] = true;
+          else if (statuses[i] !== Status.MISS) throw itemError(statuses[i]!, from + i, all[from + i]!);
+        }
+      },
+    );
     return results;
   }
 
@@ -138,12 +155,11 @@ export class Batches {
     if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
     if (options !== undefined) checkCallOptions(options);
     // All of them first: a batch with a wrong argument in it is not half done.
-    const checked = items.map(checkItem);
+    const checked = Array.from(items, checkItem);
     const results: boolean[] = new Array(items.length).fill(false);
     const sent: Promise<unknown>[] = [];
     let from = 0;
-    while (from < items.length) {
-      const limits = await this.#roomAndLimits(options);
+    while (from < checked.length) {
       const item = checked[from]!;
       if (isLarge(item)) {
         const place = from++;
@@ -159,8 +175,10 @@ export class Batches {
         sent.push(watched(call));
         continue;
       }
-      const to = endOfSetBatch(checked, from, limits);
-      sent.push(watched(this.#sendSets(checked, from, to, limits, results, options)));
+      const to = endOfFrame(from, checked.length, (i) =>
+        isLarge(checked[i]!) ? Number.POSITIVE_INFINITY : setRoom(checked[i]!),
+      );
+      sent.push(watched(this.#sendSets(checked, from, to, results, options)));
       from = to;
     }
     await Promise.all(sent);
@@ -171,11 +189,10 @@ export class Batches {
     items: readonly SetItem[],
     from: number,
     to: number,
-    limits: Limits,
     results: boolean[],
     options: CallOptions | undefined,
   ): Promise<void> {
-    const { count, body } = setBatch(items, from, to, limits);
+    const count = to - from;
     const decode: Decode<void> = (status, _tag, buf, start, end) => {
       decodeDone(status);
       const statuses = readStatuses(buf, start, end, count);
@@ -185,7 +202,9 @@ export class Batches {
           throw itemError(statuses[i]!, from + i, items[from + i]!.key);
       }
     };
-    return this.#call(Op.SET_MANY, countField(count), body, decode, options);
+    const body = (limits: Limits) => setBody(items, from, to, limits);
+    const { channel } = this.#daemon;
+    return channel.call(Op.SET_MANY, 0, 0, countField(count), NO_EXPIRY, null, body, decode, options);
   }
 
   /** The value part of a CAS: the expected bytes, then the new ones. */
@@ -195,49 +214,42 @@ export class Batches {
       requireWellFormed(bytes, "value");
       return Buffer.from(bytes);
     }) as [Uint8Array, Uint8Array];
-    const limits = this.#channel.limits;
+    const limits = this.#daemon.channel.limits;
     if (limits !== null) {
       checkValueLength(old.length, limits);
       checkValueLength(next.length, limits);
     }
     return { body: Buffer.concat([old, next]), expectedLength: old.length };
   }
+}
 
-  /** Sends keys in as many frames as it takes. `decoder` makes the decoder of the frame that holds `count` keys from `from` on. */
-  async #pages(
-    op: number,
-    keys: readonly Bytes[],
-    options: CallOptions | undefined,
-    decoder: (from: number, count: number) => Decode<void>,
-  ): Promise<void> {
-    const sent: Promise<void>[] = [];
-    for (let from = 0; from < keys.length; ) {
-      const limits = await this.#roomAndLimits(options);
-      const { count, body } = keysBatch(keys, from, limits);
-      sent.push(watched(this.#call(op, countField(count), body, decoder(from, count), options)));
-      from += count;
-    }
-    await Promise.all(sent);
+/** Sends keys in as many frames as it takes. `decoder` makes the decoder of the frame that holds `count` keys from `from` on. */
+async function sendKeys(
+  channel: Channel,
+  op: number,
+  keys: readonly Bytes[],
+  options: CallOptions | undefined,
+  decoder: (from: number, count: number) => Decode<void>,
+): Promise<void> {
+  const sent: Promise<void>[] = [];
+  for (let from = 0; from < keys.length; ) {
+    const [start, end] = [from, endOfFrame(from, keys.length, (i) => keyRoom(keys[i]!))];
+    const count = end - start;
+    const body = (limits: Limits) => keysBody(keys, start, end, limits);
+    const decode = decoder(start, count);
+    sent.push(watched(channel.call(op, 0, 0, countField(count), NO_EXPIRY, null, body, decode, options)));
+    from = end;
   }
+  await Promise.all(sent);
+}
 
-  /** The daemon's limits, once there is room to send more: a huge batch must not be encoded all at once. */
-  async #roomAndLimits(options: CallOptions | undefined): Promise<Limits> {
-    await this.#channel.drained();
-    for (;;) {
-      const limits = this.#channel.limits;
-      if (limits !== null) return limits;
-      // Starts the daemon if need be, under the same timeout and signal as the batch.
-      await this.#call(Op.PING, null, null, decodeDone, options);
-    }
-  }
-
-  #checkKeys(keys: readonly Bytes[], options: CallOptions | undefined): void {
-    if (!Array.isArray(keys)) throw new InvalidArgumentError(`keys must be an array, got ${show(keys)}`);
-    if (options !== undefined) checkCallOptions(options);
-    keys.forEach((key, index) => {
-      atItem(index, () => checkKey(key));
-    });
-  }
+/** The keys, in an array of our own: frames may be encoded after the caller has gone on to change his. */
+function checkedKeys(keys: readonly Bytes[], options: CallOptions | undefined): readonly Bytes[] {
+  if (!Array.isArray(keys)) throw new InvalidArgumentError(`keys must be an array, got ${show(keys)}`);
+  if (options !== undefined) checkCallOptions(options);
+  // By position: forEach passes over holes.
+  for (let index = 0; index < keys.length; index++) atItem(index, () => checkKey(keys[index]));
+  return [...keys];
 }
 
 /** What is awaited later must not count as unhandled meanwhile. */
@@ -262,18 +274,4 @@ function checkItem(item: SetItemOptions, index: number): SetItem {
 /** Large values go by themselves: a batch copies what is in it. */
 function isLarge(item: SetItem): boolean {
   return item.value.length >= OWN_CHUNK_BYTES;
-}
-
-function endOfSetBatch(items: readonly SetItem[], from: number, limits: Limits): number {
-  // Counted as UTF-8 at its longest. One item always fits: the frame limit is above key and value limit together.
-  const most = batchBytes(limits);
-  let room = 0;
-  let to = from;
-  while (to < items.length && to - from < MAX_ITEMS) {
-    const item = items[to]!;
-    room += 20 + 3 * (item.key.length + item.value.length);
-    if (to > from && (room > most || isLarge(item))) break;
-    to++;
-  }
-  return to;
 }

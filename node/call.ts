@@ -1,7 +1,11 @@
-// One call from the moment it is made to the moment it settles, and the queue of those that wait for their turn.
+// One call from the moment it is made to the moment it settles, the queue of those that wait for their turn, and the signals
+// that give calls up.
 // Data and bookkeeping only; channel.ts decides when a call is sent, answered or given up.
 
-import { Op } from "./protocol.js";
+import { type Limits, Op } from "./protocol.js";
+
+/** Makes the body of a frame of a batch when it is about to be sent, and not before: a huge batch is not encoded all at once. */
+export type MakeBody = (limits: Limits) => Uint8Array;
 
 /** Makes a call's result from the reply's body; see `ReplySink` for `owned`. Throws what the call is to reject with. */
 export type Decode<T> = (
@@ -28,7 +32,7 @@ export interface Draft {
   readonly fields: Uint8Array | null;
   readonly expiry: number;
   readonly key: string | Uint8Array | null;
-  readonly value: string | Uint8Array | null;
+  readonly value: string | Uint8Array | MakeBody | null;
 }
 
 export class Call {
@@ -135,5 +139,45 @@ export class WaitingCalls {
     const size = this.#size;
     this.#calls = this.takeAll();
     this.#size = size;
+  }
+}
+
+/** The calls that one signal gives up. One listener for all of them: Node warns of more than ten. */
+interface Abortable {
+  readonly calls: Set<Call>;
+  readonly listener: () => void;
+}
+
+export class Aborts {
+  readonly #giveUp: (call: Call, reason: unknown) => void;
+  readonly #abortable = new Map<AbortSignal, Abortable>();
+
+  constructor(giveUp: (call: Call, reason: unknown) => void) {
+    this.#giveUp = giveUp;
+  }
+
+  listen(call: Call, signal: AbortSignal): void {
+    call.signal = signal;
+    let abortable = this.#abortable.get(signal);
+    if (abortable === undefined) {
+      const calls = new Set<Call>();
+      const listener = () => {
+        for (const each of [...calls]) this.#giveUp(each, signal.reason);
+      };
+      abortable = { calls, listener };
+      this.#abortable.set(signal, abortable);
+      signal.addEventListener("abort", listener, { once: true });
+    }
+    abortable.calls.add(call);
+  }
+
+  unlisten(call: Call, signal: AbortSignal): void {
+    call.signal = null;
+    const abortable = this.#abortable.get(signal);
+    if (abortable === undefined) return;
+    abortable.calls.delete(call);
+    if (abortable.calls.size > 0) return;
+    this.#abortable.delete(signal);
+    signal.removeEventListener("abort", abortable.listener);
   }
 }

@@ -180,9 +180,14 @@ describe("every call settles exactly once, whatever dies", () => {
     assert.equal(told.at(-1), "idle");
   });
 
-  test("close: all that was called before is sent, calls afterwards reject", async () => {
+  test("finish: all that was called before is sent, calls afterwards reject", async () => {
     const { channel, wire, read, write, waiting } = await various();
-    channel.close();
+    let finished = 0;
+    channel.finish(() => finished++);
+    assert.equal(finished, 0, "a call still waits for its turn");
+    wire.finish();
+    await tick();
+    assert.equal(finished, 1);
     await assert.rejects(get(channel, "k"), { code: "ERR_RUSTCACHE_CLOSED", maybeApplied: false });
     const frames = wire.frames();
     assert.deepEqual(

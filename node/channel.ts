@@ -2,11 +2,11 @@
 // function that fails everything pending. Pure: bytes and promises; whoever owns the process hands in a `Wire` to write
 // to (outbox.ts does) and calls `receive` and `disconnect`. What a reply means is its decoder's affair (replies.ts).
 //
-// Invariants: an unsettled call is in exactly one place: `#ring` (sent) or `#waiting` (not yet). It leaves that place before its
-// promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot, hollow,
+// Invariants: an unsettled call is in exactly one place: `#ring` (sent), `#waiting` (not yet) or `#drainers`. It leaves that place
+// before its promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot, hollow,
 // until its reply or the end of the connection comes, so its id is not used again before.
 
-import { Call, type CallOptions, type Decode, WaitingCalls } from "./call.js";
+import { Aborts, Call, type CallOptions, type Decode, type MakeBody, WaitingCalls } from "./call.js";
 import { Clock } from "./clock.js";
 import { ClosedError, ProtocolError, TimeoutError } from "./errors.js";
 import { Outbox, type Wire } from "./outbox.js";
@@ -22,7 +22,7 @@ import {
   Tag,
   VERSION,
 } from "./protocol.js";
-import { decodeHandshake, replyError } from "./replies.js";
+import { decodeDone, decodeHandshake, replyError } from "./replies.js";
 
 const MAX_ID = 0x7fffffff;
 /** Before the daemon has named its own. */
@@ -55,12 +55,6 @@ export interface ChannelHooks {
   broken(error: ProtocolError): void;
 }
 
-/** The calls that one signal gives up. One listener for all of them: Node warns of more than ten. */
-interface Abortable {
-  readonly calls: Set<Call>;
-  readonly listener: () => void;
-}
-
 // The executor of every promise: one function for all instead of a closure each.
 let resolveOf: (value: unknown) => void;
 let rejectOf: (reason: unknown) => void;
@@ -81,7 +75,7 @@ export class Channel {
   #closed = false;
   readonly #clock = new Clock(
     (now) => this.#expire(now),
-    () => this.#live === 0,
+    () => this.#live === 0 && this.#drainers.size === 0,
   );
 
   // Sent calls, at id & mask. `#occupied` counts slots, hollow ones too; `#live` counts unsettled calls, sent or waiting.
@@ -93,8 +87,13 @@ export class Channel {
   #held = false;
 
   readonly #waiting = new WaitingCalls();
-  readonly #abortable = new Map<AbortSignal, Abortable>();
-  #drained: { promise: Promise<void>; resolve: () => void } | null = null;
+  readonly #aborts = new Aborts((call, reason) => this.#giveUp(call, () => reason));
+  /** Those who await `drained()`: calls that send nothing and are not counted. */
+  readonly #drainers = new Set<Call>();
+  /** Calls of several rounds that may have another one to send. */
+  #errands = 0;
+  /** Told once when the last call before the end is sent. */
+  #onFinished: (() => void) | null = null;
 
   constructor(options: ChannelOptions, hooks: ChannelHooks) {
     this.#options = options;
@@ -118,16 +117,29 @@ export class Channel {
   }
 
   /** Resolves when no call waits and the queue is at most half full: at once, most of the time. */
-  drained(): Promise<void> {
+  drained(options?: CallOptions): Promise<void> {
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#isDrained()) return Promise.resolve();
-    if (this.#drained === null) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((r) => {
-        resolve = r;
-      });
-      this.#drained = { promise, resolve };
-    }
-    return this.#drained.promise;
+    const timeout = options?.timeout ?? this.#options.timeout;
+    this.#clock.look();
+    const promise = new Promise<void>(capture as Executor<void>);
+    const deadline = timeout === 0 ? 0 : this.#clock.deadlineIn(timeout);
+    const call = new Call(Op.PING, decodeDone as Decode<unknown>, resolveOf, rejectOf, deadline, timeout);
+    if (signal !== undefined) this.#aborts.listen(call, signal);
+    this.#drainers.add(call);
+    if (!this.#held) this.#hold();
+    return promise;
+  }
+
+  /** A call of several rounds begins: `finish` leaves it the time to send them all. `endErrand` must follow. */
+  beginErrand(): void {
+    this.#errands++;
+  }
+
+  endErrand(): void {
+    this.#errands--;
+    this.#checkFinished();
   }
 
   /**
@@ -192,18 +204,19 @@ export class Channel {
   }
 
   /**
-   * From now on calls reject with ClosedError, until `reopen`. Everything called before is sent, also what waited for its turn,
-   * and may be answered until `disconnect`; what waits for a connection rejects.
+   * The last calls have been made, but for the further rounds of an errand. `done` is called, maybe at once, when all of them have
+   * left for the daemon or have been given up; from then on calls reject with ClosedError.
    */
-  close(): void {
+  finish(done: () => void): void {
+    this.#onFinished = done;
+    this.#checkFinished();
+  }
+
+  /** From now on calls reject with ClosedError, until `reopen`; so do those that wait. What was sent may still be answered. */
+  close(error: Error = new ClosedError()): void {
     this.#closed = true;
-    if (this.#limits !== null) {
-      this.#sendWaiting(Number.POSITIVE_INFINITY);
-      this.flush();
-      this.#limits = null;
-    } else {
-      this.refuseWaiting(new ClosedError());
-    }
+    this.#onFinished = null;
+    this.refuseWaiting(error);
   }
 
   reopen(): void {
@@ -241,7 +254,7 @@ export class Channel {
     fields: Uint8Array | null,
     expiry: number,
     key: string | Uint8Array | null,
-    value: string | Uint8Array | null,
+    value: string | Uint8Array | MakeBody | null,
     decode: Decode<T>,
     options?: CallOptions,
   ): Promise<T> {
@@ -261,7 +274,8 @@ export class Channel {
     ) {
       id = this.#takeId();
       try {
-        outbox.request(id, op, flags, tag, fields, expiry, key, value, limits);
+        const body = typeof value === "function" ? value(limits) : value;
+        outbox.request(id, op, flags, tag, fields, expiry, key, body, limits);
       } catch (error) {
         return Promise.reject(error);
       }
@@ -269,7 +283,7 @@ export class Channel {
     const promise = new Promise<T>(capture as Executor<T>);
     const deadline = timeout === 0 ? 0 : this.#clock.deadlineIn(timeout);
     const call = new Call(op, decode as Decode<unknown>, resolveOf, rejectOf, deadline, timeout);
-    if (signal !== undefined) this.#listen(call, signal);
+    if (signal !== undefined) this.#aborts.listen(call, signal);
     if (id !== 0) {
       this.#keep(call, id);
     } else {
@@ -312,7 +326,7 @@ export class Channel {
   }
 
   #release(): void {
-    if (this.#live !== 0 || !this.#held) return;
+    if (this.#live !== 0 || this.#drainers.size !== 0 || !this.#held) return;
     this.#held = false;
     if (this.#occupied === 0 && this.#ring.length > 16 * RING_SLOTS) {
       // Memory of a burst that is over.
@@ -341,7 +355,7 @@ export class Channel {
     const resolve = call.resolve;
     if (resolve === null) return;
     this.#live--;
-    if (call.signal !== null) this.#unlisten(call, call.signal);
+    if (call.signal !== null) this.#aborts.unlisten(call, call.signal);
     call.resolve = null;
     try {
       if (status >= Status.BAD_FRAME) call.reject(replyError(status, buf, start, end));
@@ -359,12 +373,18 @@ export class Channel {
     call.resolve = null;
     call.draft = null;
     this.#live--;
-    if (call.signal !== null) this.#unlisten(call, call.signal);
+    if (call.signal !== null) this.#aborts.unlisten(call, call.signal);
     return call;
   }
 
   /** Gives up one call. One that was sent leaves its slot to its late reply. */
   #giveUp(call: Call, toError: (maybeApplied: boolean) => unknown): void {
+    if (this.#drainers.delete(call)) {
+      if (call.signal !== null) this.#aborts.unlisten(call, call.signal);
+      call.reject(toError(false));
+      this.#release();
+      return;
+    }
     const waits = call.draft !== null;
     const maybeApplied = !waits && call.writes;
     if (this.#settle(call) === undefined) return;
@@ -393,8 +413,11 @@ export class Channel {
     };
     for (const call of this.#ring) look(call);
     for (const call of this.#waiting) look(call);
-    for (const call of late)
-      this.#giveUp(call, (maybeApplied) => new TimeoutError(call.timeout, maybeApplied));
+    for (const call of this.#drainers) look(call);
+    for (const call of late) {
+      const what = this.#drainers.has(call) ? "what is queued for the daemon was not read" : undefined;
+      this.#giveUp(call, (maybeApplied) => new TimeoutError(call.timeout, maybeApplied, what));
+    }
     const givenUp = this.#occupied - (this.#live - this.#waiting.size);
     if (givenUp > MAX_GIVEN_UP) {
       this.#hooks.broken(
@@ -407,31 +430,6 @@ export class Channel {
   #afterFailure(): void {
     this.#checkDrained();
     this.#release();
-  }
-
-  #listen(call: Call, signal: AbortSignal): void {
-    call.signal = signal;
-    let abortable = this.#abortable.get(signal);
-    if (abortable === undefined) {
-      const calls = new Set<Call>();
-      const listener = () => {
-        for (const each of [...calls]) this.#giveUp(each, () => signal.reason);
-      };
-      abortable = { calls, listener };
-      this.#abortable.set(signal, abortable);
-      signal.addEventListener("abort", listener, { once: true });
-    }
-    abortable.calls.add(call);
-  }
-
-  #unlisten(call: Call, signal: AbortSignal): void {
-    call.signal = null;
-    const abortable = this.#abortable.get(signal);
-    if (abortable === undefined) return;
-    abortable.calls.delete(call);
-    if (abortable.calls.size > 0) return;
-    this.#abortable.delete(signal);
-    signal.removeEventListener("abort", abortable.listener);
   }
 
   // --- waiting calls
@@ -459,7 +457,8 @@ export class Channel {
       call.draft = null;
       try {
         const id = this.#takeId();
-        outbox.request(id, call.op, flags, tag, fields, expiry, key, value, limits);
+        const body = typeof value === "function" ? value(limits) : value;
+        outbox.request(id, call.op, flags, tag, fields, expiry, key, body, limits);
         this.#live--;
         this.#keep(call, id);
       } catch (error) {
@@ -474,9 +473,26 @@ export class Channel {
     return this.#waiting.size === 0 && this.queuedBytes * 2 <= this.#options.maxQueuedBytes;
   }
 
+  /** Tells those who wait for the calls to leave. */
   #checkDrained(): void {
-    if (this.#drained === null || !this.#isDrained()) return;
-    this.#drained.resolve();
-    this.#drained = null;
+    if (this.#drainers.size > 0 && this.#isDrained()) {
+      const drainers = [...this.#drainers];
+      this.#drainers.clear();
+      for (const call of drainers) {
+        if (call.signal !== null) this.#aborts.unlisten(call, call.signal);
+        call.resolve?.(undefined);
+      }
+      this.#release();
+    }
+    this.#checkFinished();
+  }
+
+  #checkFinished(): void {
+    const done = this.#onFinished;
+    if (done === null || this.#waiting.size > 0 || this.#errands > 0) return;
+    this.#onFinished = null;
+    this.#closed = true;
+    this.flush();
+    done();
   }
 }

@@ -1,20 +1,15 @@
-// `Cache` against the real daemon. Skipped, with a message, when it has not been built.
+// `Cache` against the real daemon.
 
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
-import { findBinary } from "./binary.js";
 import { Cache, type CacheOptions, createCache, Tag, UnsafeIntegerError } from "./index.js";
+import { requireDaemon } from "./testdata/daemon.js";
 
-let skip: string | false = false;
-try {
-  findBinary(undefined, process.env);
-} catch {
-  skip = "the daemon is not built: cargo build --release";
-}
+requireDaemon();
 
 /** Runs `body` with a cache of its own. */
 function withCache(name: string, body: (cache: Cache) => Promise<void>, options: CacheOptions = {}): void {
-  test(name, { skip }, async () => {
+  test(name, async () => {
     await using cache = createCache(options);
     await body(cache);
   });
@@ -53,6 +48,21 @@ describe("one entry", () => {
       assert.equal(await cache.getEntry("missing"), undefined);
     },
   );
+
+  withCache("bytes that are not UTF-8 are refused under a tag for text", async (cache) => {
+    const bytes = Buffer.from([0x61, 0xff]);
+    const wrong = (tag: number) => ({
+      code: "ERR_RUSTCACHE_INVALID_ARG",
+      message: new RegExp(`tag ${tag} .*<61ff>`),
+    });
+    for (const tag of [Tag.TEXT, Tag.JSON]) {
+      await assert.rejects(cache.set("k", bytes, { tag }), wrong(tag));
+      await assert.rejects(cache.setMany([{ key: "k", value: bytes, tag }]), { ...wrong(tag), index: 0 });
+      await assert.rejects(cache.compareAndSet("k", "", bytes, { tag }), wrong(tag));
+      assert.equal(await cache.set("k", Buffer.from("größer \ufffd"), { tag }), true);
+      assert.equal(await cache.get("k"), "größer \ufffd");
+    }
+  });
 
   withCache("a text and its bytes are the same key, and any bytes are one", async (cache) => {
     await cache.set("ключ", "1");
@@ -121,6 +131,11 @@ describe("conditions and expiry", () => {
     await cache.set("k", "old");
     await cache.set("k", "new", { expiresAt: Date.now() - 1 });
     assert.equal(await cache.get("k"), undefined);
+    for (const expiresAt of [-1, 0, new Date("1969-07-20"), Number.NEGATIVE_INFINITY]) {
+      await cache.set("k", "old");
+      assert.equal(await cache.set("k", "new", { expiresAt }), true);
+      assert.equal(await cache.get("k"), undefined);
+    }
   });
 
   withCache("ttl, touch, persist, keepTtl and expiresAt", async (cache) => {
@@ -416,7 +431,7 @@ describe("limits, numbers and signs of life", () => {
     assert.equal(await cache.get("1"), "v");
   });
 
-  test("a wrong daemon option: the start says which, in the daemon's words", { skip }, async () => {
+  test("a wrong daemon option: the start says which, in the daemon's words", async () => {
     await using cache = new Cache({ args: ["--no-such-option"] });
     await assert.rejects(cache.start(), { code: "ERR_RUSTCACHE_START", message: /--no-such-option/ });
   });

@@ -2,9 +2,8 @@
 // in protocol.ts and items.ts, the checks are in options.ts, the meaning of replies in replies.ts. Batches are in batches.ts,
 // scans in scan.ts. Methods without `async` are so on purpose: a get is one request and one promise.
 
-import { type BatchCall, Batches, type SetItemOptions } from "./batches.js";
+import { Batches, type SetItemOptions } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
-import type { Channel } from "./channel.js";
 import { Daemon } from "./daemon.js";
 import { InvalidArgumentError, show } from "./errors.js";
 import { Events } from "./events.js";
@@ -68,14 +67,13 @@ export interface CacheEvents extends Record<string, (...args: never[]) => void> 
   restart: (info: { readonly attempt: number; readonly reason: Error }) => void;
   /** The daemon died, or could not be started. The calls concerned reject as well; nobody need listen. */
   error: (error: Error) => void;
-  /** `close` is done. */
+  /** `close` is done: the daemon is gone. Once for each daemon, and for a `close` that found none. */
   close: () => void;
 }
 
 /** A cache in a daemon of its own. Made by `createCache`. */
 export class Cache {
   readonly #daemon: Daemon;
-  readonly #channel: Channel;
   readonly #events = new Events<CacheEvents>(["ready", "restart", "error", "close"]);
   readonly #batches: Batches;
   readonly #scans: Scans;
@@ -93,13 +91,8 @@ export class Cache {
       closed: () => events.emit("close"),
       log: (line) => onLog?.(line),
     });
-    this.#channel = this.#daemon.channel;
-    const call: BatchCall = (op, fields, value, decode, callOptions) =>
-      this.#channel.call(op, 0, 0, fields, NO_EXPIRY, null, value, decode, callOptions);
-    this.#batches = new Batches(this.#channel, call, (key, value, callOptions) =>
-      this.set(key, value, callOptions),
-    );
-    this.#scans = new Scans(this.#channel);
+    this.#batches = new Batches(this.#daemon, (key, value, callOptions) => this.set(key, value, callOptions));
+    this.#scans = new Scans(this.#daemon);
   }
 
   /**
@@ -122,22 +115,26 @@ export class Cache {
 
   /** Calls that have not settled. */
   get pending(): number {
-    return this.#channel.pending;
+    return this.#daemon.pending;
   }
 
   /** Bytes of requests that have not left this process. */
   get queuedBytes(): number {
-    return this.#channel.queuedBytes;
-  }
-
-  /** Resolves when no call waits for its turn and at most half of `maxQueuedBytes` is queued: await it between large bursts. */
-  drained(): Promise<void> {
-    return this.#channel.drained();
+    return this.#daemon.queuedBytes;
   }
 
   /**
-   * Ends the daemon; what was called before is answered first. Resolves when it is gone; never rejects. Calls made afterwards
-   * reject with ClosedError until `start`, which may be called at once.
+   * Resolves when no call waits for its turn and at most half of `maxQueuedBytes` is queued: await it between large bursts.
+   * Rejects when that is not so within `timeout`, or when `signal` aborts.
+   */
+  async drained(options?: CallOptions): Promise<void> {
+    if (options !== undefined) checkCallOptions(options);
+    await this.#daemon.drained(options);
+  }
+
+  /**
+   * Ends the daemon; what was called before is answered first, even if that takes the end of its start. Resolves when it is gone;
+   * never rejects. Calls made afterwards reject with ClosedError until `start`, which may be called at once.
    */
   close(): Promise<void> {
     return this.#daemon.close();
@@ -187,7 +184,7 @@ export class Cache {
   set(key: Key, value: Storable, options?: SetOptions): Promise<boolean> {
     if (options === undefined) {
       if (typeof value === "string" && typeof key === "string") {
-        return this.#channel.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, key, value, decodeStored);
+        return this.#daemon.channel.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, key, value, decodeStored);
       }
     }
     try {
@@ -198,7 +195,7 @@ export class Cache {
       const { kind, ms } = expiryOf(set);
       const flags = kind | conditionOf(set.condition);
       const tag = tagOf(set.tag, value);
-      return this.#channel.call(Op.SET, flags, tag, null, ms, key, value, decodeStored, options);
+      return this.#daemon.channel.call(Op.SET, flags, tag, null, ms, key, value, decodeStored, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -286,7 +283,7 @@ export class Cache {
       const { body, expectedLength } = this.#batches.casBody(expected, value);
       const fields = new Uint8Array(4);
       writeU32(fields, 0, expectedLength);
-      return this.#channel.call(
+      return this.#daemon.channel.call(
         Op.CAS,
         kind,
         tagOf(cas.tag, value),
@@ -307,7 +304,7 @@ export class Cache {
     try {
       const prefix = prefixOf(options?.prefix);
       if (options !== undefined) checkCallOptions(options);
-      return this.#channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, prefix, null, decodeCount, options);
+      return this.#daemon.channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, prefix, null, decodeCount, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -374,7 +371,7 @@ export class Cache {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#channel.call(op, 0, 0, null, NO_EXPIRY, null, null, decode, options);
+    return this.#daemon.channel.call(op, 0, 0, null, NO_EXPIRY, null, null, decode, options);
   }
 
   #keyed<T>(
@@ -392,7 +389,7 @@ export class Cache {
         return Promise.reject(error);
       }
     }
-    return this.#channel.call(op, flags, 0, null, NO_EXPIRY, key, null, decode, options);
+    return this.#daemon.channel.call(op, flags, 0, null, NO_EXPIRY, key, null, decode, options);
   }
 
   #expiring<T>(
@@ -405,7 +402,7 @@ export class Cache {
   ): Promise<T> {
     checkKey(key);
     if (options !== undefined) checkCallOptions(options);
-    return this.#channel.call(op, kind, 0, fields, ms, key, null, decode, options);
+    return this.#daemon.channel.call(op, kind, 0, fields, ms, key, null, decode, options);
   }
 
   #increment<T>(

@@ -53,6 +53,7 @@ describe("a daemon that does not start", () => {
     const results = await Promise.allSettled([cache.get("a"), cache.set("b", "c"), cache.getMany(["d"])]);
     for (const result of results)
       assert.match(String((result as PromiseRejectedResult).reason), /disk is on fire/);
+    await new Promise(setImmediate);
     assert.equal(errors.length, 1);
     await cache.close();
   });
@@ -278,16 +279,26 @@ describe("close", () => {
     assert.equal(cache.pid, undefined);
   });
 
-  test("during a start: the start and what waits for it reject", async () => {
+  test("during a start that nothing waits for: it rejects at once", async () => {
     const cache = fake("silent");
-    const [start, call] = [cache.start(), cache.get("k")];
+    const start = cache.start();
     const closed = cache.close();
     await assert.rejects(start, ClosedError);
-    await assert.rejects(call, ClosedError);
     await closed;
   });
 
-  test("during the pause before a restart", async () => {
+  test("during a start that never ends: what waits for it rejects with its error", async () => {
+    const cache = fake("silent", { startTimeout: 300 });
+    const calls = [cache.start(), cache.get("k"), cache.setMany([{ key: "k", value: "v" }])];
+    const results = Promise.allSettled(calls);
+    await cache.close();
+    for (const result of await results) {
+      assert.ok(result.status === "rejected");
+      assert.match(result.reason.message, /did not answer.*300 ms/);
+    }
+  });
+
+  test("during the pause before a restart: it is tried once more, at once", async () => {
     const file = join(directory, "paused");
     const cache = fake("works-once", { restart: { limit: 100, pause: 100_000 } }, file);
     await assert.rejects(cache.set("k", "v"));
@@ -298,8 +309,10 @@ describe("close", () => {
     });
     const call = cache.get("k");
     await restarting;
+    const rejected = assert.rejects(call, { code: "ERR_RUSTCACHE_START", message: /exited with code 6/ });
     await cache.close();
-    await assert.rejects(call, ClosedError);
+    await rejected;
+    assert.equal(starts(file), 3);
   });
 
   test("twice is once, and without a start nothing", async () => {

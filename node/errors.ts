@@ -10,6 +10,7 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_VALUE_TOO_LONG"
   | "ERR_RUSTCACHE_TOO_LARGE"
   | "ERR_RUSTCACHE_NOT_AN_INTEGER"
+  | "ERR_RUSTCACHE_NOT_TEXT"
   | "ERR_RUSTCACHE_OVERFLOW"
   | "ERR_RUSTCACHE_UNSAFE_INTEGER"
   | "ERR_RUSTCACHE_NO_DIRECTORY"
@@ -77,6 +78,13 @@ export class NotAnIntegerError extends RustCacheError {
   }
 }
 
+/** A call that returns text met bytes that are not UTF-8: another client stored them. `Cache` returns them as a Buffer. */
+export class NotTextError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_NOT_TEXT", message);
+  }
+}
+
 /** `increment` would have left the 64-bit range. The value is unchanged. */
 export class OverflowError extends RustCacheError {
   constructor(message: string) {
@@ -132,10 +140,10 @@ export class UncertainError extends RustCacheError {
 
 /** No reply within the call's timeout. */
 export class TimeoutError extends UncertainError {
-  constructor(timeout: number, maybeApplied: boolean) {
+  constructor(timeout: number, maybeApplied: boolean, what = "no reply") {
     super(
       "ERR_RUSTCACHE_TIMEOUT",
-      `no reply within ${timeout} ms: raise the timeout option, or see whether the machine is overloaded`,
+      `${what} within ${timeout} ms: raise the timeout option, or see whether the machine is overloaded`,
       maybeApplied,
     );
   }

@@ -9,7 +9,6 @@ import { createRustCache, type RustCache as RustCacheFace } from "./rustcache.js
 export type { SetItemOptions } from "./batches.js";
 export type { CallOptions } from "./call.js";
 export { Cache, type CacheEvents, type Key, type Stats, type Storable } from "./client.js";
-export type { RestartPolicy } from "./daemon.js";
 export {
   ClosedError,
   ConnectionLostError,
@@ -20,6 +19,7 @@ export {
   KeyTooLongError,
   NoDirectoryError,
   NotAnIntegerError,
+  NotTextError,
   OverflowError,
   ProtocolError,
   RestartsExhaustedError,
@@ -31,6 +31,7 @@ export {
   UnsafeIntegerError,
   ValueTooLongError,
 } from "./errors.js";
+export type { RestartPolicy } from "./life.js";
 export type { CacheOptions, ExpiryOptions, SetOptions, TagOptions } from "./options.js";
 export { type Handshake, Tag } from "./protocol.js";
 export type { CacheValue, Entry } from "./replies.js";
@@ -40,6 +41,7 @@ export type { ScannedEntry, ScannedPage, ScanOptions } from "./scan.js";
 /**
  * Makes a cache with a daemon of its own, which the first call starts.
  * Given a path (of the daemon's binary), it is a `RustCache`: strings only, and `debug` forwards the daemon's log to stderr.
+ * A program that called the `createCache()` of old without arguments, for a cache with `insert`, now calls `RustCache.createCache()`.
  */
 export function createCache(options?: CacheOptions): Cache;
 export function createCache(path: string | undefined, debug: boolean): RustCacheFace;

@@ -16,16 +16,11 @@ import {
 
 /** Items per frame at most: one frame must not hold up the calls behind it. */
 export const MAX_ITEMS = 4096;
-/** A frame of a batch is closed once it holds as many bytes. */
+/** A frame of a batch is closed once it holds as many bytes. Far below the frame limit of any daemon, which is at least 2 MiB. */
 const MAX_BATCH_BYTES = 512 * 1024;
 
 const SET_ITEM_BYTES = 20;
 const SCAN_ITEM_BYTES = 20;
-
-/** Bytes of a batch's value part at most, for more than one item. One item always fits into a frame: see the limits. */
-export function batchBytes(limits: Limits): number {
-  return Math.min(MAX_BATCH_BYTES, limits.frameLimit - 64 * 1024);
-}
 
 /** One item of a SET_MANY. */
 export interface SetItem {
@@ -35,12 +30,6 @@ export interface SetItem {
   readonly expiry: number;
   readonly key: string | Uint8Array;
   readonly value: string | Uint8Array;
-}
-
-/** The value part of one batch frame and how many items it holds. */
-export interface Batch {
-  readonly count: number;
-  readonly body: Buffer;
 }
 
 function roomFor(text: string | Uint8Array): number {
@@ -53,18 +42,44 @@ function writeBytes(buf: Buffer, at: number, text: string | Uint8Array, what: "k
   return at + text.length;
 }
 
-/** Encodes keys from `from` on, as many as one frame takes: the value part of GET_MANY and REMOVE_MANY. */
-export function keysBatch(keys: readonly (string | Uint8Array)[], from: number, limits: Limits): Batch {
-  const most = batchBytes(limits);
+/**
+ * Where a frame ends that begins with item `from` of `total`; `bytes` says what an item takes at most, and Infinity ends the frame
+ * before it. One item always fits: the frame limit is above key limit and value limit together.
+ */
+export function endOfFrame(from: number, total: number, bytes: (i: number) => number): number {
   let to = from;
   let room = 0;
-  while (to < keys.length && to - from < MAX_ITEMS) {
-    const key = keys[to]!;
-    if (to > from && room + 4 + roomFor(key) > most) break;
-    // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
-    if (key.length > limits.keyLimit) atItem(to, () => checkKeyLength(key.length, key, limits));
-    room += 4 + roomFor(key);
+  while (to < total && to - from < MAX_ITEMS) {
+    room += bytes(to);
+    if (to > from && room > MAX_BATCH_BYTES) break;
     to++;
+  }
+  return to;
+}
+
+/** Bytes that a key takes in a GET_MANY or REMOVE_MANY at most. */
+export function keyRoom(key: string | Uint8Array): number {
+  return 4 + roomFor(key);
+}
+
+/** Bytes that an item takes in a SET_MANY at most. */
+export function setRoom(item: SetItem): number {
+  return SET_ITEM_BYTES + roomFor(item.key) + roomFor(item.value);
+}
+
+/** Encodes `keys[from..to]`: the value part of GET_MANY and REMOVE_MANY. */
+export function keysBody(
+  keys: readonly (string | Uint8Array)[],
+  from: number,
+  to: number,
+  limits: Limits,
+): Buffer {
+  let room = 0;
+  for (let i = from; i < to; i++) {
+    const key = keys[i]!;
+    // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
+    if (key.length > limits.keyLimit) atItem(i, () => checkKeyLength(key.length, key, limits));
+    room += keyRoom(key);
   }
   const body = Buffer.allocUnsafe(room);
   let pos = 0;
@@ -78,16 +93,16 @@ export function keysBatch(keys: readonly (string | Uint8Array)[], from: number, 
       return end;
     });
   }
-  return { count: to - from, body: body.subarray(0, pos) };
+  return body.subarray(0, pos);
 }
 
-/** Encodes `items[from..to]`: the value part of SET_MANY. The caller chose `to` so that the frame is of a decent size. */
-export function setBatch(items: readonly SetItem[], from: number, to: number, limits: Limits): Batch {
+/** Encodes `items[from..to]`: the value part of SET_MANY. */
+export function setBody(items: readonly SetItem[], from: number, to: number, limits: Limits): Buffer {
   let room = 0;
   for (let i = from; i < to; i++) {
     const item = items[i]!;
     if (item.key.length > limits.keyLimit) atItem(i, () => checkKeyLength(item.key.length, item.key, limits));
-    room += SET_ITEM_BYTES + roomFor(item.key) + roomFor(item.value);
+    room += setRoom(item);
   }
   const body = Buffer.allocUnsafe(room);
   let pos = 0;
@@ -96,7 +111,7 @@ export function setBatch(items: readonly SetItem[], from: number, to: number, li
     const at = pos;
     pos = atItem(i, () => writeSetItem(body, at, item, limits));
   }
-  return { count: to - from, body: body.subarray(0, pos) };
+  return body.subarray(0, pos);
 }
 
 function writeSetItem(body: Buffer, at: number, item: SetItem, limits: Limits): number {

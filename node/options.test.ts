@@ -98,6 +98,12 @@ describe("expiry", () => {
     assert.deepEqual(expiryOf({ expiresAt: 1e12 }), { kind: Expiry.DEADLINE, ms: 1e12 });
   });
 
+  test("a moment before 1970 is past, as any other that is", () => {
+    for (const expiresAt of [-1, -0.5, 0, new Date("1969-07-20"), Number.NEGATIVE_INFINITY]) {
+      assert.deepEqual(expiryOf({ expiresAt }), { kind: Expiry.DEADLINE, ms: 0 });
+    }
+  });
+
   test("a TTL that cannot be is refused, whoever takes it", async () => {
     for (const ttl of [-1, -0.001, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 53, "60", null, 5n]) {
       assert.throws(() => ttlExpiry(ttl), {
@@ -105,7 +111,7 @@ describe("expiry", () => {
         message: /TTL must be milliseconds from 0 on/,
       });
     }
-    for (const expiresAt of [new Date(Number.NaN), -1, Number.NaN]) {
+    for (const expiresAt of [new Date(Number.NaN), Number.NaN, 2 ** 53, "now" as unknown as number]) {
       assert.throws(() => expiryOf({ expiresAt }), { code: INVALID_TTL, message: /expiresAt must be/ });
     }
     assert.throws(() => expiryOf({ ttl: 1, expiresAt: 1e12 }), { code: INVALID_ARG, message: /only one of/ });

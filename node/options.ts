@@ -1,9 +1,10 @@
 // The options of a cache and of its calls: what they mean, and the checks that turn them into what the layers below take.
 // Nothing unchecked passes from a user to the daemon's command line or to the wire by another way.
 
+import { isUtf8 } from "node:buffer";
 import type { CallOptions } from "./call.js";
-import type { DaemonOptions, RestartPolicy } from "./daemon.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import type { DaemonOptions, RestartPolicy } from "./life.js";
 import { Condition, Expiry, NO_EXPIRY, Tag } from "./protocol.js";
 
 /** Options of `createCache`. All are optional. */
@@ -44,7 +45,7 @@ export interface CacheOptions {
 export interface ExpiryOptions {
   /** Milliseconds from now, fractions rounded up; 0 = at once, Infinity = never. @default the cache's defaultTtl */
   ttl?: number | undefined;
-  /** The moment: a Date, or milliseconds since 1970. One that is past = at once. */
+  /** The moment: a Date, or milliseconds since 1970. One that is past = at once, also one before 1970. */
   expiresAt?: Date | number | undefined;
   /** Keep the deadline that the entry has; a new entry gets the default. @default false */
   keepTtl?: boolean | undefined;
@@ -52,7 +53,7 @@ export interface ExpiryOptions {
 
 /** What a stored value is. */
 export interface TagOptions {
-  /** 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. @default 1 for strings, 0 for bytes */
+  /** 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. Bytes with 1 or 2 must be UTF-8. @default 1 for strings, 0 for bytes */
   tag?: number | undefined;
 }
 
@@ -228,8 +229,9 @@ export function expiryOf(options: ExpiryOptions): WireExpiry {
   if (keepTtl) return KEEP;
   const at = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
   if (at === Number.POSITIVE_INFINITY) return NEVER;
-  if (typeof at === "number" && at >= 0 && at <= Number.MAX_SAFE_INTEGER) {
-    return { kind: Expiry.DEADLINE, ms: Math.ceil(at) };
+  if (typeof at === "number" && at <= Number.MAX_SAFE_INTEGER) {
+    // The wire counts from 1970; all that is before is past in the same way.
+    return { kind: Expiry.DEADLINE, ms: at > 0 ? Math.ceil(at) : 0 };
   }
   throw new InvalidTtlError(
     `expiresAt must be a valid Date or milliseconds since 1970, got ${expiresAt instanceof Date ? "an invalid Date" : show(expiresAt)}`,
@@ -256,7 +258,14 @@ export function conditionOf(condition: unknown): number {
 /** The tag of a value. */
 export function tagOf(tag: unknown, value: string | Uint8Array): number {
   if (tag === undefined) return typeof value === "string" ? Tag.TEXT : Tag.BYTES;
-  if (typeof tag === "number" && Number.isInteger(tag) && tag >= 0 && tag <= 255) return tag;
+  if (typeof tag === "number" && Number.isInteger(tag) && tag >= 0 && tag <= 255) {
+    if ((tag === Tag.TEXT || tag === Tag.JSON) && typeof value !== "string" && !isUtf8(value)) {
+      throw new InvalidArgumentError(
+        `tag ${tag} is for UTF-8 ${tag === Tag.TEXT ? "text" : "JSON"}, and the value ${show(value)} is not UTF-8: use tag 0, or one from 128 on`,
+      );
+    }
+    return tag;
+  }
   throw new InvalidArgumentError(`tag must be an integer from 0 to 255, got ${show(tag)}`);
 }
 

@@ -6,12 +6,12 @@ import { describe, test } from "node:test";
 import { ProtocolError } from "./errors.js";
 import {
   countField,
-  keysBatch,
+  keysBody,
   readGetMany,
   readScanPage,
   readStatuses,
   scanFields,
-  setBatch,
+  setBody,
 } from "./items.js";
 import {
   Condition,
@@ -175,9 +175,10 @@ describe("requests", () => {
         value: bytesOf(item.value_hex ?? ""),
       }));
       const keys = items.map((item) => item.key);
-      const { count, body } =
-        vector.op === "SET_MANY" ? setBatch(items, 0, items.length, LIMITS) : keysBatch(keys, 0, LIMITS);
-      assert.equal(count, vector.count, vector.name);
+      const body =
+        vector.op === "SET_MANY"
+          ? setBody(items, 0, items.length, LIMITS)
+          : keysBody(keys, 0, keys.length, LIMITS);
       assert.equal(body.toString("hex"), vector.value_hex, vector.name);
     }
   });

@@ -1,21 +1,24 @@
 // What a reply means: from status, tag and body to the value that a call resolves with, or the error that it rejects with.
 // Pure functions, one per kind of result; each is a `Decode` of channel.ts. Statuses from 0x80 on never reach them.
 
+import { isUtf8 } from "node:buffer";
 import {
   DaemonError,
   KeyTooLongError,
   NoDirectoryError,
   NotAnIntegerError,
+  NotTextError,
   OverflowError,
   ProtocolError,
   type RustCacheError,
+  show,
   TooLargeError,
   UnsafeIntegerError,
   ValueTooLongError,
 } from "./errors.js";
 import { type Handshake, readHello, readText, readTtl, readU64, Status, Tag } from "./protocol.js";
 
-/** What `get` returns: text for the tags 1 (text) and 2 (JSON), bytes for all others. */
+/** What `get` returns: text for the tags 1 (text) and 2 (JSON), bytes for all others, and for what is not UTF-8 whatever its tag. */
 export type CacheValue = string | Buffer;
 
 /** A value with what the daemon knows of it. */
@@ -65,9 +68,17 @@ function requireBody(start: number, end: number, bytes: number): void {
   throw new ProtocolError(`the daemon's reply has ${end - start} bytes where ${bytes} are due`);
 }
 
+/** Whether `text` stands for bytes that are not UTF-8: reading puts U+FFFD in their place, which may also have been stored as such. */
+function isAltered(text: string, buf: Buffer, start: number, end: number): boolean {
+  return text.includes("\ufffd") && !isUtf8(buf.subarray(start, end));
+}
+
 /** A value by its tag. Bytes are copied unless the buffer is the reply's own: a chunk must not be kept alive by one value. */
 export function readValue(tag: number, buf: Buffer, start: number, end: number, owned: boolean): CacheValue {
-  if (tag === Tag.TEXT || tag === Tag.JSON) return readText(buf, start, end);
+  if (tag === Tag.TEXT || tag === Tag.JSON) {
+    const text = readText(buf, start, end);
+    if (!isAltered(text, buf, start, end)) return text;
+  }
   const bytes = buf.subarray(start, end);
   return owned ? bytes : Buffer.from(bytes);
 }
@@ -120,7 +131,15 @@ export function decodeTextOrEmpty(
   start: number,
   end: number,
 ): string {
-  if (status === Status.OK) return readText(buf, start, end);
+  if (status === Status.OK) {
+    const text = readText(buf, start, end);
+    if (isAltered(text, buf, start, end)) {
+      throw new NotTextError(
+        `the value ${show(buf.subarray(start, end))} is not UTF-8 text, so another client stored it: read it with a Cache, which returns a Buffer`,
+      );
+    }
+    return text;
+  }
   if (status === Status.MISS) return "";
   throw unexpected(status);
 }

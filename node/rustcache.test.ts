@@ -1,19 +1,13 @@
-// `RustCache` against the real daemon: what programs written for it rely on. Skipped, with a message, when it has not been
-// built. The daemon's own face of this contract (version 1 frames) is tested elsewhere.
+// `RustCache` against the real daemon: what programs written for it rely on. The daemon's own face of this contract (version 1 frames) is tested elsewhere.
 
 import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, describe, test } from "node:test";
-import { findBinary } from "./binary.js";
-import { createCache, RustCache } from "./index.js";
+import { Cache, createCache, RustCache } from "./index.js";
+import { requireDaemon } from "./testdata/daemon.js";
 
-let skip: string | false = false;
-try {
-  findBinary(undefined, process.env);
-} catch {
-  skip = "the daemon is not built: cargo build --release";
-}
+const binary = requireDaemon();
 
 after(() => RustCache.close());
 
@@ -33,7 +27,7 @@ async function untilDead(pid: number): Promise<void> {
   }
 }
 
-describe("insert, get, remove", { skip }, () => {
+describe("insert, get, remove", () => {
   test("answer 'I', the value and 'R', before any start()", async () => {
     assert.equal(await RustCache.insert("user:1", "hello", 60), "I");
     assert.equal(await RustCache.get("user:1"), "hello");
@@ -135,13 +129,21 @@ describe("insert, get, remove", { skip }, () => {
         message: /item 1: the key/,
       },
     );
+    for (const item of [null, undefined, 5]) {
+      const batch = [{ key: "a", value: "b" }, item as unknown as { key: string; value: string }];
+      await assert.rejects(RustCache.batchInsert(batch), {
+        code: "ERR_RUSTCACHE_INVALID_ARG",
+        index: 1,
+        message: /item 1: an item must be an object/,
+      });
+    }
     await assert.rejects(RustCache.batchInsert([{ key: "a", value: "b", expire_duration: -1 }]), {
       code: "ERR_RUSTCACHE_INVALID_TTL",
     });
   });
 });
 
-describe("its life", { skip }, () => {
+describe("its life", () => {
   test("close() then start() at once is a new daemon; the old one is gone by itself", async () => {
     for (let i = 0; i < 5; i++) {
       await RustCache.insert("before", "close");
@@ -199,7 +201,7 @@ describe("its life", { skip }, () => {
 
   test("events tell, and an error that nobody listens to ends nothing", async () => {
     RustCache.close();
-    const other = createCache(daemonPath());
+    const other = createCache(binary);
     const told: string[] = [];
     other.on("connected", () => told.push("connected")).on("disconnected", () => told.push("disconnected"));
     await other.start();
@@ -220,8 +222,30 @@ describe("its life", { skip }, () => {
     assert.equal(errors, 0);
   });
 
+  test("createCache with a path is a RustCache, without one or with options a Cache", async () => {
+    const plain = [
+      RustCache.createCache(),
+      RustCache.createCache(binary),
+      RustCache.createCache(binary, false),
+      RustCache.createCache(undefined, false),
+      createCache(binary),
+      createCache(binary, false),
+      createCache(undefined, false),
+    ];
+    for (const cache of plain) {
+      assert.equal(await cache.insert("k", "v"), "I");
+      assert.equal(await cache.get("k"), "v");
+      cache.close();
+    }
+    for (const cache of [createCache(), createCache(undefined), createCache({}), createCache({ binary })]) {
+      assert.ok(cache instanceof Cache);
+      assert.equal(await cache.set("k", "v"), true);
+      await cache.close();
+    }
+  });
+
   test("createCache makes others, each with a daemon of its own", async () => {
-    const other = RustCache.createCache(daemonPath());
+    const other = RustCache.createCache(binary);
     await Promise.all([other.insert("owner", "other"), RustCache.insert("owner", "first")]);
     assert.equal(await other.get("owner"), "other");
     assert.equal(await RustCache.get("owner"), "first");
@@ -235,17 +259,13 @@ describe("its life", { skip }, () => {
   });
 });
 
-function daemonPath(): string {
-  return findBinary(undefined, process.env);
-}
-
 /** Stops a process, so that it certainly answers nothing more; returns its pid. */
 function spawnStop(child: ChildProcess): number {
   process.kill(child.pid!, "SIGSTOP");
   return child.pid!;
 }
 
-describe("the program around it", { skip }, () => {
+describe("the program around it", () => {
   const index = JSON.stringify(new URL("./index.ts", import.meta.url).href);
   const run = (body: string) =>
     spawn(
@@ -302,7 +322,7 @@ describe("the program around it", { skip }, () => {
   });
 
   test("debug forwards the daemon's log to stderr, and nothing to stdout", async () => {
-    const path = JSON.stringify(daemonPath());
+    const path = JSON.stringify(binary);
     const code = `import { createCache } from ${index}; const c = createCache(${path}, true); await c.insert("a", "b"); c.close();`;
     const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", code], {
       stdio: ["ignore", "pipe", "pipe"],

@@ -3,7 +3,6 @@
 
 import type { ChildProcess } from "node:child_process";
 import { Batches, type SetItemOptions } from "./batches.js";
-import type { Channel } from "./channel.js";
 import { Daemon } from "./daemon.js";
 import { atItem, InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import { Events } from "./events.js";
@@ -40,11 +39,14 @@ export interface RustCache {
    * An empty or blank key rejects.
    */
   insert(key: string, value: string, ttlSeconds?: number): Promise<"I">;
-  /** Resolves with the value, or with "" when the key is missing, expired or empty. */
+  /**
+   * Resolves with the value, or with "" when the key is missing, expired or empty. Rejects with NotTextError when another client
+   * has stored bytes there that are no text.
+   */
   get(key: string): Promise<string>;
   /** Removes an entry; resolves with "R", found or not. */
   remove(key: string): Promise<"R">;
-  /** Stores many strings at once; resolves with an "I" for each. */
+  /** Stores many strings at once; resolves with an "I" for each. Calls made after it, even at once, see what it stored. */
   batchInsert(items: readonly BatchInsertItem[]): Promise<"I"[]>;
   /** Ends the daemon; what was called before is answered first. The next `start`, or the next call, starts a new one, even at once. */
   close(): void;
@@ -84,16 +86,10 @@ export function createRustCache(path?: string, debug = false): RustCache {
       },
     },
   );
-  const channel: Channel = daemon.channel;
-  const batches = new Batches(
-    channel,
-    (op, fields, value, decode, callOptions) =>
-      channel.call(op, 0, 0, fields, NO_EXPIRY, null, value, decode, callOptions),
-    async (key, value, { ttl }) => {
-      const [kind, ms] = ttl === undefined || ttl === Number.POSITIVE_INFINITY ? NEVER : [Expiry.TTL, ttl];
-      return (await channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted)) === "I";
-    },
-  );
+  const batches = new Batches(daemon, async (key, value, { ttl }) => {
+    const [kind, ms] = ttl === undefined || ttl === Number.POSITIVE_INFINITY ? NEVER : [Expiry.TTL, ttl];
+    return (await daemon.channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted)) === "I";
+  });
 
   const cache: RustCache = {
     get process() {
@@ -108,9 +104,18 @@ export function createRustCache(path?: string, debug = false): RustCache {
       }
       // Without a TTL an entry never expires, whatever the daemon's default.
       if (ttlSeconds === 0) {
-        return channel.call(Op.SET, Expiry.NEVER, Tag.TEXT, null, NO_EXPIRY, key, value, decodeInserted);
+        return daemon.channel.call(
+          Op.SET,
+          Expiry.NEVER,
+          Tag.TEXT,
+          null,
+          NO_EXPIRY,
+          key,
+          value,
+          decodeInserted,
+        );
       }
-      return channel.call(
+      return daemon.channel.call(
         Op.SET,
         Expiry.TTL,
         Tag.TEXT,
@@ -123,17 +128,23 @@ export function createRustCache(path?: string, debug = false): RustCache {
     },
     get(key) {
       if (typeof key !== "string") return Promise.reject(notText("key", key));
-      return channel.call(Op.GET, 0, 0, null, NO_EXPIRY, key, null, decodeTextOrEmpty);
+      return daemon.channel.call(Op.GET, 0, 0, null, NO_EXPIRY, key, null, decodeTextOrEmpty);
     },
     remove(key) {
       if (typeof key !== "string") return Promise.reject(notText("key", key));
-      return channel.call(Op.REMOVE, 0, 0, null, NO_EXPIRY, key, null, decodeRemoved);
+      return daemon.channel.call(Op.REMOVE, 0, 0, null, NO_EXPIRY, key, null, decodeRemoved);
     },
     async batchInsert(items) {
       if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
-      const sets = items.map(
+      const sets = Array.from(
+        items,
         (item: BatchInsertItem, index): SetItemOptions =>
           atItem(index, () => {
+            if (typeof item !== "object" || item === null) {
+              throw new InvalidArgumentError(
+                `an item must be an object with key and value, got ${show(item)}`,
+              );
+            }
             const { key, value, expire_duration: seconds = 0 } = item;
             checkInsert(key, value, seconds);
             return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };

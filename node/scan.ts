@@ -3,7 +3,7 @@
 
 import { isUtf8 } from "node:buffer";
 import type { CallOptions } from "./call.js";
-import type { Channel } from "./channel.js";
+import type { Daemon } from "./daemon.js";
 import { InvalidArgumentError, show } from "./errors.js";
 import { readScanPage, scanFields } from "./items.js";
 import { checkCallOptions, prefixOf } from "./options.js";
@@ -41,10 +41,10 @@ export interface ScannedPage {
 }
 
 export class Scans {
-  readonly #channel: Channel;
+  readonly #daemon: Daemon;
 
-  constructor(channel: Channel) {
-    this.#channel = channel;
+  constructor(daemon: Daemon) {
+    this.#daemon = daemon;
   }
 
   async page(options: ScanOptions & { cursor?: bigint; withValues?: boolean }): Promise<ScannedPage> {
@@ -61,7 +61,7 @@ export class Scans {
     }
     const flags = withValues ? WITH_VALUES : 0;
     const fields = scanFields(cursor, pageSize);
-    const page = await this.#channel.call(
+    const page = await this.#daemon.channel.call(
       Op.SCAN,
       flags,
       0,

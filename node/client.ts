@@ -316,8 +316,9 @@ export class Cache {
   }
 
   /**
-   * Stores many values at once; resolves with whether each was stored, in order. Not atomic: when one item is refused, the
-   * call rejects with its error (see `index`), and the others are done all the same.
+   * Stores many values at once; resolves with whether each was stored, in order. Not atomic: when the daemon refuses
+   * one item, the call rejects with its error (see `index`), and the others are done all the same. An item that can be told to be wrong
+   * here (a key too long, say) rejects the call and may keep others from being sent.
    */
   setMany(items: readonly SetItemOptions[], options?: CallOptions): Promise<boolean[]> {
     return this.#batches.setMany(items, options);

@@ -16,6 +16,10 @@ use crate::protocol::status::{Refusal, Status};
 use execute::Executor;
 use input::Input;
 
+/// Bytes of replies, and of input, that make a round.
+const REPLIES_PER_ROUND: usize = 16 * 1024;
+const INPUT_PER_ROUND: usize = 32 * 1024;
+
 /// A connection to a cache.
 #[derive(Debug)]
 pub struct Session {
@@ -137,8 +141,23 @@ impl Session {
     /// Answers what has been received, as far as the outbox has room. `true` if a call after the outbox was written can do more without new
     /// input.
     pub fn process(&mut self) -> bool {
+        self.process_up_to(usize::MAX, usize::MAX)
+    }
+
+    /// As [`process`](Self::process), but only for a round: the client can read the first replies while the next are made. With a thousand calls
+    /// in flight that is worth half as many again per second; smaller rounds cost more system calls than they gain.
+    pub fn process_round(&mut self) -> bool {
+        self.process_up_to(REPLIES_PER_ROUND, INPUT_PER_ROUND)
+    }
+
+    /// Pauses after this many bytes of replies, or of input, or a little more.
+    fn process_up_to(&mut self, replies: usize, input: usize) -> bool {
         let (mut done, mut needed) = (0, 0);
+        let begun_with = self.out.len();
         let paused = loop {
+            if self.out.len() - begun_with >= replies || done >= input {
+                break true;
+            }
             if self.out.len() >= self.max_pending_replies {
                 break true;
             }

@@ -84,7 +84,7 @@ pub fn serve(session: &mut Session, input: impl AsFd, output: impl AsFd, stop: i
     let mut at_end = false;
     let mut stop_by: Option<Instant> = None;
     loop {
-        let more = session.process();
+        let more = session.process_round();
         match flush(session, output, &sink) {
             Ok(()) => {}
             Err(Errno::PIPE | Errno::CONNRESET) => {

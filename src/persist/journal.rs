@@ -377,6 +377,6 @@ pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
 }
 
 /// A panic while it was held leaves nothing half done that matters more than going on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::{BuildError, Builder, TimeLeft};
 
 use super::disk::{Disk, SystemDisk};
 use super::format::{Change, SnapshotEntry};
-use super::journal::{Failure, Journal, JournalStats, Sync, failure, journal_path};
+use super::journal::{Failure, Journal, JournalStats, Sync, failure, journal_path, lock};
 use super::load::Loader;
 use super::lock::{DirectoryLock, LockError};
 use super::recovery::{Files, Recover, Recovery, recover};
@@ -247,7 +247,8 @@ impl Store {
         let disk = Arc::clone(&options.disk);
         let lock = lock_directory(&*disk, directory)?;
 
-        let created = newest_time(&*disk, directory);
+        // The clock may have been set back since the last file was written.
+        let created = disk.newest(directory).unwrap_or(0);
         let now = clock.unix_millis().max(created);
         let recovery = recover(&*disk, directory, &mut Loader::new(&cache, now), |path| {
             tracing::debug!(path = %path.display(), "reading");
@@ -418,20 +419,14 @@ impl Inner {
         }
         if recovery.is_damaged() || cut {
             // What was read goes to a new snapshot before any old file is touched.
-            for path in recovery.damaged() {
+            for (path, report) in &recovery.files {
+                let kind = match (report.damage.is_empty(), report.torn_at) {
+                    (false, _) => "damaged",
+                    (true, Some(_)) => "torn",
+                    (true, None) => continue,
+                };
                 if let Some(name) = path.file_name() {
-                    let aside = directory.join(format!("damaged-{}", name.to_string_lossy()));
-                    disk.copy(path, &aside)
-                        .map_err(|error| failure("copying to", &aside, &error))?;
-                }
-            }
-            for (path, report) in recovery
-                .files
-                .iter()
-                .filter(|(_, report)| report.damage.is_empty())
-            {
-                if let (Some(_), Some(name)) = (report.torn_at, path.file_name()) {
-                    let aside = directory.join(format!("torn-{}", name.to_string_lossy()));
+                    let aside = directory.join(format!("{kind}-{}", name.to_string_lossy()));
                     disk.copy(path, &aside)
                         .map_err(|error| failure("copying to", &aside, &error))?;
                 }
@@ -629,13 +624,4 @@ fn lock_directory(disk: &dyn Disk, directory: &Path) -> Result<DirectoryLock, Op
         },
         LockError::Io(error) => OpenError::Disk(failure("locking", &path, &error)),
     })
-}
-
-/// The latest time that a file in the directory was written, in Unix milliseconds. The clock may have been set back since.
-fn newest_time(disk: &dyn Disk, directory: &Path) -> u64 {
-    disk.newest(directory).unwrap_or(0)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

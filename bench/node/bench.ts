@@ -7,19 +7,20 @@ import { heapTable, measureHeap } from "./heap.js";
 import { heading, notes, type Results, targets, targetTable, writePage } from "./output.js";
 import { type RedisServer, startRedis } from "./pool.js";
 import { ECHO } from "./rivals.js";
+import { measureSequential, sequentialTable } from "./sequential.js";
 import { measureSpeed, type Speeds, speedTables } from "./speed.js";
-import { measureStart, type StartTimes, startTable } from "./start.js";
+import { HELD, measureStart, startTable } from "./start.js";
 
 const HELP = `Usage: npm run bench -- [options]
 
   --quick          tiny sizes and one round, in about half a minute: shows that everything runs, not how fast
-  --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), start, heap; separated by commas
+  --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), sequential, start, heap; separated by commas
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
 `;
 
-const PARTS = ["small", "large", "start", "heap"] as const;
+const PARTS = ["small", "large", "sequential", "start", "heap"] as const;
 type Part = (typeof PARTS)[number];
 
 interface Settings {
@@ -100,7 +101,10 @@ async function main(settings: Settings): Promise<string> {
   const needsRedis = parts.has("small") || parts.has("large");
   const redis = needsRedis ? await startRedis() : undefined;
   try {
-    const results: { speeds: Speeds[]; start?: StartTimes; heap: Results["heap"] } = { speeds: [], heap: [] };
+    const results: { -readonly [Part in keyof Results]: Results[Part] } & { speeds: Speeds[] } = {
+      speeds: [],
+      heap: [],
+    };
     print(heading(process.argv.slice(2), redis?.version));
     if (needsRedis && !redis)
       print("redis-server is not installed here: ioredis and node-redis are left out.\n");
@@ -108,10 +112,15 @@ async function main(settings: Settings): Promise<string> {
       if (!parts.has(part)) continue;
       results.speeds.push(...(await speedPart(settings, part, redis, print)));
     }
+    if (parts.has("sequential")) {
+      results.sequential = await measureSequential(quick ? 2 : 21);
+      print(sequentialTable(results.sequential));
+    }
     if (parts.has("start")) {
       const times = quick ? 3 : 30;
-      results.start = await measureStart(times);
-      print(startTable(results.start, times));
+      const held = quick ? 10_000 : HELD;
+      results.start = await measureStart(times, held);
+      print(startTable(results.start, times, held));
     }
     if (parts.has("heap")) {
       const rounds = quick ? 1 : Math.min(3, settings.rounds);

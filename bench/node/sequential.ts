@@ -1,64 +1,80 @@
-// One get at a time against the echo, looked at closely. On two cores a round trip takes about 15 µs when the scheduler has put the two processes well
-// and about 70 µs when it has not, and it may decide otherwise for each process and again at any time: medians of whole seconds compare luck. So
-// here both sides start afresh many times, alternate every hundred calls, and are compared by what most of the good moments take.
+// One get at a time against the echo, looked at closely. A round trip is short when the scheduler lets both processes share a core, and several
+// times as long when it wakes another, idle one for each message; which it does differs between processes and from moment to moment. So both
+// sides start afresh many times, in turns of a hundred calls: once as the scheduler likes, and once held to one core, where
+// only the work itself counts.
 
-import { spawn } from "node:child_process";
-import { createCache } from "../../node/index.js";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { percentile } from "../../scripts/lib/statistics.js";
+import { digits, table } from "../../scripts/lib/terminal.js";
+import type { SequentialTimes } from "./sequential-worker.js";
 
-const ROUNDS = process.argv.includes("--quick") ? 2 : 21;
-const TURNS = 60;
-const CALLS = 100;
-const BYTES = 80;
+const WORKER = fileURLToPath(new URL("sequential-worker.ts", import.meta.url));
 
-const percentile = (numbers: number[], share: number): number =>
-  numbers.sort((a, b) => a - b)[Math.floor(numbers.length * share)] ?? Number.NaN;
-
-/** Microseconds a call, for a hundred of them one after the other. */
-async function turn(call: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  for (let n = 0; n < CALLS; n++) await call();
-  return ((performance.now() - began) * 1000) / CALLS;
+interface Percentiles {
+  readonly ours: readonly number[];
+  readonly echo: readonly number[];
 }
 
-/** Both sides, started afresh: their 10th percentiles and medians. */
-async function round(): Promise<{ ours: number[]; echo: number[] }> {
-  const cache = createCache();
-  await cache.set("key:0000000000000001", "v".repeat(56));
-  const cat = spawn("cat", { stdio: ["pipe", "pipe", "inherit"] });
-  const message = Buffer.alloc(BYTES, 1);
-  let missing = 0;
-  let arrived: () => void = () => {};
-  cat.stdout.on("data", (chunk: Buffer) => {
-    missing -= chunk.length;
-    if (missing === 0) arrived();
+export interface SequentialResult {
+  readonly starts: number;
+  /** Microseconds a call: 10th percentile, median, 90th percentile. */
+  readonly free: Percentiles;
+  /** Undefined where there is no `taskset`. */
+  readonly oneCore: Percentiles | undefined;
+}
+
+async function freshStart(pinned: boolean): Promise<SequentialTimes> {
+  const node = [process.execPath, "--import", import.meta.resolve("tsx"), WORKER];
+  const [command, ...args] = pinned ? ["taskset", "-c", "0", ...node] : node;
+  const child: ChildProcess = spawn(command as string, args, {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  const echo = () =>
-    new Promise<void>((resolve) => {
-      missing = BYTES;
-      arrived = resolve;
-      cat.stdin.write(message);
-    });
-  const get = () => cache.get("key:0000000000000001");
-  const times = { ours: [] as number[], echo: [] as number[] };
-  for (let n = 0; n < TURNS; n++) {
-    times.ours.push(await turn(get));
-    times.echo.push(await turn(echo));
-  }
-  cat.kill();
-  await cache.close();
+  const ended = once(child, "exit").then(([code, signal]) => {
+    throw new Error(`the process of one fresh start ended before its figures came (${code ?? signal})`);
+  });
+  const [times] = (await Promise.race([once(child, "message"), ended])) as [SequentialTimes];
+  await ended.catch(() => {});
   return times;
 }
 
-const rounds: { ours: number[]; echo: number[] }[] = [];
-for (let n = 0; n < ROUNDS; n++) rounds.push(await round());
-const all = (side: "ours" | "echo") => rounds.flatMap((each) => each[side]);
-console.log(
-  `${ROUNDS} fresh starts of each side, ${TURNS} turns of ${CALLS} calls in each; microseconds a call:\n`,
-);
-console.log("| | 10th percentile | median | 90th percentile |\n|---|---:|---:|---:|");
-for (const side of ["ours", "echo"] as const) {
-  const cells = [0.1, 0.5, 0.9].map((share) => percentile(all(side), share).toFixed(1));
-  console.log(`| ${side === "ours" ? "rustcache, get" : "echo (cat)"} | ${cells.join(" | ")} |`);
+const percentiles = (samples: readonly number[]) => {
+  const sorted = Float64Array.from(samples).sort();
+  return [0.1, 0.5, 0.9].map((share) => percentile(sorted, share));
+};
+
+export async function measureSequential(starts: number): Promise<SequentialResult> {
+  const pins = spawnSync("taskset", ["-c", "0", "true"]).status === 0;
+  const [free, oneCore]: [SequentialTimes[], SequentialTimes[]] = [[], []];
+  for (let start = 0; start < starts; start++) {
+    free.push(await freshStart(false));
+    if (pins) oneCore.push(await freshStart(true));
+  }
+  const joined = (all: readonly SequentialTimes[]): Percentiles => ({
+    ours: percentiles(all.flatMap(({ ours }) => ours)),
+    echo: percentiles(all.flatMap(({ echo }) => echo)),
+  });
+  return { starts, free: joined(free), oneCore: pins ? joined(oneCore) : undefined };
 }
-const ratio = percentile(all("ours"), 0.1) / percentile(all("echo"), 0.1);
-console.log(`\nrustcache ÷ echo at the 10th percentile: ${ratio.toFixed(2)} × (target: at most 1.2 ×)`);
+
+export function sequentialTable({ starts, free, oneCore }: SequentialResult): string {
+  const row = (name: string, numbers: readonly number[]) => [
+    name,
+    ...numbers.map((number) => `${digits(number)} µs`),
+  ];
+  const rows = (where: string, { ours, echo }: Percentiles) => [
+    row(`rustcache, get, ${where}`, ours),
+    row(`echo (cat), ${where}`, echo),
+  ];
+  return [
+    `### One call at a time, closely: ${starts} fresh starts of both sides\n`,
+    table(
+      ["", "10th percentile", "median", "90th percentile"],
+      [...(oneCore ? rows("all on one core", oneCore) : []), ...rows("where the scheduler likes", free)],
+    ),
+    "",
+    "Where the scheduler chooses, a round trip takes either as long as on one core, or several times that when each message wakes the other core; it chooses by the load that the processes make, and changes its mind within a run.",
+    "",
+  ].join("\n");
+}

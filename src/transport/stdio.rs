@@ -1,18 +1,22 @@
 //! A session on stdin and stdout, or any such pair of descriptors: pipe, socketpair, file or terminal.
 //!
-//! One thread, one `poll`. Reading never waits for a writer that waits for us: while the client does not read, replies gather in the outbox
-//! up to its limit, and input is taken as long as there is room. Descriptors are shared with other processes, so none is made
-//! non-blocking: a socket is written with MSG_DONTWAIT; a pipe is opened once more, for us alone; and where that cannot be done, only as
-//! much is written as POLLOUT promises to take.
+//! Reading never waits for a writer that waits for us: while the client does not read, replies gather in the outbox up to its limit, and
+//! input is taken as long as there is room. Descriptors are shared with other processes, so none is made non-blocking: a socket is
+//! written with MSG_DONTWAIT; a pipe is opened once more, for us alone; and where that cannot be done, only as much is written as
+//! POLLOUT promises to take.
+//!
+//! While nothing waits to be written, a socket is simply read: a `poll` before that would be half as many system calls again in every
+//! round trip. What ends such a read is a watcher, which shuts the socket down.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, read, write, writev};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
 
 use crate::session::Session;
 
@@ -74,12 +78,43 @@ fn opened_again(pipe: BorrowedFd<'_>) -> Option<OwnedFd> {
     open(path, flags, Mode::empty()).ok()
 }
 
-/// Serves a session until it ends. A byte readable at `stop` means: answer what has been read, flush, and return.
+/// Serves a session until it ends. A byte readable at `stop` means: answer what has been read, flush, and return. A socket is read no more by
+/// anybody after that.
 ///
 /// # Errors
 /// When reading or writing fails, other than by the reader's going away.
 pub fn serve(session: &mut Session, input: impl AsFd, output: impl AsFd, stop: impl AsFd) -> io::Result<End> {
     let (input, output, stop) = (input.as_fd(), output.as_fd(), stop.as_fd());
+    if !is_socket(input)? {
+        return serve_until(session, input, output, stop, None);
+    }
+    let told = AtomicBool::new(false);
+    let (served, serving) = io::pipe()?;
+    std::thread::scope(|scope| {
+        let watcher = || {
+            if wait_for_stop(stop, served.as_fd()) {
+                told.store(true, Ordering::Release);
+                // It fails when the other end is gone, and then the read ends by itself.
+                let _ = shutdown(input, Shutdown::Read);
+            }
+        };
+        std::thread::Builder::new()
+            .name("rustcache-stop".to_owned())
+            .spawn_scoped(scope, watcher)?;
+        let end = serve_until(session, input, output, stop, Some(&told));
+        drop(serving);
+        end
+    })
+}
+
+/// Serves a session until it ends. With `told`, its input is a socket that is shut down once that is true.
+fn serve_until(
+    session: &mut Session,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    stop: BorrowedFd<'_>,
+    told: Option<&AtomicBool>,
+) -> io::Result<End> {
     let sink = Sink::of(output)?;
     let mut at_end = false;
     let mut stop_by: Option<Instant> = None;
@@ -116,16 +151,24 @@ pub fn serve(session: &mut Session, input: impl AsFd, output: impl AsFd, stop: i
         }
 
         let reading = !at_end && stop_by.is_none() && session.wants_input();
-        let ready = wait(
-            (reading, input),
-            (unread > 0, output),
-            (stop_by.is_none(), stop),
-            stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now())),
-        )?;
+        let ready = match told {
+            Some(told) if reading && unread == 0 => Ready {
+                input: true,
+                stop: told.load(Ordering::Acquire),
+            },
+            _ => wait(
+                (reading, input),
+                (unread > 0, output),
+                (stop_by.is_none(), stop),
+                stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now())),
+            )?,
+        };
         if ready.stop {
             stop_by = Some(Instant::now() + STOP_GRACE);
         } else if ready.input {
             match read(input, session.space()) {
+                // The watcher's doing: the next turn sees that it was told.
+                Ok(0) if told.is_some_and(|told| told.load(Ordering::Acquire)) => {}
                 Ok(0) => at_end = true,
                 Ok(count) => session.received(count),
                 // A socket whose other end died with unread replies says so once.
@@ -133,6 +176,27 @@ pub fn serve(session: &mut Session, input: impl AsFd, output: impl AsFd, stop: i
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+fn is_socket(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Socket)
+}
+
+/// Waits until there is a byte at `stop`, or until the other end of `served` is closed: `false`.
+fn wait_for_stop(stop: BorrowedFd<'_>, served: BorrowedFd<'_>) -> bool {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(stop, PollFlags::IN),
+            PollFd::from_borrowed_fd(served, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) if !fds[1].revents().is_empty() => return false,
+            Ok(_) if !fds[0].revents().is_empty() => return true,
+            Ok(_) | Err(Errno::INTR) => {}
+            // Then only the calls that poll for themselves notice a stop.
+            Err(_) => return false,
         }
     }
 }

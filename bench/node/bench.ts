@@ -14,18 +14,20 @@ import { HELD, measureStart, startTable } from "./start.js";
 const HELP = `Usage: npm run bench -- [options]
 
   --quick          tiny sizes and one round, in about half a minute: shows that everything runs, not how fast
-  --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), sequential, start, heap; separated by commas
+  --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), start, heap; separated by commas
+  --sequential     instead of these: one call at a time against the echo, from many fresh starts
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
 `;
 
-const PARTS = ["small", "large", "sequential", "start", "heap"] as const;
+const PARTS = ["small", "large", "start", "heap"] as const;
 type Part = (typeof PARTS)[number];
 
 interface Settings {
   readonly quick: boolean;
   readonly parts: ReadonlySet<Part>;
+  readonly sequential: boolean;
   readonly rounds: number;
   readonly write: boolean;
 }
@@ -36,6 +38,7 @@ function readSettings(): Settings {
       options: {
         quick: { type: "boolean", default: false },
         only: { type: "string" },
+        sequential: { type: "boolean", default: false },
         rounds: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -45,14 +48,15 @@ function readSettings(): Settings {
       process.stdout.write(HELP);
       process.exit(0);
     }
-    const parts = values.only?.split(",") ?? [...PARTS];
+    const parts = values.sequential ? [] : (values.only?.split(",") ?? [...PARTS]);
     for (const part of parts) {
       if (!PARTS.includes(part as Part)) throw new Error(`--only knows ${PARTS.join(", ")}, not "${part}"`);
     }
     const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
     if (!Number.isSafeInteger(rounds) || rounds < 1)
       throw new Error(`--rounds takes a number from 1, not "${values.rounds}"`);
-    return { quick: values.quick, parts: new Set(parts as Part[]), rounds, write: values.write };
+    const { quick, sequential, write } = values;
+    return { quick, parts: new Set(parts as Part[]), sequential, rounds, write };
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n\n${HELP}`);
     process.exit(2);
@@ -92,7 +96,7 @@ async function speedPart(
 
 /** Runs the parts asked for and prints each as soon as it is done. Returns everything that was printed. */
 async function main(settings: Settings): Promise<string> {
-  const { quick, parts } = settings;
+  const { quick, parts, sequential } = settings;
   const printed: string[] = [];
   const print = (text: string) => {
     printed.push(text);
@@ -105,16 +109,17 @@ async function main(settings: Settings): Promise<string> {
       speeds: [],
       heap: [],
     };
-    print(heading(process.argv.slice(2), redis?.version));
+    const title = sequential ? "one call at a time" : "against what its users would pick instead";
+    print(heading(title, process.argv.slice(2), redis?.version));
+    if (sequential) {
+      print(sequentialTable(await measureSequential(quick ? 1 : 21)));
+      return printed.join("\n");
+    }
     if (needsRedis && !redis)
       print("redis-server is not installed here: ioredis and node-redis are left out.\n");
     for (const part of ["small", "large"] as const) {
       if (!parts.has(part)) continue;
       results.speeds.push(...(await speedPart(settings, part, redis, print)));
-    }
-    if (parts.has("sequential")) {
-      results.sequential = await measureSequential(quick ? 2 : 21);
-      print(sequentialTable(results.sequential));
     }
     if (parts.has("start")) {
       const times = quick ? 3 : 30;
@@ -143,5 +148,5 @@ async function main(settings: Settings): Promise<string> {
 const settings = readSettings();
 const began = performance.now();
 const text = await main(settings);
-if (settings.write) writePage(text);
+if (settings.write) writePage(settings.sequential ? "bench/node --sequential" : "bench/node", text);
 process.stderr.write(`bench: done after ${count(Math.round((performance.now() - began) / 1000))} s\n`);

@@ -9,17 +9,13 @@ import type { HeapResult } from "./heap.js";
 import type { Operation } from "./load.js";
 import { ours } from "./pool.js";
 import { ECHO, IOREDIS, IOREDIS_PIPELINING, NODE_REDIS, rivals } from "./rivals.js";
-import type { SequentialResult } from "./sequential.js";
 import { type Load, type Speeds, shareOfEcho } from "./speed.js";
 import type { StartTimes } from "./start.js";
 
 const PAGE = fileURLToPath(new URL("../../docs/benchmarks.md", import.meta.url));
-const BEGIN = "<!-- bench/node begin: written by `npm run bench -- --write` -->";
-const END = "<!-- bench/node end -->";
 
 export interface Results {
   readonly speeds: readonly Speeds[];
-  readonly sequential?: SequentialResult;
   readonly start?: StartTimes;
   readonly heap: readonly HeapResult[];
 }
@@ -31,11 +27,11 @@ export interface Target {
   readonly reached?: boolean;
 }
 
-export function heading(args: readonly string[], redisVersion: string | undefined): string {
+export function heading(title: string, args: readonly string[], redisVersion: string | undefined): string {
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
   const command = ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
   return [
-    "## Node: against what its users would pick instead\n",
+    `## Node: ${title}\n`,
     `- Command: \`${command}\` in \`bench/node\``,
     `- Date: ${new Date().toISOString().slice(0, 10)}`,
     `- Machine: ${model}, ${cpus().length} cores, ${bytes(totalmem())} of memory, ${type()} ${release()}, Node ${process.version}${
@@ -88,8 +84,6 @@ export function targets(results: Results): Target[] {
     small && Math.min(...names.map((name) => small.ratio(ours(false), name, load)));
   const get1000: Load = { operation: "get", width: 1000 };
   const share = (value: number) => `${digits(100 * value)} %`;
-  const oneCore = results.sequential?.oneCore;
-  const overEcho = oneCore && (oneCore.ours[1] ?? Number.NaN) / (oneCore.echo[1] ?? Number.NaN);
   const bandwidth = (operation: Operation, width: number) =>
     large && shareOfEcho(large, ECHO, { operation, width });
   const enough = (value: number) => value >= 0.7;
@@ -111,12 +105,6 @@ export function targets(results: Results): Target[] {
       against({ operation: "insert", width: 1000 }, IOREDIS, IOREDIS_PIPELINING),
       times,
       (value) => value >= 6,
-    ),
-    judged(
-      "one get at a time, all on one core: at most 1.2 × the echo's time",
-      overEcho,
-      times,
-      (value) => value <= 1.2,
     ),
     judged(
       "1 MiB get, sequential: at least 70 % of the echo's bandwidth",
@@ -162,20 +150,22 @@ export function targetTable(list: readonly Target[]): string {
   ].join("\n");
 }
 
-/** Puts `text` between the markers of docs/benchmarks.md; all around them stays as it is. */
-export function writePage(text: string): void {
+/** Puts `text` between the markers of that name in docs/benchmarks.md; all around them stays as it is. */
+export function writePage(name: string, text: string): void {
+  const begin = `<!-- ${name} begin: written with --write -->`;
+  const end = `<!-- ${name} end -->`;
   let page = "# Benchmarks\n";
   try {
     page = readFileSync(PAGE, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
-  const section = `${BEGIN}\n\n${text.trimEnd()}\n\n${END}`;
-  const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (from >= 0 && to < from) throw new Error(`${PAGE} holds "${BEGIN}" without "${END}" behind it`);
+  const section = `${begin}\n\n${text.trimEnd()}\n\n${end}`;
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from >= 0 && to < from) throw new Error(`${PAGE} holds "${begin}" without "${end}" behind it`);
   const next =
     from < 0
       ? `${page.trimEnd()}\n\n${section}\n`
-      : page.slice(0, from) + section + page.slice(to + END.length);
+      : page.slice(0, from) + section + page.slice(to + end.length);
   writeFileSync(PAGE, next);
 }

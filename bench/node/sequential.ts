@@ -67,12 +67,15 @@ export function sequentialTable({ starts, free, oneCore }: SequentialResult): st
     row(`rustcache, get, ${where}`, ours),
     row(`echo (cat), ${where}`, echo),
   ];
+  const shown = oneCore ?? { ours: [], echo: [] };
   return [
-    `### One call at a time, closely: ${starts} fresh starts of both sides\n`,
+    `${starts} fresh starts of both sides, in turns of a hundred calls:\n`,
     table(
       ["", "10th percentile", "median", "90th percentile"],
       [...(oneCore ? rows("all on one core", oneCore) : []), ...rows("where the scheduler likes", free)],
     ),
+    "",
+    `On one core, a get takes ${digits((shown.ours[1] ?? Number.NaN) / (shown.echo[1] ?? Number.NaN))} × the echo's time (medians; the target is at most 1.2 ×).`,
     "",
     "Where the scheduler chooses, a round trip takes either as long as on one core, or several times that when each message wakes the other core; it chooses by the load that the processes make, and changes its mind within a run.",
     "",

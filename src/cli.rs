@@ -1,11 +1,13 @@
 //! What the command line may say: the only place that knows the names of flags and environment variables.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use rustcache::Builder;
+use rustcache::persist::{OnDiskError, Recover, StoreOptions, Sync};
 
 /// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout.
 #[derive(Debug, Parser)]
@@ -28,7 +30,10 @@ Exit codes:
   1  reading or writing failed
   2  an option is wrong, or there is a terminal where frames are expected
   3  the client broke the protocol
-  4  the client went away, or did not read, before its replies were written";
+  4  the client went away, or did not read, before its replies were written
+  5  the directory cannot be used, or the disk failed with --on-disk-error exit
+  6  another process has the directory
+  7  damage was found, by `rustcache inspect`";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
@@ -38,6 +43,47 @@ pub(crate) enum Task {
     Encode(Encode),
     /// Read replies from stdin and print a line for each.
     Decode,
+    /// Say what is in a directory, what is wrong with it, and what a start would give. Changes nothing.
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(Inspect),
+    /// Write what can be kept of a damaged directory into a new one. Changes nothing in the old one.
+    #[command(after_help = REPAIR_HELP)]
+    Repair(Repair),
+}
+
+const INSPECT_HELP: &str = "\
+Exit codes:
+  0  the directory is sound
+  1  it could not be read
+  2  an option is wrong
+  7  damage was found";
+
+const REPAIR_HELP: &str = "\
+Exit codes:
+  0  it was written
+  1  something could not be read or written
+  2  an option is wrong
+  6  a daemon has the directory";
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The directory that is given to --dir.
+    pub(crate) dir: PathBuf,
+    /// Print JSON: one object, or with --keys one for each entry, a line each.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print a line for each live entry instead: key, tag, bytes of the value and time left, with tabs between them.
+    #[arg(long)]
+    pub(crate) keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// The directory that is given to --dir.
+    pub(crate) dir: PathBuf,
+    /// Write to this directory, which must be new or empty [default: DIR.repaired].
+    #[arg(long, value_name = "DIR2")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -65,6 +111,41 @@ pub(crate) struct Serve {
     /// Stop reading while so many bytes of replies wait for the client to read them.
     #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_PENDING_REPLIES", default_value = "64mib", value_parser = size)]
     max_pending_replies: u64,
+
+    /// Keep the cache in this directory, which is made if need be [default: in memory only].
+    #[arg(long, value_name = "DIR", env = "RUSTCACHE_DIR", value_parser = directory)]
+    dir: Option<PathBuf>,
+
+    /// When what is acknowledged is synced to the disk: before that, within a second, or when the system likes.
+    #[arg(long, value_name = "WHEN", env = "RUSTCACHE_SYNC", default_value = "everysec")]
+    sync: SyncWhen,
+
+    /// What to do about damage in the directory: keep what is valid, or refuse to start.
+    #[arg(long, value_name = "HOW", env = "RUSTCACHE_RECOVER", default_value = "valid")]
+    recover: RecoverHow,
+
+    /// What to do with writes once the disk has failed: refuse them, do them in memory alone, or exit.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "RUSTCACHE_ON_DISK_ERROR",
+        default_value = "refuse"
+    )]
+    on_disk_error: DiskErrorPolicy,
+
+    /// Write a snapshot when the journals are larger than this, and than the last snapshot.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "RUSTCACHE_SNAPSHOT_AFTER",
+        default_value = "64mib",
+        value_parser = size
+    )]
+    snapshot_after: u64,
+
+    /// Write a snapshot so often, too [default: only when the journals are large].
+    #[arg(long, value_name = "DURATION", env = "RUSTCACHE_SNAPSHOT_EVERY", value_parser = some_time)]
+    snapshot_every: Option<Duration>,
 
     /// What to log, on stderr.
     #[arg(
@@ -101,7 +182,52 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SyncWhen {
+    Always,
+    #[value(name = "everysec")]
+    EverySecond,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RecoverHow {
+    Valid,
+    Strict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiskErrorPolicy {
+    Refuse,
+    Memory,
+    Exit,
+}
+
 impl Serve {
+    /// How the directory is to be kept, if there is to be one.
+    pub(crate) fn store(&self) -> Option<StoreOptions> {
+        let directory = self.dir.as_ref()?;
+        Some(StoreOptions {
+            sync: match self.sync {
+                SyncWhen::Always => Sync::Always,
+                SyncWhen::EverySecond => Sync::EverySecond,
+                SyncWhen::Never => Sync::Never,
+            },
+            recover: match self.recover {
+                RecoverHow::Valid => Recover::Valid,
+                RecoverHow::Strict => Recover::Strict,
+            },
+            on_disk_error: match self.on_disk_error {
+                DiskErrorPolicy::Refuse => OnDiskError::Refuse,
+                DiskErrorPolicy::Memory => OnDiskError::Memory,
+                DiskErrorPolicy::Exit => OnDiskError::Exit,
+            },
+            snapshot_after: self.snapshot_after,
+            snapshot_every: self.snapshot_every,
+            ..StoreOptions::new(directory)
+        })
+    }
+
     /// The cache that these options describe. One shard: a single connection does not need more, and the order of eviction is exact at any size.
     pub(crate) fn builder(&self) -> Builder {
         let mut builder = rustcache::Cache::builder()
@@ -235,6 +361,21 @@ fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "not a size: write bytes, or a number with kb, mb, gb, kib, mib or gib".to_owned())
 }
 
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("empty: name a directory, or leave the option out to keep nothing".to_owned()),
+        _ => Ok(PathBuf::from(text)),
+    }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("no time at all: use a longer one, or leave the option out".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn length(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
@@ -245,10 +386,11 @@ fn length(size: u64) -> usize {
 /// As clap says; also for help and version, which are no mistakes.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
-    if arguments
-        .get(1)
-        .is_some_and(|first| first == "encode" || first == "decode")
-    {
+    if arguments.get(1).is_some_and(|first| {
+        ["encode", "decode", "inspect", "repair"]
+            .iter()
+            .any(|task| first == task)
+    }) {
         // The variables are for serving: one of them that is wrong is no concern of these.
         command = command.mut_args(|argument| argument.env(None::<&str>));
     }

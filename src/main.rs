@@ -1,6 +1,9 @@
 //! The daemon: arguments → cache → transport.
 
 mod cli;
+mod inspect;
+mod progress;
+mod repair;
 mod shell;
 
 use std::io::{self, IsTerminal, Write};
@@ -9,13 +12,17 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use rustcache::session::Session;
+use rustcache::persist::repair::RepairError;
+use rustcache::persist::{OpenError, Store};
+use rustcache::session::{Broken, Session};
 use rustcache::transport::stdio::{self, End};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::level_filters::LevelFilter;
 
 use cli::{LogFormat, LogLevel, Serve, Task};
+use inspect::Verdict;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,6 +32,12 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const BROKEN_PROTOCOL: u8 = 3;
 const UNREAD_REPLIES: u8 = 4;
+const DIRECTORY: u8 = 5;
+const DIRECTORY_IN_USE: u8 = 6;
+const DAMAGE_FOUND: u8 = 7;
+
+/// How long the last snapshot may take.
+const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
 
 const ON_A_TERMINAL: &str = "\
 rustcache serves a binary protocol on stdin and stdout, and stdin is a terminal: there is nothing that it could understand here.
@@ -54,34 +67,73 @@ fn main() -> ExitCode {
             Err(line) => complain(&format!("rustcache: {line}"), USAGE),
         },
         Some(Task::Decode) => finish(shell::decode(io::stdin().lock(), io::stdout().lock())),
+        Some(Task::Inspect(options)) => match inspect::print(&options) {
+            Ok(Verdict::Sound) => DONE.into(),
+            Ok(Verdict::Damaged) => DAMAGE_FOUND.into(),
+            Ok(Verdict::Unreadable(line)) => complain(&format!("rustcache: {line}"), FAILED),
+            Err(error) => finish(Err(error)),
+        },
+        Some(Task::Repair(options)) => match repair::run(&options) {
+            Ok(printed) => finish(printed),
+            Err(error @ RepairError::Locked { .. }) => {
+                complain(&format!("rustcache: {error}"), DIRECTORY_IN_USE)
+            }
+            Err(error) => complain(&format!("rustcache: {error}"), FAILED),
+        },
     }
 }
 
 fn serve(options: &Serve) -> ExitCode {
     start_log(options);
-    let cache = match options.builder().build() {
-        Ok(cache) => cache,
-        Err(error) => return complain(&format!("rustcache: {error}"), USAGE),
-    };
     if io::stdin().is_terminal() {
         return complain(ON_A_TERMINAL, USAGE);
     }
+    let mut session = match session(options) {
+        Ok(session) => session,
+        Err((error, code)) => return complain(&format!("rustcache: {error}"), code),
+    };
     let stop = match signals() {
         Ok(stop) => stop,
         Err(error) => return complain(&format!("rustcache: cannot handle signals: {error}"), FAILED),
     };
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
-    let mut session = Session::new(cache, options.max_pending_replies());
-    let code = match stdio::serve(&mut session, io::stdin(), io::stdout(), stop) {
+    let mut code = match stdio::serve(&mut session, io::stdin(), io::stdout(), stop) {
         Ok(end) => ended(&session, &end),
         Err(error) => {
             tracing::error!(%error, "reading or writing failed");
             FAILED
         }
     };
+    if let Some(store) = session.store()
+        && let Err(failure) = store.close(LAST_SNAPSHOT)
+    {
+        tracing::error!(%failure, "what was acknowledged last may not be on the disk");
+        code = DIRECTORY;
+    }
     // The kernel takes the memory back at once; freeing millions of entries one by one would keep whoever waits for our end.
     std::mem::forget(session);
     code.into()
+}
+
+/// What serves the client, on a cache that is kept in a directory if there is to be one. Else why not, and the exit code.
+fn session(options: &Serve) -> Result<Session, (String, u8)> {
+    let replies = options.max_pending_replies();
+    let Some(store) = options.store() else {
+        let cache = options
+            .builder()
+            .build()
+            .map_err(|error| (error.to_string(), USAGE))?;
+        return Ok(Session::new(cache, replies));
+    };
+    let store = Store::open(store, options.builder()).map_err(|error| {
+        let code = match error {
+            OpenError::Build(_) => USAGE,
+            OpenError::Locked { .. } => DIRECTORY_IN_USE,
+            OpenError::Disk(_) | OpenError::Damaged(_) => DIRECTORY,
+        };
+        (error.to_string(), code)
+    })?;
+    Ok(Session::with_store(Arc::new(store), replies))
 }
 
 /// Logs how the connection came to its end, and gives the exit code.
@@ -110,7 +162,10 @@ fn ended(session: &Session, end: &End) -> u8 {
             if let Some(broken) = session.broken() {
                 tracing::error!("{broken}");
             }
-            BROKEN_PROTOCOL
+            match session.broken() {
+                Some(Broken::DiskFailed(_)) => DIRECTORY,
+                _ => BROKEN_PROTOCOL,
+            }
         }
     }
 }

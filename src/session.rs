@@ -3,22 +3,29 @@
 //! A transport reads into [`Session::space`], says how much with [`Session::received`], writes what lies in [`Session::outbox`], and calls
 //! [`Session::process`] whenever there is new input or new room in the outbox.
 
+mod durable;
 mod execute;
 mod input;
 
+use std::sync::Arc;
+
 use crate::Cache;
+use crate::persist::{Failure, Store};
 use crate::protocol::command::{Command, Reply, WireLimits};
 use crate::protocol::fixed::{self, Letter};
 use crate::protocol::framed::{self, Next, PREFACE, VERSIONS, encode_reply};
 use crate::protocol::outbox::Outbox;
 use crate::protocol::status::{Refusal, Status};
 
+use durable::Durable;
 use execute::Executor;
 use input::Input;
 
 /// Bytes of replies, and of input, that make a round.
 const REPLIES_PER_ROUND: usize = 16 * 1024;
 const INPUT_PER_ROUND: usize = 32 * 1024;
+/// The same for a round that ends with a sync.
+const SYNCED_ROUND: usize = 4 << 20;
 
 /// A connection to a cache.
 #[derive(Debug)]
@@ -56,6 +63,8 @@ pub enum Broken {
     UnknownProtocol(u8),
     /// What came cannot be made sense of, and what follows it neither.
     Refused(Refusal),
+    /// Nothing can be written to the disk any more, and the daemon is to end then.
+    DiskFailed(Failure),
 }
 
 impl std::fmt::Display for Broken {
@@ -67,6 +76,7 @@ impl std::fmt::Display for Broken {
                  (length-prefixed frames): use `rustcache encode` to make frames"
             ),
             Broken::Refused(refusal) => refusal.fmt(f),
+            Broken::DiskFailed(failure) => failure.fmt(f),
         }
     }
 }
@@ -94,6 +104,42 @@ impl Session {
         }
     }
 
+    /// A session on a cache that is kept in a directory: no write is acknowledged before it is there.
+    pub fn with_store(store: Arc<Store>, max_pending_replies: usize) -> Self {
+        let mut session = Self::new(store.cache().clone(), max_pending_replies);
+        session.executor.durable = Some(Durable::new(store));
+        session
+    }
+
+    /// What keeps the cache in a directory, if anything does.
+    pub fn store(&self) -> Option<&Store> {
+        self.executor.durable.as_ref().map(Durable::store)
+    }
+
+    /// `wake` is called, by another thread, when [`process`](Self::process) can do something although nothing was received. Never, unless
+    /// the session [awaits a snapshot](Self::awaits_snapshot).
+    pub fn wake_with(&mut self, wake: impl Fn() + Send + Sync + 'static) {
+        if let Some(durable) = &mut self.executor.durable {
+            durable.wake_with(Arc::new(wake));
+        }
+    }
+
+    /// Whether a snapshot was asked for that is not answered yet.
+    pub fn awaits_snapshot(&self) -> bool {
+        self.executor
+            .durable
+            .as_ref()
+            .is_some_and(Durable::awaits_snapshot)
+    }
+
+    /// Whether nothing may be answered before that snapshot.
+    fn awaits_in_order(&self) -> bool {
+        self.executor
+            .durable
+            .as_ref()
+            .is_some_and(Durable::awaits_in_order)
+    }
+
     /// Where to read to: never empty.
     pub fn space(&mut self) -> &mut [u8] {
         self.input.space()
@@ -117,7 +163,7 @@ impl Session {
 
     /// Whether the session can do with more input now. If not, write what waits first, or end the connection if it is [broken](Self::broken).
     pub fn wants_input(&self) -> bool {
-        self.out.len() < self.max_pending_replies && self.broken().is_none()
+        self.out.len() < self.max_pending_replies && self.broken().is_none() && !self.awaits_in_order()
     }
 
     /// What is to be written to the client.
@@ -147,19 +193,54 @@ impl Session {
     /// As [`process`](Self::process), but only for a round: the client can read the first replies while the next are made. With a thousand calls
     /// in flight that is worth half as many again per second; smaller rounds cost more system calls than they gain.
     pub fn process_round(&mut self) -> bool {
-        self.process_up_to(REPLIES_PER_ROUND, INPUT_PER_ROUND)
+        // A round that costs a sync takes all that is there: they are acknowledged together.
+        match &self.executor.durable {
+            Some(durable) if durable.syncs_each_round() => self.process_up_to(SYNCED_ROUND, SYNCED_ROUND),
+            _ => self.process_up_to(REPLIES_PER_ROUND, INPUT_PER_ROUND),
+        }
     }
 
     /// Pauses after this many bytes of replies, or of input, or a little more.
     fn process_up_to(&mut self, replies: usize, input: usize) -> bool {
+        // Where writes are kept, the replies of a round are by themselves until that is done.
+        let waiting = self.out.len();
+        let before = match &self.executor.durable {
+            Some(_) if waiting > 0 => Some(std::mem::take(&mut self.out)),
+            _ => None,
+        };
+        let mut out = std::mem::take(&mut self.out);
+        let paused = self.answer(&mut out, waiting, replies, input);
+        if let Some(durable) = &mut self.executor.durable
+            && let Some(failure) = durable.commit(&mut out)
+            && self.broken().is_none()
+        {
+            self.mode = Mode::Broken(Broken::DiskFailed(failure));
+        }
+        self.out = match before {
+            Some(mut before) => {
+                before.append(out);
+                before
+            }
+            None => out,
+        };
+        paused
+    }
+
+    /// Answers what was received into `out`, which is empty or all that waits: `waiting` bytes.
+    fn answer(&mut self, out: &mut Outbox, waiting: usize, replies: usize, input: usize) -> bool {
         let (mut done, mut needed) = (0, 0);
-        let begun_with = self.out.len();
+        let begun_with = out.len();
+        self.executor.answer_snapshots(out);
         let paused = loop {
-            if self.out.len() - begun_with >= replies || done >= input {
+            let made = out.len() - begun_with;
+            if made >= replies || done >= input {
                 break true;
             }
-            if self.out.len() >= self.max_pending_replies {
+            if waiting + made >= self.max_pending_replies {
                 break true;
+            }
+            if self.awaits_in_order() {
+                break false;
             }
             let rest = &self.input.filled()[done..];
             let step = match &mut self.mode {
@@ -175,20 +256,18 @@ impl Session {
                         continue;
                     }
                     first => {
-                        self.out.push(fixed::ERROR);
+                        out.push(fixed::ERROR);
                         Step::Broken(Broken::UnknownProtocol(first))
                     }
                 },
                 Mode::Fixed => match rest.first_chunk() {
                     None => Step::Needs(fixed::FRAME),
                     Some(frame) => {
-                        self.executor.fixed(frame, &mut self.out);
+                        self.executor.fixed(frame, out);
                         Step::Taken(fixed::FRAME)
                     }
                 },
-                Mode::Framed(stage) => {
-                    framed_step(rest, stage, self.limits, &mut self.executor, &mut self.out)
-                }
+                Mode::Framed(stage) => framed_step(rest, stage, self.limits, &mut self.executor, out),
             };
             match step {
                 Step::Taken(count) => done += count,

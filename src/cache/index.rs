@@ -58,6 +58,15 @@ impl Index {
         segment.find(hash, is_it).map(|at| slot_of(segment.cells[at]))
     }
 
+    /// Where a search for this hash begins: whoever looks at several of these before searching has the processor fetch them at the same time.
+    pub(super) fn fetch(&self, hash: u32) -> u64 {
+        let cells = &self.segments[self.number(hash)].cells;
+        match cells.len() {
+            0 => EMPTY,
+            len => cells[place(hash, len)],
+        }
+    }
+
     /// Adds a slot that is not there.
     pub(super) fn insert(&mut self, hash: u32, slot: u32) {
         loop {

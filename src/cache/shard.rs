@@ -370,6 +370,11 @@ impl<P: Policy> Shard<P> {
     }
 
     /// The slot that holds the key, unless it has expired: then it is removed.
+    /// See `Index::fetch`.
+    pub(super) fn fetch(&self, hash: u32) -> u64 {
+        self.index.fetch(hash)
+    }
+
     fn live(&mut self, key: Hashed<'_>, now: u64) -> Option<u32> {
         let payload = &self.payload;
         let slot = self.index.find(key.hash, |slot| {

@@ -2,10 +2,10 @@
 
 #[derive(Debug)]
 pub(super) struct Sweep {
-    /// Steps from the cold end that are left. As many as there were entries at the beginning: those that go to the hot end faster than the sweep
-    /// comes along must not keep it going for ever.
+    /// Steps from the cold end that are left. Some more than there were entries at the beginning, but no more: those that go to the hot end faster than the
+    /// sweep comes along must not keep it going for ever.
     pub(super) left: usize,
-    /// After those steps, the hash from which to go on, or `None` at the end.
+    /// If those steps were not enough: the hash from which to go on. `None` at the end.
     pub(super) from: Option<u32>,
     /// A bit for each slot whose entry has been shown. One that was written into such a slot later need not be shown: its writing was observed.
     shown: Vec<u64>,
@@ -14,7 +14,7 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn new(entries: usize) -> Self {
         Sweep {
-            left: entries,
+            left: entries + entries / 8,
             from: Some(0),
             shown: Vec::new(),
         }

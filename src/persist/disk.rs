@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn make_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes a new file; one of that name must not be there.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that is there, to be written at its end.
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file to be read from the beginning.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>>;
     /// Gives a file another name, in the place of one that has it.
@@ -49,6 +52,8 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// As the system says. What was not durable then may never become so, whatever a second call says.
     fn sync(&self) -> io::Result<()>;
+    /// Bytes `from..to` were written: the system may begin to write them to the device, so that the next `sync` has less to wait for.
+    fn begin_write_back(&self, _from: u64, _to: u64) {}
 }
 
 /// Writes all of the slices.
@@ -88,8 +93,17 @@ impl Disk for SystemDisk {
         Ok(Arc::new(SystemFile(file)))
     }
 
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Arc::new(SystemFile(file)))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(File::open(path)?))
+        Ok(Box::new(AheadReader {
+            file: File::open(path)?,
+            at: 0,
+            asked_to: 0,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -135,6 +149,47 @@ impl Disk for SystemDisk {
     }
 }
 
+/// How much the system is asked to fetch beforehand, in bytes. Its own guess is a fraction of that, and leaves the device idle while we work on what was read.
+const AHEAD: u64 = 32 << 20;
+
+/// A file that is read from its beginning to its end.
+#[derive(Debug)]
+struct AheadReader {
+    file: File,
+    at: u64,
+    asked_to: u64,
+}
+
+impl Read for AheadReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at + AHEAD / 2 >= self.asked_to {
+            advise(&self.file, self.asked_to, self.asked_to + AHEAD, Advice::WillNeed);
+            self.asked_to += AHEAD;
+        }
+        let count = self.file.read(buffer)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// Tells the system what will become of a part of a file. It may do as it likes.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn advise(file: &File, from: u64, to: u64, advice: Advice) {
+    let _ = rustix::fs::fadvise(file, from, NonZeroU64::new(to - from), advice);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::Advice;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+enum Advice {
+    WillNeed,
+    DontNeed,
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn advise(_: &File, _: u64, _: u64, _: Advice) {}
+
 #[derive(Debug)]
 struct SystemFile(File);
 
@@ -145,5 +200,10 @@ impl DiskFile for SystemFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn begin_write_back(&self, from: u64, to: u64) {
+        // On Linux "not needed" first begins to write what is dirty, and does not wait; what is under way then stays in memory.
+        advise(&self.0, from, to, Advice::DontNeed);
     }
 }

@@ -278,6 +278,12 @@ pub fn read_record(generation: u64, bytes: &[u8]) -> Option<Record<'_>> {
     Some(Record { place, change, len })
 }
 
+/// The sequence of the record at the beginning of `bytes`, if there is one.
+pub fn sequence_of(bytes: &[u8]) -> Option<u32> {
+    let fixed = bytes.first_chunk::<RECORD_FIXED>()?;
+    Some(LittleEndian::read_u24(&fixed[8..]))
+}
+
 /// The key of a record whose value is damaged, judged by all that is not the checksum: it stands where it says, follows what it says, and is as long
 /// as it says.
 pub fn unchecked_key(bytes: &[u8], expected: u32, previous: u32) -> Option<&[u8]> {

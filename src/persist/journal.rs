@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: nothing is kept on disk since", self.what, self.cause)
+        write!(f, "{}: {}", self.what, self.cause)
     }
 }
 
@@ -74,6 +74,8 @@ pub(super) struct Journal {
     /// Records appended, and records of which the commit is over (well or not).
     appended: AtomicU64,
     settled: AtomicU64,
+    /// Whether there is a failure, for those who cannot wait for the lock.
+    failed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -106,23 +108,37 @@ struct Writer {
     bytes_at_rotation: u64,
     synced_at: Instant,
     stats: JournalStats,
+    /// Empty memory for what gathers next.
+    spare: Vec<u8>,
 }
+
+/// Memory of a larger burst is given back, in bytes.
+const SPARE: usize = 1 << 20;
 
 pub(super) fn journal_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(format!("journal-{generation:020}"))
 }
 
 impl Journal {
-    /// Begins the journal of a generation, of which there must be none.
+    /// Begins the journal of a generation: a new file, begun `now`, in Unix milliseconds, or one that is there and empty.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         directory: &Path,
         sync: Sync,
         generation: u64,
-        now: u64,
+        now: Option<u64>,
         bytes_since_snapshot: u64,
     ) -> Result<Self, Failure> {
-        let (path, file) = create(&*disk, directory, generation, now)?;
+        let (path, file) = match now {
+            Some(now) => create(&*disk, directory, generation, now)?,
+            None => {
+                let path = journal_path(directory, generation);
+                let file = disk
+                    .append(&path)
+                    .map_err(|error| failure("opening the journal", &path, &error))?;
+                (path, file)
+            }
+        };
         let place = Place {
             generation,
             sequence: 0,
@@ -149,9 +165,11 @@ impl Journal {
                     bytes_since_snapshot,
                     ..JournalStats::default()
                 },
+                spare: Vec::new(),
             }),
             appended: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -183,36 +201,62 @@ impl Journal {
     pub(super) fn commit(&self) -> Result<(), Failure> {
         let appended = self.appended.load(Ordering::Acquire);
         if self.settled.load(Ordering::Acquire) >= appended {
-            return Ok(());
+            // A snapshot that has just begun may have written it; whether well, the latch says.
+            return match self.has_failed() {
+                true => self.failure().map_or(Ok(()), Err),
+                false => Ok(()),
+            };
         }
         let mut writer = lock(&self.writer);
         if self.settled.load(Ordering::Acquire) >= appended {
             // Somebody else has written it meanwhile; whether well, the latch says.
             return writer.failure.clone().map_or(Ok(()), Err);
         }
-        let (taken, records) = self.take_pending(None);
+        let (taken, records) = self.take_pending(None, &mut writer);
         self.write(&mut writer, taken);
         self.settled.store(records, Ordering::Release);
         writer.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Goes over to the journal of the next generation, which may follow a failure, and gives its number.
+    /// Goes over to the journal of the next generation, which may follow a failure, and gives its number. One caller at a time.
     pub(super) fn rotate(&self, now: u64) -> Result<u64, Failure> {
-        let mut writer = lock(&self.writer);
         let generation = lock(&self.pending).place.generation + 1;
+        // Whoever commits meanwhile does not wait for this.
         let (path, file) = create(&*self.disk, &self.directory, generation, now)?;
-        let (taken, records) = self.take_pending(Some(generation));
+        let mut writer = lock(&self.writer);
+        let (taken, records) = self.take_pending(Some(generation), &mut writer);
         self.write(&mut writer, taken);
-        if !writer.broken && self.sync != Sync::Never {
-            self.sync_now(&mut writer);
-        }
         self.settled.store(records, Ordering::Release);
+        let former = (!writer.broken && writer.dirty).then(|| Arc::clone(&writer.file));
+        let former_path = std::mem::replace(&mut writer.path, path);
         writer.file = file;
-        writer.path = path;
         writer.broken = false;
         writer.dirty = false;
         writer.bytes_at_rotation = writer.stats.bytes_since_snapshot;
+        drop(writer);
+        if let Some(former) = former
+            && self.sync != Sync::Never
+        {
+            let began = Instant::now();
+            let result = former.sync();
+            let mut writer = lock(&self.writer);
+            // The file that is written now is none the worse; the snapshot to come makes up for the former.
+            if let Err(error) = writer.synced(began, result) {
+                let failure = failure("syncing the journal", &former_path, &error);
+                self.latch(&mut writer, failure);
+            }
+        }
         Ok(generation)
+    }
+
+    /// Whether anything was appended that no commit has seen.
+    pub(super) fn has_pending(&self) -> bool {
+        self.settled.load(Ordering::Acquire) < self.appended.load(Ordering::Acquire)
+    }
+
+    /// Whether something has gone wrong.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// What went wrong, if something has.
@@ -226,7 +270,10 @@ impl Journal {
         writer.stats.bytes_since_snapshot -= writer.bytes_at_rotation;
         writer.bytes_at_rotation = 0;
         if !writer.broken {
-            writer.failure = None;
+            if writer.failure.take().is_some() {
+                tracing::warn!("everything is on disk again");
+            }
+            self.failed.store(false, Ordering::Release);
         }
     }
 
@@ -250,15 +297,34 @@ impl Journal {
         };
         let began = Instant::now();
         let result = file.sync();
-        let mut writer = lock(&self.writer);
-        let path = writer.path.clone();
-        writer.synced(began, result, &path);
+        self.synced(&mut lock(&self.writer), began, result);
+    }
+
+    /// The file was synced, or that failed: the kernel has marked the pages clean then, so a second sync would say that all is well. It is not.
+    fn synced(&self, writer: &mut Writer, began: Instant, result: io::Result<()>) {
+        if let Err(error) = writer.synced(began, result) {
+            self.fail(writer, "syncing the journal", &error);
+        }
+    }
+
+    fn fail(&self, writer: &mut Writer, what: &str, error: &io::Error) {
+        writer.broken = true;
+        let failure = failure(what, &writer.path, error);
+        self.latch(writer, failure);
+    }
+
+    fn latch(&self, writer: &mut Writer, failure: Failure) {
+        if writer.failure.is_none() {
+            tracing::error!(%failure, "the disk has failed");
+            writer.failure = Some(failure);
+        }
+        self.failed.store(true, Ordering::Release);
     }
 
     /// Drops what was appended and not yet committed.
     #[cfg(test)]
     pub(super) fn forget_pending(&self) {
-        let (_, records) = self.take_pending(None);
+        let (_, records) = self.take_pending(None, &mut lock(&self.writer));
         self.settled.store(records, Ordering::Release);
     }
 
@@ -271,11 +337,11 @@ impl Journal {
     }
 
     /// What is pending, and the number of records appended up to it. With `next`, what is appended from now on is of that generation.
-    fn take_pending(&self, next: Option<u64>) -> ((u64, Vec<u8>, Vec<LargeValue>), u64) {
+    fn take_pending(&self, next: Option<u64>, writer: &mut Writer) -> ((u64, Vec<u8>, Vec<LargeValue>), u64) {
         let mut pending = lock(&self.pending);
         let taken = (
             pending.place.generation,
-            std::mem::take(&mut pending.bytes),
+            std::mem::replace(&mut pending.bytes, std::mem::take(&mut writer.spare)),
             std::mem::take(&mut pending.large),
         );
         if let Some(generation) = next {
@@ -314,7 +380,11 @@ impl Journal {
                     self.sync_now(writer);
                 }
             }
-            Err(error) => writer.fail(failure("writing the journal", &writer.path.clone(), &error)),
+            Err(error) => self.fail(writer, "writing the journal", &error),
+        }
+        bytes.clear();
+        if bytes.capacity() <= SPARE {
+            writer.spare = bytes;
         }
     }
 
@@ -322,27 +392,18 @@ impl Journal {
         let began = Instant::now();
         let result = writer.file.sync();
         writer.dirty = false;
-        let path = writer.path.clone();
-        writer.synced(began, result, &path);
+        self.synced(writer, began, result);
     }
 }
 
 impl Writer {
-    fn synced(&mut self, began: Instant, result: io::Result<()>, path: &Path) {
+    fn synced(&mut self, began: Instant, result: io::Result<()>) -> io::Result<()> {
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.synced_at = Instant::now();
         self.stats.syncs += 1;
         self.stats.sync_micros += micros;
         self.stats.longest_sync_micros = self.stats.longest_sync_micros.max(micros);
-        if let Err(error) = result {
-            // The kernel has marked the pages clean: a second sync would say that all is well. It is not.
-            self.fail(failure("syncing the journal", path, &error));
-        }
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.broken = true;
-        self.failure.get_or_insert(failure);
+        result
     }
 }
 
@@ -358,15 +419,30 @@ fn create(
         created: now,
     }
     .encode(FileKind::Journal);
-    let file = disk
-        .create(&path)
-        .map_err(|error| failure("creating the journal", &path, &error))?;
-    write_all(&*file, &mut [IoSlice::new(&header)])
-        .map_err(|error| failure("writing the journal", &path, &error))?;
-    file.sync()
-        .and_then(|()| disk.sync_directory(directory))
-        .map_err(|error| failure("syncing the journal", &path, &error))?;
-    Ok((path, file))
+    let file = disk.create(&path).or_else(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        // Left by an attempt that failed before anything was written to it.
+        disk.remove(&path)?;
+        disk.create(&path)
+    });
+    let file = file.map_err(|error| failure("creating the journal", &path, &error))?;
+    let begun = write_all(&*file, &mut [IoSlice::new(&header)])
+        .map_err(|error| failure("writing the journal", &path, &error))
+        .and_then(|()| {
+            file.sync()
+                .and_then(|()| disk.sync_directory(directory))
+                .map_err(|error| failure("syncing the journal", &path, &error))
+        });
+    match begun {
+        Ok(()) => Ok((path, file)),
+        Err(failure) => {
+            // The next attempt does it again, if this fails.
+            let _ = disk.remove(&path);
+            Err(failure)
+        }
+    }
 }
 
 pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {

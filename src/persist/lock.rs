@@ -1,14 +1,21 @@
-//! One daemon for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people.
+//! One daemon for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people, and whether it is
+//! about to end, for those who come next.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A holder that has just lost its parent may not have noticed yet.
+const NOTICES_WITHIN: Duration = Duration::from_millis(300);
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
 /// Held as long as this lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 /// Why a directory cannot be had.
@@ -21,8 +28,9 @@ pub(super) enum LockError {
 }
 
 impl DirectoryLock {
-    /// Takes the lock at `path`, or says who has it.
-    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
+    /// Takes the lock at `path`, or says who has it. Waits up to `patience` for a holder that is ending.
+    pub(super) fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
+        let began = Instant::now();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -31,20 +39,53 @@ impl DirectoryLock {
             .mode(0o600)
             .open(path)
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                return Err(LockError::Held(pid.trim().parse().ok()));
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let (pid, is_ending) = holder(&mut file);
+                    let patience = match is_ending {
+                        true => patience,
+                        false => patience.min(NOTICES_WITHIN),
+                    };
+                    if began.elapsed() >= patience {
+                        return Err(LockError::Held(pid));
+                    }
+                    thread::sleep(LOOKS_EVERY);
+                }
+                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
-        // The pid is for people and error texts; the lock itself is the system's.
-        file.set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| writeln!(file, "{}", std::process::id()))
-            .map_err(LockError::Io)?;
-        Ok(DirectoryLock { _file: file })
+        let lock = DirectoryLock { file };
+        lock.say("").map_err(LockError::Io)?;
+        Ok(lock)
     }
+
+    /// Tells those who come for the lock that it is worth waiting for.
+    pub(super) fn is_ending(&self) {
+        // It is a courtesy.
+        let _ = self.say(" ending");
+    }
+
+    /// The pid is for people and error texts; the lock itself is the system's.
+    fn say(&self, more: &str) -> io::Result<()> {
+        let mut file = &self.file;
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        writeln!(file, "{}{more}", std::process::id())
+    }
+}
+
+/// What the holder has written: its pid, and whether it is ending.
+fn holder(file: &mut File) -> (Option<u32>, bool) {
+    let mut text = String::new();
+    // Who cannot be read is not named.
+    let _ = file
+        .seek(SeekFrom::Start(0))
+        .and_then(|_| file.read_to_string(&mut text));
+    let mut words = text.split_whitespace();
+    (
+        words.next().and_then(|pid| pid.parse().ok()),
+        words.next() == Some("ending"),
+    )
 }

@@ -1,21 +1,31 @@
 //! Keeping a cache in a directory: a journal of every change, and snapshots that let it be short.
 //!
 //! ```text
-//! store.rs      Store: opens a directory, commits, decides when to write a snapshot
+//! store.rs      Store: opens a directory, commits, ends
+//! keeper.rs     snapshots, when they are due and what they make superfluous; a sync every second
+//! scribe.rs     cache → changes
 //! journal.rs    changes → memory → file            recovery.rs   which files, in which order
 //! snapshot.rs   entries → file                     replay.rs     file → changes, past any damage
 //! load.rs       changes → cache
 //! format.rs     the bytes of both                  disk.rs       what is asked of the file system
+//! inspect.rs    what is there, for people          repair.rs     what can be kept → a new directory
+//! reading.rs    how they look, leaving no trace    ledger.rs     changes → what is there, without a cache
 //! ```
 //! The engine knows nothing of this: it shows its changes to an observer, under the lock of a shard, which only appends to memory.
 
 pub mod disk;
 pub mod format;
+pub mod inspect;
 mod journal;
+mod keeper;
+mod ledger;
 mod load;
 mod lock;
+mod reading;
 pub mod recovery;
+pub mod repair;
 pub mod replay;
+mod scribe;
 mod snapshot;
 mod store;
 #[cfg(test)]

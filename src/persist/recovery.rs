@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::format::Change;
+use super::format::{Change, FILE_HEADER};
 use super::journal::{Failure, failure, journal_path};
 use super::replay::{FileReport, Sink, replay_journal, replay_snapshot};
 use super::snapshot::snapshot_path;
@@ -35,7 +35,9 @@ pub struct Recovery {
     pub missing: Vec<u64>,
     /// The highest generation of any file, or 0.
     pub newest: u64,
-    /// Bytes of the journals that were replayed.
+    /// Whether the newest file is a journal in which there is nothing.
+    pub ends_empty: bool,
+    /// Bytes of the journals that were replayed, beside their headers.
     pub journal_bytes: u64,
     /// Bytes of the snapshot that was loaded.
     pub snapshot_bytes: u64,
@@ -115,12 +117,14 @@ impl Files {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            let generation = |prefix| name.strip_prefix(prefix)?.parse::<u64>().ok();
-            if let Some(generation) = generation("snapshot-") {
+            if let Some(generation) = generation(name, "snapshot-") {
                 files.snapshots.push((generation, len));
-            } else if let Some(generation) = generation("journal-") {
+            } else if let Some(generation) = generation(name, "journal-") {
                 files.journals.push((generation, len));
-            } else if name.starts_with("snapshot-") {
+            } else if name
+                .strip_suffix(".unfinished")
+                .is_some_and(|name| generation(name, "snapshot-").is_some())
+            {
                 files.unfinished.push(path);
             }
         }
@@ -128,6 +132,15 @@ impl Files {
         files.journals.sort_unstable();
         Ok(files)
     }
+}
+
+/// The generation in a name that we have given: 20 digits. All other names belong to somebody else. There is always a next one.
+fn generation(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok().filter(|&generation| generation < u64::MAX)
 }
 
 /// Replays a directory into `sink`. Changes nothing on the disk.
@@ -181,8 +194,14 @@ pub fn recover(
             .map_err(|error| failure("reading the journal", &path, &error))?;
         let report = replay_journal(file, generation, sink)
             .map_err(|error| failure("reading the journal", &path, &error))?;
-        recovery.journal_bytes += len;
+        recovery.journal_bytes += len.saturating_sub(FILE_HEADER as u64);
+        recovery.ends_empty = len == FILE_HEADER as u64 && report.damage.is_empty();
         recovery.saw(path, report, generation);
+    }
+    // A journal is begun before its snapshot: if there is none, what the snapshot holds may be stale.
+    if let Some(expected) = next.filter(|&next| next == base && snapshot.is_some()) {
+        recovery.missing.push(expected);
+        sink.change(&Change::Clear { prefix: &[] });
     }
     Ok(recovery)
 }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use super::format::{
     BLOCK_HEADER, Change, Damage, FILE_HEADER, FileHeader, FileKind, RECORD_PREFIX, Record, SEQUENCES,
-    SnapshotEntry, entries, read_block, read_record,
+    SnapshotEntry, entries, read_block, read_record, sequence_of,
 };
 use super::window::Window;
 
@@ -15,6 +15,12 @@ use super::window::Window;
 pub trait Sink {
     /// An entry of a snapshot. They come coldest first.
     fn entry(&mut self, entry: &SnapshotEntry<'_>);
+    /// Many of them.
+    fn entries(&mut self, entries: &[SnapshotEntry<'_>]) {
+        for entry in entries {
+            self.entry(entry);
+        }
+    }
     /// A change, in the order in which they were made.
     fn change(&mut self, change: &Change<'_>);
     /// What is there under keys with this fingerprint may be stale: forget it.
@@ -116,9 +122,14 @@ fn next_intact(generation: u64, bytes: &[u8], expected: u32) -> Option<(usize, R
         .unwrap_or(SEQUENCES)
         .min(SEQUENCES / 2);
     (0..bytes.len()).find_map(|skipped| {
-        let record = read_record(generation, &bytes[skipped..])?;
-        let ahead = (record.place.sequence + SEQUENCES - expected) % SEQUENCES;
-        (ahead <= most).then_some((skipped, record))
+        let bytes = &bytes[skipped..];
+        // Checked first, because it costs nothing: values may be full of lengths that make sense.
+        let sequence = sequence_of(bytes)?;
+        let ahead = (sequence + SEQUENCES - expected) % SEQUENCES;
+        if ahead > most {
+            return None;
+        }
+        Some((skipped, read_record(generation, bytes)?))
     })
 }
 
@@ -136,16 +147,7 @@ fn tail(
         .iter()
         .rposition(|&byte| byte != 0)
         .map_or(0, |last| last + 1);
-    // A value may end in zeros: then the record is as long as it says.
-    let said = rest.first_chunk::<RECORD_PREFIX>().map_or(0, |prefix| {
-        u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize + RECORD_PREFIX
-    });
-    let whole = if (len..=rest.len()).contains(&said) {
-        said
-    } else {
-        len
-    };
-    match damaged_record(generation, &rest[..whole], expected, previous) {
+    match damaged_record(generation, rest, len, expected, previous) {
         Some(fingerprint) => {
             distrust(fingerprint, 1, sink, report);
             report.lost += 1;
@@ -159,24 +161,33 @@ fn tail(
 }
 
 /// The fingerprint of the key of a record that was written whole and damaged later, as far as that can be told.
-fn damaged_record(generation: u64, bytes: &[u8], expected: u32, previous: u32) -> Option<u32> {
-    let searched = if bytes.len() <= SEARCHED_WHOLE {
-        bytes.len()
+fn damaged_record(generation: u64, rest: &[u8], len: usize, expected: u32, previous: u32) -> Option<u32> {
+    let searched = if len <= SEARCHED_WHOLE {
+        SEARCHED_WHOLE
     } else {
-        PEEK.min(bytes.len())
+        PEEK
     };
-    let mut copy = bytes.to_vec();
-    for bit in 0..searched * 8 {
+    let mut copy = rest.to_vec();
+    // What follows the last byte that is not zero may be a part of its value: as much of it as the record says.
+    for bit in 0..searched.min(rest.len()) * 8 {
         copy[bit / 8] ^= 1 << (bit % 8);
         if let Some(record) = read_record(generation, &copy)
             && record.place.sequence == expected
-            && record.len == bytes.len()
+            && record.len >= len
         {
             return Some(record.change.fingerprint());
         }
         copy[bit / 8] ^= 1 << (bit % 8);
     }
-    super::format::unchecked_key(bytes, expected, previous).map(super::format::fingerprint)
+    let said = rest.first_chunk::<RECORD_PREFIX>().map_or(0, |prefix| {
+        u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize + RECORD_PREFIX
+    });
+    let whole = if (len..=rest.len()).contains(&said) {
+        said
+    } else {
+        len
+    };
+    super::format::unchecked_key(&rest[..whole], expected, previous).map(super::format::fingerprint)
 }
 
 /// Loads a snapshot. `generation` is that of its name.
@@ -208,10 +219,9 @@ pub fn replay_snapshot(file: Box<dyn Read>, generation: u64, sink: &mut impl Sin
             if block.count == 0 {
                 return Ok(report);
             }
-            for entry in entries(block.entries) {
-                sink.entry(&entry);
-                report.applied += 1;
-            }
+            let entries: Vec<_> = entries(block.entries).collect();
+            sink.entries(&entries);
+            report.applied += entries.len() as u64;
             expected += 1;
             let len = block.len;
             window.advance(len);
@@ -259,8 +269,15 @@ fn read_header(
 ) -> io::Result<bool> {
     let bytes = window.look(FILE_HEADER)?;
     if bytes.len() < FILE_HEADER {
-        // Creating the file was all that was done, or not even that.
-        report.torn_at = Some(0);
+        match kind {
+            // Creating the file was all that was done, or not even that.
+            FileKind::Journal => report.torn_at = Some(0),
+            // It got its name when it was whole.
+            FileKind::Snapshot => report.damage.push(format!(
+                "the file ends after {} bytes, within its header",
+                bytes.len()
+            )),
+        }
         return Ok(false);
     }
     match FileHeader::decode(kind, bytes) {

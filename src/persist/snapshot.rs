@@ -10,8 +10,9 @@ use super::journal::{Failure, failure};
 
 /// A block is written once it has this many bytes.
 const BLOCK: usize = 64 * 1024;
-/// Synced so often, in bytes, so that the disk is never flooded at once and the journal's syncs do not wait behind.
-const SYNC_EVERY: u64 = 8 << 20;
+/// The disk gets work so often, in bytes, and is waited for so often, so that it is never flooded and the journal's syncs do not wait behind.
+const WRITE_BACK_EVERY: u64 = 1 << 20;
+const SYNC_EVERY: u64 = 32 << 20;
 
 pub(super) fn snapshot_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(format!("snapshot-{generation:020}"))
@@ -31,6 +32,8 @@ pub(super) struct SnapshotWriter {
     entries: u64,
     bytes: u64,
     unsynced: u64,
+    /// Bytes from the beginning that the disk has been given.
+    given: u64,
 }
 
 impl SnapshotWriter {
@@ -57,14 +60,20 @@ impl SnapshotWriter {
             entries: 0,
             bytes: 0,
             unsynced: 0,
+            given: 0,
         };
         let header = FileHeader {
             generation,
             created: now,
         }
         .encode(FileKind::Snapshot);
-        writer.write(&header, &[])?;
-        Ok(writer)
+        match writer.write(&header, &[]) {
+            Ok(()) => Ok(writer),
+            Err(failure) => {
+                writer.abandon();
+                Err(failure)
+            }
+        }
     }
 
     /// Adds an entry, coldest first. Nothing is written yet.
@@ -94,6 +103,15 @@ impl SnapshotWriter {
 
     /// Makes it the snapshot, and gives the number of its entries and bytes.
     pub(super) fn finish(mut self) -> Result<(u64, u64), Failure> {
+        let finished = self.write_end();
+        if finished.is_err() {
+            // Where there is no room, what is left of it must not take any.
+            self.abandon();
+        }
+        finished
+    }
+
+    fn write_end(&mut self) -> Result<(u64, u64), Failure> {
         if self.count > 0 {
             self.write_block()?;
         }
@@ -124,6 +142,10 @@ impl SnapshotWriter {
         self.block = block;
         self.block.clear();
         self.block.shrink_to(2 * BLOCK);
+        if self.bytes - self.given >= WRITE_BACK_EVERY {
+            self.file.begin_write_back(self.given, self.bytes);
+            self.given = self.bytes;
+        }
         if self.unsynced >= SYNC_EVERY {
             self.sync()
         } else {

@@ -1,26 +1,21 @@
-//! A cache that is kept in a directory: opens it, commits its changes, and decides when to write a snapshot.
-//!
-//! The life of a generation: `journal-g` is begun; `snapshot-g` is written beside it from what is in memory, slice by slice, under the name
-//! `.unfinished`; it is synced and renamed; then everything of the generations before goes. At each moment there is a snapshot and all journals since.
+//! A cache that is kept in a directory: opens it, commits its changes, ends. What happens beside that is keeper.rs.
 
 use std::fmt;
-use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::cache::{Cache, Clock, Observed, Observer};
-use crate::{BuildError, Builder, TimeLeft};
+use crate::cache::{Cache, Observer};
+use crate::{BuildError, Builder};
 
 use super::disk::{Disk, SystemDisk};
-use super::format::{Change, SnapshotEntry};
-use super::journal::{Failure, Journal, JournalStats, Sync, failure, journal_path, lock};
+use super::journal::{Failure, Journal, JournalStats, Sync, failure, lock};
+use super::keeper::Inner;
 use super::load::Loader;
 use super::lock::{DirectoryLock, LockError};
-use super::recovery::{Files, Recover, Recovery, recover};
-use super::snapshot::{SnapshotWriter, snapshot_path};
+use super::recovery::{Recover, Recovery, recover};
+use super::scribe::Scribe;
 
 /// What becomes of writes once something on the disk has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +42,10 @@ pub struct StoreOptions {
     pub snapshot_after: u64,
     /// And so often, if asked for.
     pub snapshot_every: Option<Duration>,
+    /// What becomes of writes once the disk has failed. The store only keeps it, for those who answer them.
+    pub on_disk_error: OnDiskError,
+    /// How long to wait for another process that is about to give the directory up.
+    pub lock_patience: Duration,
     /// The file system.
     pub disk: Arc<dyn Disk>,
 }
@@ -60,6 +59,8 @@ impl StoreOptions {
             recover: Recover::default(),
             snapshot_after: 64 << 20,
             snapshot_every: None,
+            on_disk_error: OnDiskError::default(),
+            lock_patience: Duration::from_secs(5),
             disk: Arc::new(SystemDisk),
         }
     }
@@ -104,7 +105,7 @@ impl fmt::Display for OpenError {
                     directory.display()
                 )
             }
-            OpenError::Disk(failure) => write!(f, "{}: {}", failure.what, failure.cause),
+            OpenError::Disk(failure) => failure.fmt(f),
             OpenError::Damaged(recovery) => {
                 write!(
                     f,
@@ -139,6 +140,8 @@ pub struct StoreStats {
     pub recovered: u64,
     /// Records that were known to be lost then.
     pub dropped: u64,
+    /// Files in which there was damage then.
+    pub damaged_files: u64,
     /// How long that took, in milliseconds.
     pub recovery_millis: u64,
     /// Whether something on the disk has failed since.
@@ -149,88 +152,8 @@ pub struct StoreStats {
 #[derive(Debug)]
 pub struct Store {
     inner: Arc<Inner>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
     recovery: Recovery,
-}
-
-#[derive(Debug)]
-struct Inner {
-    cache: Cache,
-    clock: Clock,
-    options: StoreOptions,
-    journal: Arc<Journal>,
-    orders: Mutex<Orders>,
-    ordered: Condvar,
-    /// Held while a snapshot is written.
-    writing: Mutex<()>,
-    stats: Mutex<StoreStats>,
-    _lock: DirectoryLock,
-}
-
-/// What the keeper is to do.
-#[derive(Default)]
-struct Orders {
-    snapshot: bool,
-    stop: bool,
-    waiting: Vec<WhenWritten>,
-}
-
-/// Called when a snapshot is durable, or has failed.
-type WhenWritten = Box<dyn FnOnce(Result<(), Failure>) + Send>;
-
-impl fmt::Debug for Orders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Orders {{ snapshot: {}, stop: {} }}", self.snapshot, self.stop)
-    }
-}
-
-/// Writes what the cache shows into the journal.
-#[derive(Debug)]
-struct Scribe {
-    journal: Arc<Journal>,
-    clock: Clock,
-}
-
-impl Observer for Scribe {
-    fn changed(&self, change: &Observed<'_>) {
-        let deadline = |time_left: TimeLeft| match time_left {
-            TimeLeft::Forever => None,
-            TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left)),
-        };
-        let (change, shared) = match *change {
-            Observed::Set {
-                key,
-                value,
-                shared,
-                tag,
-                time_left,
-            } => (
-                Change::Set {
-                    key,
-                    value,
-                    tag,
-                    deadline: deadline(time_left),
-                },
-                shared,
-            ),
-            Observed::Remove { key } => (Change::Remove { key }, None),
-            Observed::Deadline { key, time_left } => (
-                Change::Deadline {
-                    key,
-                    deadline: deadline(time_left),
-                },
-                None,
-            ),
-            Observed::Clear { prefix } => (Change::Clear { prefix }, None),
-        };
-        self.journal.append(&change, shared);
-    }
-}
-
-fn unix_deadline(clock: &Clock, left: Duration) -> u64 {
-    clock
-        .unix_millis()
-        .saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Store {
@@ -245,7 +168,7 @@ impl Store {
         let clock = cache.clock().clone();
         let directory = options.directory.as_path();
         let disk = Arc::clone(&options.disk);
-        let lock = lock_directory(&*disk, directory)?;
+        let lock = lock_directory(&*disk, directory, options.lock_patience)?;
 
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
@@ -257,12 +180,17 @@ impl Store {
         if recovery.is_damaged() && options.recover == Recover::Strict {
             return Err(OpenError::Damaged(Box::new(recovery)));
         }
+        // A start that was followed by no change leaves nothing behind: the next one goes on where it would have.
+        let (generation, begun) = match recovery.ends_empty {
+            true => (recovery.newest, None),
+            false => (recovery.newest + 1, Some(now)),
+        };
         let journal = Journal::begin(
             Arc::clone(&disk),
             directory,
             options.sync,
-            recovery.newest + 1,
-            now,
+            generation,
+            begun,
             recovery.journal_bytes,
         )
         .map_err(OpenError::Disk)?;
@@ -277,6 +205,7 @@ impl Store {
             last_snapshot_bytes: recovery.snapshot_bytes,
             recovered: recovery.applied(),
             dropped: recovery.lost(),
+            damaged_files: recovery.damaged().count() as u64,
             recovery_millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             ..StoreStats::default()
         };
@@ -289,9 +218,17 @@ impl Store {
             ordered: Condvar::new(),
             writing: Mutex::new(()),
             stats: Mutex::new(stats),
-            _lock: lock,
+            lock,
         });
         inner.tidy(&recovery).map_err(OpenError::Disk)?;
+        tracing::info!(
+            directory = %inner.options.directory.display(),
+            recovered = recovery.applied(),
+            lost = recovery.lost(),
+            items = inner.cache.stats().items,
+            millis = began.elapsed().as_millis(),
+            "the directory is loaded"
+        );
         let keeper = {
             let inner = Arc::clone(&inner);
             thread::Builder::new()
@@ -303,7 +240,7 @@ impl Store {
         })?;
         Ok(Store {
             inner,
-            keeper: Some(keeper),
+            keeper: Mutex::new(Some(keeper)),
             recovery,
         })
     }
@@ -324,6 +261,21 @@ impl Store {
     /// The first failure since the last complete snapshot: it stays.
     pub fn commit(&self) -> Result<(), Failure> {
         self.inner.journal.commit()
+    }
+
+    /// Whether anything has failed since the last complete snapshot. Costs nothing.
+    pub fn has_failed(&self) -> bool {
+        self.inner.journal.has_failed()
+    }
+
+    /// When what is acknowledged survives more than the death of the process.
+    pub fn sync(&self) -> Sync {
+        self.inner.options.sync
+    }
+
+    /// What becomes of writes once the disk has failed.
+    pub fn on_disk_error(&self) -> OnDiskError {
+        self.inner.options.on_disk_error
     }
 
     /// What has failed, if anything has since the last complete snapshot.
@@ -360,11 +312,16 @@ impl Store {
     ///
     /// # Errors
     /// When what was changed is not on the disk.
-    pub fn close(mut self, within: Duration) -> Result<(), Failure> {
+    pub fn close(&self, within: Duration) -> Result<(), Failure> {
+        self.inner.lock.is_ending();
         self.stop_keeper();
-        let committed = self.commit();
+        // What failed before was told then.
+        let committed = match self.inner.journal.has_pending() {
+            true => self.commit(),
+            false => Ok(()),
+        };
         self.inner.journal.sync_written();
-        if self.inner.journal.stats().bytes_since_snapshot > 0 {
+        if self.inner.journal.stats().bytes_since_snapshot > 0 || self.has_failed() {
             // It makes the next start fast; that it fails, or takes too long, loses nothing.
             let _ = self.inner.snapshot(Some(Instant::now() + within));
         }
@@ -373,16 +330,17 @@ impl Store {
 
     /// Ends as the death of the process would: what was not committed is not written.
     #[cfg(test)]
-    pub(super) fn crash(mut self) {
+    pub(super) fn crash(self) {
         self.inner.cache.observe(None);
         self.inner.journal.forget_pending();
         self.stop_keeper();
     }
 
-    fn stop_keeper(&mut self) {
+    fn stop_keeper(&self) {
         lock(&self.inner.orders).stop = true;
         self.inner.ordered.notify_one();
-        if let Some(keeper) = self.keeper.take() {
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper {
             // It has nothing to tell.
             let _ = keeper.join();
         }
@@ -397,227 +355,11 @@ impl Drop for Store {
     }
 }
 
-impl Inner {
-    /// Cuts unfinished writes off, sets damaged files aside once what was in them is in a snapshot, and removes what belongs to nothing.
-    fn tidy(&self, recovery: &Recovery) -> Result<(), Failure> {
-        let Inner {
-            options: StoreOptions { directory, disk, .. },
-            ..
-        } = self;
-        for path in &recovery.stale {
-            remove(&**disk, path)?;
-        }
-        let mut cut = false;
-        for (path, report) in &recovery.files {
-            for damage in &report.damage {
-                tracing::error!(path = %path.display(), %damage, "damage was found; what is intact is kept");
-            }
-            if let Some(offset) = report.torn_at {
-                tracing::warn!(path = %path.display(), offset, "an unfinished write at the end was dropped");
-                cut = true;
-            }
-        }
-        if recovery.is_damaged() || cut {
-            // What was read goes to a new snapshot before any old file is touched.
-            for (path, report) in &recovery.files {
-                let kind = match (report.damage.is_empty(), report.torn_at) {
-                    (false, _) => "damaged",
-                    (true, Some(_)) => "torn",
-                    (true, None) => continue,
-                };
-                if let Some(name) = path.file_name() {
-                    let aside = directory.join(format!("{kind}-{}", name.to_string_lossy()));
-                    disk.copy(path, &aside)
-                        .map_err(|error| failure("copying to", &aside, &error))?;
-                }
-            }
-            self.snapshot(None)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a snapshot, or gives up: `false`, if it would take longer than until `by`, or without that limit, when the keeper is to stop.
-    fn snapshot(&self, by: Option<Instant>) -> Result<bool, Failure> {
-        let _writing = lock(&self.writing);
-        let began = Instant::now();
-        let StoreOptions { directory, disk, .. } = &self.options;
-        let generation = self.journal.rotate(self.clock.unix_millis())?;
-        let mut writer =
-            SnapshotWriter::begin(Arc::clone(disk), directory, generation, self.clock.unix_millis())?;
-        let mut failed = None;
-        let swept = {
-            let writer = std::cell::RefCell::new(&mut writer);
-            let mut large = Vec::new();
-            let large = std::cell::RefCell::new(&mut large);
-            self.cache.sweep(
-                |entry| {
-                    let deadline = match entry.time_left {
-                        TimeLeft::Forever => None,
-                        TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left)),
-                    };
-                    match entry.shared_value() {
-                        // Copied without the lock.
-                        Some(value) => {
-                            large
-                                .borrow_mut()
-                                .push((entry.key().to_vec(), value, entry.tag(), deadline));
-                        }
-                        None => writer.borrow_mut().add(&SnapshotEntry {
-                            key: entry.key(),
-                            value: entry.value(),
-                            tag: entry.tag(),
-                            deadline,
-                        }),
-                    }
-                    writer.borrow().is_block()
-                },
-                || {
-                    let mut writer = writer.borrow_mut();
-                    let mut result = writer.write_full_block();
-                    for (key, value, tag, deadline) in large.borrow_mut().drain(..) {
-                        result = result.and_then(|()| {
-                            writer.add(&SnapshotEntry {
-                                key: &key,
-                                value: &value,
-                                tag,
-                                deadline,
-                            });
-                            writer.write_full_block()
-                        });
-                    }
-                    lock(&self.stats).snapshot_progress = writer.entries().max(1);
-                    if self.options.sync == Sync::EverySecond {
-                        self.journal.sync_if_older(Duration::from_secs(1));
-                    }
-                    if let Err(failure) = result {
-                        failed = Some(failure);
-                        return ControlFlow::Break(());
-                    }
-                    let enough = by.map_or_else(|| lock(&self.orders).stop, |by| Instant::now() >= by);
-                    if enough {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                },
-            )
-        };
-        lock(&self.stats).snapshot_progress = 0;
-        if let Some(failure) = failed {
-            writer.abandon();
-            return Err(failure);
-        }
-        if swept.is_break() {
-            writer.abandon();
-            return Ok(false);
-        }
-        let (entries, bytes) = writer.finish()?;
-        self.journal.snapshot_is_done();
-        {
-            let mut stats = lock(&self.stats);
-            stats.snapshots += 1;
-            stats.last_snapshot_at = self.clock.unix_millis();
-            stats.last_snapshot_millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            stats.last_snapshot_entries = entries;
-            stats.last_snapshot_bytes = bytes;
-        }
-        tracing::info!(
-            generation,
-            entries,
-            bytes,
-            millis = began.elapsed().as_millis(),
-            "snapshot written"
-        );
-        self.remove_older(generation).map(|()| true)
-    }
-
-    fn remove_older(&self, generation: u64) -> Result<(), Failure> {
-        let StoreOptions { directory, disk, .. } = &self.options;
-        let files = Files::list(&**disk, directory)
-            .map_err(|error| failure("reading the directory", directory, &error))?;
-        let older = |files: &[(u64, u64)]| -> Vec<u64> {
-            files
-                .iter()
-                .map(|&(found, _)| found)
-                .filter(|&found| found < generation)
-                .collect()
-        };
-        for found in older(&files.snapshots) {
-            remove(&**disk, &snapshot_path(directory, found))?;
-        }
-        for found in older(&files.journals) {
-            remove(&**disk, &journal_path(directory, found))?;
-        }
-        Ok(())
-    }
-
-    /// What the keeper does until it is told to stop: syncs once a second, and writes snapshots when one is due.
-    fn keep(&self) {
-        let mut last_snapshot = Instant::now();
-        loop {
-            let waiting = {
-                let orders = lock(&self.orders);
-                let mut orders = match orders.snapshot || orders.stop {
-                    true => orders,
-                    false => {
-                        self.ordered
-                            .wait_timeout(orders, Duration::from_secs(1))
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
-                if orders.stop && !orders.snapshot {
-                    return;
-                }
-                orders.snapshot = false;
-                std::mem::take(&mut orders.waiting)
-            };
-            if self.options.sync == Sync::EverySecond {
-                self.journal.sync_written();
-            }
-            let due = self
-                .options
-                .snapshot_every
-                .is_some_and(|every| last_snapshot.elapsed() >= every);
-            let journal = self.journal.stats().bytes_since_snapshot;
-            let large = journal
-                > self
-                    .options
-                    .snapshot_after
-                    .max(lock(&self.stats).last_snapshot_bytes);
-            if due || large || !waiting.is_empty() {
-                last_snapshot = Instant::now();
-                let result = self.snapshot(None);
-                if let Err(failure) = &result {
-                    tracing::error!(%failure, "no snapshot could be written");
-                }
-                let result = result.and_then(|complete| match complete {
-                    true => Ok(()),
-                    false => Err(Failure {
-                        what: "writing a snapshot".to_owned(),
-                        cause: "the daemon is ending".to_owned(),
-                    }),
-                });
-                for done in waiting {
-                    done(result.clone());
-                }
-            }
-        }
-    }
-}
-
-fn remove(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
-    match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure("removing", path, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn lock_directory(disk: &dyn Disk, directory: &Path) -> Result<DirectoryLock, OpenError> {
+fn lock_directory(disk: &dyn Disk, directory: &Path, patience: Duration) -> Result<DirectoryLock, OpenError> {
     disk.make_directory(directory)
         .map_err(|error| OpenError::Disk(failure("making the directory", directory, &error)))?;
     let path = directory.join("lock");
-    DirectoryLock::take(&path).map_err(|error| match error {
+    DirectoryLock::take(&path, patience).map_err(|error| match error {
         LockError::Held(pid) => OpenError::Locked {
             directory: directory.to_owned(),
             pid,

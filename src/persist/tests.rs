@@ -148,6 +148,7 @@ fn the_order_of_eviction_survives_a_restart() {
     }
     store.cache().get("a");
     store.close(std::time::Duration::from_secs(10)).unwrap();
+    drop(store);
     let store = Store::open(scratch.options(), builder()).unwrap();
     for (new, evicted) in [("e", "b"), ("f", "c"), ("g", "d"), ("h", "a")] {
         assert!(store.cache().contains(evicted), "{evicted} before {new}");
@@ -227,4 +228,57 @@ fn old_generations_go_once_the_new_one_is_there() {
         store.snapshot().unwrap();
     }
     assert_eq!(scratch.files().len(), 2, "{:?}", scratch.files().keys());
+}
+
+#[test]
+fn starts_that_change_nothing_leave_the_files_as_they_are() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "1");
+    store.close(std::time::Duration::from_secs(10)).unwrap();
+    drop(store);
+    let files = scratch.files();
+    for _ in 0..3 {
+        crash(open(&scratch));
+        let store = open(&scratch);
+        store.close(std::time::Duration::from_secs(10)).unwrap();
+        drop(store);
+        assert_eq!(scratch.files(), files);
+    }
+    let store = open(&scratch);
+    set(&store, "b", "2");
+    store.commit().unwrap();
+    crash(store);
+    assert_eq!(
+        open(&scratch).cache().len(),
+        2,
+        "what comes later is kept as ever"
+    );
+}
+
+#[test]
+fn files_with_other_names_are_somebody_elses() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "1");
+    store.commit().unwrap();
+    crash(store);
+    let names = [
+        "journal-5",
+        "journal-+0000000000000000005",
+        "journal-18446744073709551615",
+        "snapshot-notes.txt",
+        "snapshot-5.unfinished",
+        "notes",
+    ];
+    for name in names {
+        fs::write(scratch.path().join(name), "mine").unwrap();
+    }
+    let store = open(&scratch);
+    assert_eq!(store.recovery().to_string(), "");
+    store.snapshot().unwrap();
+    assert_eq!(store.cache().len(), 1);
+    for name in names {
+        assert_eq!(fs::read(scratch.path().join(name)).unwrap(), b"mine", "{name}");
+    }
 }

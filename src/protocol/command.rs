@@ -73,6 +73,24 @@ pub enum Command<'a> {
     RemoveMany(Keys<'a>),
 }
 
+impl Command<'_> {
+    /// Whether it may change what is stored.
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Command::Set { .. }
+                | Command::Remove { .. }
+                | Command::Take { .. }
+                | Command::Touch { .. }
+                | Command::Increment { .. }
+                | Command::CompareAndSet { .. }
+                | Command::Clear { .. }
+                | Command::SetMany(_)
+                | Command::RemoveMany(_)
+        )
+    }
+}
+
 /// What a command is answered with.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "docs/protocol.md describes each reply and its fields")]

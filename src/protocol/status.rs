@@ -64,6 +64,10 @@ statuses! {
     NO_DIRECTORY = 0x8A;
     /// A fault of the daemon.
     INTERNAL = 0x8B;
+    /// Refused, because the disk has failed before; nothing changed.
+    DISK_FAILED = 0x8C;
+    /// Done in memory, but it could not be written to the disk.
+    NOT_DURABLE = 0x8D;
 }
 
 impl Status {

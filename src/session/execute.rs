@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use crate::cache::{Batch, EntryRef};
+use crate::persist::StoreStats;
 use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
 use crate::protocol::fixed;
 use crate::protocol::framed::{encode_items_header, encode_reply, encode_value_item, finish_items};
 use crate::protocol::outbox::Outbox;
 use crate::protocol::status::{Refusal, Status};
 use crate::{Cache, CasOutcome, Cursor, Error, Tag};
+
+use super::durable::{Asker, Durable};
 
 #[derive(Debug)]
 pub(super) struct Executor {
@@ -20,6 +23,8 @@ pub(super) struct Executor {
     refusals: u64,
     /// Unix seconds of this round of `process`, once it was asked for.
     unix_seconds: Option<u64>,
+    /// What keeps a directory adds.
+    pub(super) durable: Option<Durable>,
 }
 
 /// What executing a command comes to, when there is no value to be shown on the way.
@@ -44,6 +49,7 @@ impl Executor {
             commands: 0,
             refusals: 0,
             unix_seconds: None,
+            durable: None,
         }
     }
 
@@ -66,6 +72,10 @@ impl Executor {
             out.push(fixed::ERROR);
             return;
         };
+        if let (Command::Snapshot, Some(durable)) = (&command, &mut self.durable) {
+            durable.request_snapshot(Asker::Fixed);
+            return;
+        }
         let now = *self
             .unix_seconds
             .get_or_insert_with(|| self.cache.clock().unix_millis() / 1000);
@@ -83,8 +93,12 @@ impl Executor {
                     None => out.push(letter.short_reply()),
                 }
             }
-            command => match self.execute(0, &command, out) {
-                Ok(_) => out.push(letter.short_reply()),
+            command => match self.execute_if_kept(0, &command, out) {
+                Ok(_) => {
+                    out.push(letter.short_reply());
+                    let reply = letter.short_reply().len();
+                    self.acknowledge(&command, out.len() - reply, Asker::Fixed, out);
+                }
                 Err(_) => {
                     self.refusals += 1;
                     out.push(fixed::ERROR);
@@ -96,11 +110,44 @@ impl Executor {
     /// Answers a request of version 2.
     pub(super) fn framed(&mut self, id: u32, command: &Command<'_>, out: &mut Outbox) {
         self.commands += 1;
-        match self.execute(id, command, out) {
+        if let (Command::Snapshot, Some(durable)) = (command, &mut self.durable) {
+            durable.request_snapshot(Asker::Framed(id));
+            return;
+        }
+        let from = out.len();
+        match self.execute_if_kept(id, command, out) {
             Ok(Outcome::Status(status)) => encode_reply(id, &Reply::Status(status), out),
             Ok(Outcome::Reply(reply)) => encode_reply(id, &reply, out),
             Ok(Outcome::Answered) => {}
-            Err(refusal) => self.refuse(id, &refusal, out),
+            Err(refusal) => return self.refuse(id, &refusal, out),
+        }
+        self.acknowledge(command, from, Asker::Framed(id), out);
+    }
+
+    /// Executes it, unless it is a write that could not be kept.
+    fn execute_if_kept(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
+        if let Some(durable) = &self.durable
+            && command.is_write()
+            && let Some(refusal) = durable.refusal()
+        {
+            return Err(refusal);
+        }
+        self.execute(id, command, out)
+    }
+
+    /// What `out` holds from there on says that a command is done.
+    fn acknowledge(&mut self, command: &Command<'_>, from: usize, asker: Asker, out: &Outbox) {
+        if let Some(durable) = &mut self.durable
+            && command.is_write()
+        {
+            durable.acknowledged(from..out.len(), asker);
+        }
+    }
+
+    /// Answers the snapshots that are done.
+    pub(super) fn answer_snapshots(&mut self, out: &mut Outbox) {
+        if let Some(durable) = &mut self.durable {
+            self.refusals += durable.answer_snapshots(out);
         }
     }
 }
@@ -279,7 +326,7 @@ impl Executor {
 
     fn stats(&self) -> String {
         let stats = self.cache.stats();
-        let numbers: [(&str, u64); 20] = [
+        let numbers = [
             ("items", stats.items),
             ("bytes", stats.bytes),
             ("items_with_deadline", stats.items_with_deadline),
@@ -305,13 +352,40 @@ impl Executor {
             ("pid", u64::from(std::process::id())),
         ];
         let mut json = String::from("{");
-        for (at, (name, number)) in numbers.iter().enumerate() {
+        let on_disk = self.durable.as_ref().map(|durable| durable.store().stats());
+        for (at, (name, number)) in numbers.iter().chain(&disk_numbers(on_disk)).enumerate() {
             // Writing to a String cannot fail.
             let _ = write!(json, "{}\"{name}\":{number}", if at == 0 { "" } else { "," });
         }
         json.push('}');
         json
     }
+}
+
+/// All are 0 where there is no directory.
+fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 18] {
+    let persistent = u64::from(stats.is_some());
+    let stats = stats.unwrap_or_default();
+    [
+        ("persistent", persistent),
+        ("journal_records", stats.journal.records),
+        ("journal_bytes", stats.journal.bytes),
+        ("journal_bytes_since_snapshot", stats.journal.bytes_since_snapshot),
+        ("journal_syncs", stats.journal.syncs),
+        ("journal_sync_us", stats.journal.sync_micros),
+        ("journal_longest_sync_us", stats.journal.longest_sync_micros),
+        ("snapshots", stats.snapshots),
+        ("last_snapshot_at_ms", stats.last_snapshot_at),
+        ("last_snapshot_ms", stats.last_snapshot_millis),
+        ("last_snapshot_bytes", stats.last_snapshot_bytes),
+        ("last_snapshot_entries", stats.last_snapshot_entries),
+        ("snapshot_progress", stats.snapshot_progress),
+        ("recovered", stats.recovered),
+        ("dropped_records", stats.dropped),
+        ("recovery_ms", stats.recovery_millis),
+        ("disk_failed", u64::from(stats.failed)),
+        ("damaged_files", stats.damaged_files),
+    ]
 }
 
 fn answered(found: Option<()>) -> Outcome {

@@ -2,6 +2,7 @@
 //!
 //! Here is the client that the tests play; what they ask is in the modules.
 
+mod durable;
 mod expiry;
 mod fixed;
 mod handshake;

@@ -116,6 +116,11 @@ fn serve_until(
     told: Option<&AtomicBool>,
 ) -> io::Result<End> {
     let sink = Sink::of(output)?;
+    let (woken, waker) = io::pipe()?;
+    session.wake_with(move || {
+        // A byte for each snapshot: they fit. Whoever would read it may be gone.
+        let _ = write(&waker, &[0]);
+    });
     let mut at_end = false;
     let mut stop_by: Option<Instant> = None;
     loop {
@@ -133,10 +138,11 @@ fn serve_until(
         if more && session.wants_input() {
             continue;
         }
-        if unread == 0 {
-            if session.broken().is_some() {
-                return Ok(End::Broken);
-            }
+        if unread == 0 && session.broken().is_some() {
+            return Ok(End::Broken);
+        }
+        let waits = session.awaits_snapshot();
+        if unread == 0 && !waits {
             if stop_by.is_some() {
                 return Ok(End::Stopped { unread });
             }
@@ -152,17 +158,22 @@ fn serve_until(
 
         let reading = !at_end && stop_by.is_none() && session.wants_input();
         let ready = match told {
-            Some(told) if reading && unread == 0 => Ready {
+            Some(told) if reading && unread == 0 && !waits => Ready {
                 input: true,
                 stop: told.load(Ordering::Acquire),
+                woken: false,
             },
             _ => wait(
                 (reading, input),
                 (unread > 0, output),
                 (stop_by.is_none(), stop),
+                (waits, woken.as_fd()),
                 stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now())),
             )?,
         };
+        if ready.woken {
+            read(&woken, &mut [0; 64])?;
+        }
         if ready.stop {
             stop_by = Some(Instant::now() + STOP_GRACE);
         } else if ready.input {
@@ -204,6 +215,7 @@ fn wait_for_stop(stop: BorrowedFd<'_>, served: BorrowedFd<'_>) -> bool {
 struct Ready {
     input: bool,
     stop: bool,
+    woken: bool,
 }
 
 /// Waits until one of those that are asked about can be read or written, or until the timeout.
@@ -211,9 +223,10 @@ fn wait(
     (ask_input, input): (bool, BorrowedFd<'_>),
     (ask_output, output): (bool, BorrowedFd<'_>),
     (ask_stop, stop): (bool, BorrowedFd<'_>),
+    (ask_woken, woken): (bool, BorrowedFd<'_>),
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let mut fds = Vec::with_capacity(3);
+    let mut fds = Vec::with_capacity(4);
     let mut ask = |asked: bool, fd, flags| {
         asked.then(|| {
             fds.push(PollFd::from_borrowed_fd(fd, flags));
@@ -223,6 +236,7 @@ fn wait(
     let input = ask(ask_input, input, PollFlags::IN);
     ask(ask_output, output, PollFlags::OUT);
     let stop = ask(ask_stop, stop, PollFlags::IN);
+    let woken = ask(ask_woken, woken, PollFlags::IN);
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -232,6 +246,7 @@ fn wait(
     Ok(Ready {
         input: is_ready(input),
         stop: is_ready(stop),
+        woken: is_ready(woken),
     })
 }
 

@@ -159,7 +159,8 @@ fn a_length_that_is_only_claimed_takes_no_memory() {
         // What was claimed has perhaps not been read yet; these bytes of it have, all but what fits into a pipe.
         daemon.write(&vec![0; 1 << 20]);
         let grown = daemon.memory().saturating_sub(before);
-        assert!(grown < 8 << 20, "{link:?}: {grown} bytes");
+        // Where the kernel gives memory in huge pages, a few small buffers are 2 MiB each.
+        assert!(grown < 16 << 20, "{link:?}: {grown} bytes");
         let end = daemon.finish();
         assert_eq!(end.code, Some(0), "{link:?}");
         assert!(end.log.contains("within a frame"), "{link:?}: {}", end.log);

@@ -29,7 +29,8 @@ pub(super) trait Policy: Send {
     /// Begins to walk over the known slots from those that would go first.
     fn begin_walk(&mut self);
 
-    /// The next slot of the walk. One that is accessed while the walk is under way may come again, or not at all.
+    /// The next slot of the walk. One that is accessed while the walk is under way may come again. `None`: each slot that was known throughout has
+    /// come.
     fn next_in_walk(&mut self) -> Option<u32>;
 
     /// All known slots, in the order in which they would go. For the invariant walk.

@@ -85,7 +85,8 @@ impl<P: Policy> Shard<P> {
             match self.policy.next_in_walk() {
                 Some(slot) if show_once(&mut sweep, slot) => break,
                 Some(_) => {}
-                None => sweep.left = 0,
+                // The hot end was reached: there is nothing left that was not shown.
+                None => (sweep.left, sweep.from) = (0, None),
             }
         }
         if sweep.left == 0 {

@@ -256,3 +256,65 @@ fn a_damaged_file_is_set_aside_and_the_next_start_is_clean() {
     assert!(!store.recovery().is_damaged(), "{}", store.recovery());
     assert_eq!(contents(store.cache()), kept);
 }
+
+#[test]
+fn a_snapshot_whose_journal_is_missing_is_not_served_since_it_may_be_stale() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "old");
+    store.snapshot().unwrap();
+    set(&store, "a", "new");
+    store.commit().unwrap();
+    crash(store);
+    let mut files = scratch.files();
+    files.retain(|name, _| name.starts_with("snapshot-"));
+    scratch.set_files(&files);
+    for _ in 0..2 {
+        let store = open(&scratch);
+        assert_eq!(store.cache().len(), 0);
+        crash(store);
+    }
+}
+
+#[test]
+fn a_snapshot_that_ends_within_its_header_is_damaged() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "1");
+    store.snapshot().unwrap();
+    crash(store);
+    let mut files = scratch.files();
+    for (name, bytes) in &mut files {
+        if name.starts_with("snapshot-") {
+            bytes.truncate(20);
+        }
+    }
+    scratch.set_files(&files);
+    let options = StoreOptions {
+        recover: Recover::Strict,
+        ..scratch.options()
+    };
+    let error = Store::open(options, Cache::builder()).unwrap_err();
+    assert!(error.to_string().contains("within its header"), "{error}");
+}
+
+#[test]
+fn a_flipped_bit_in_a_last_record_that_ends_in_zeros_does_not_bring_the_former_value_back() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "old");
+    set(&store, "a", "new\0\0\0\0\0\0\0\0");
+    store.commit().unwrap();
+    crash(store);
+    let files = scratch.files();
+    let (name, bytes) = files.last_key_value().unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        scratch.set_files(&[(name.clone(), damaged)].into());
+        let store = open(&scratch);
+        let value = store.cache().get("a").map(|entry| entry.value);
+        assert!(value.is_none_or(|value| value.starts_with(b"new")), "bit {bit}");
+        crash(store);
+    }
+}

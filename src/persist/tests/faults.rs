@@ -60,6 +60,13 @@ impl Disk for FaultyDisk {
             Arc::clone(&self.0),
         )))
     }
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.check()?;
+        Ok(Arc::new(FaultyFile(
+            SystemDisk.append(path)?,
+            Arc::clone(&self.0),
+        )))
+    }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         SystemDisk.read(path)
     }

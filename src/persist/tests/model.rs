@@ -109,6 +109,7 @@ proptest! {
                 }
                 Step::Close => {
                     store.close(Duration::from_secs(60)).unwrap();
+                    drop(store);
                     committed.clone_from(&live);
                     store = open();
                 }

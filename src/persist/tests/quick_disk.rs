@@ -19,6 +19,9 @@ impl Disk for QuickDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(QuickFile(SystemDisk.create(path)?)))
     }
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(QuickFile(SystemDisk.append(path)?)))
+    }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         SystemDisk.read(path)
     }

@@ -1,0 +1,60 @@
+//! Between the cache and the journal: what the cache shows becomes records. Called under the lock of a shard, so it only appends to memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::TimeLeft;
+use crate::cache::{Clock, Observed, Observer};
+
+use super::format::Change;
+use super::journal::Journal;
+
+/// Writes what the cache shows into the journal.
+#[derive(Debug)]
+pub(super) struct Scribe {
+    pub(super) journal: Arc<Journal>,
+    pub(super) clock: Clock,
+}
+
+impl Observer for Scribe {
+    fn changed(&self, change: &Observed<'_>) {
+        let deadline = |time_left: TimeLeft| match time_left {
+            TimeLeft::Forever => None,
+            TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left)),
+        };
+        let (change, shared) = match *change {
+            Observed::Set {
+                key,
+                value,
+                shared,
+                tag,
+                time_left,
+            } => (
+                Change::Set {
+                    key,
+                    value,
+                    tag,
+                    deadline: deadline(time_left),
+                },
+                shared,
+            ),
+            Observed::Remove { key } => (Change::Remove { key }, None),
+            Observed::Deadline { key, time_left } => (
+                Change::Deadline {
+                    key,
+                    deadline: deadline(time_left),
+                },
+                None,
+            ),
+            Observed::Clear { prefix } => (Change::Clear { prefix }, None),
+        };
+        self.journal.append(&change, shared);
+    }
+}
+
+/// When that much time is over, in Unix milliseconds.
+pub(super) fn unix_deadline(clock: &Clock, left: Duration) -> u64 {
+    clock
+        .unix_millis()
+        .saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}

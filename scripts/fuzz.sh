@@ -17,9 +17,9 @@ seeds fixed 1
 seeds framed 2
 
 found=()
-for target in fixed framed session engine; do
+for target in fixed framed session engine journal snapshot directory; do
   printf '\n=== %s\n' "$target"
-  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=8192 -len_control=10 -print_final_stats=1 || found+=("$target")
+  cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=8192 -len_control=10 -malloc_limit_mb=256 -print_final_stats=1 || found+=("$target")
 done
 if [ ${#found[@]} -gt 0 ]; then
   printf '\nfound something: %s; see fuzz/artifacts\n' "${found[*]}"

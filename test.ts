@@ -1,6 +1,6 @@
 // The acceptance test: `npx tsx test.ts`. It uses the package as one of its users would, through the public interface alone:
-// what it does, what it does at the edges, under many calls at once and when the daemon dies; then it measures throughput and
-// latency. The cases are in tests/acceptance/. Exit code 0 when all passed; the last line is `N passed, N failed`.
+// what it does, what it does at the edges, under many calls at once, when the daemon dies, and what it keeps on disk; then it measures
+// throughput and latency. All but the cases of persistence.ts run in memory only. The cases are in tests/acceptance/. Exit code 0 when all passed; the last line is `N passed, N failed`.
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -48,6 +48,8 @@ function buildDaemonIfMissing() {
 
 const settings = readSettings();
 buildDaemonIfMissing();
+// For the programs that are started as well: this test leaves nothing behind.
+process.env.RUSTCACHE_DIR = "";
 
 // Imported late, so that --help answers at once and a missing daemon is built before anything looks for it.
 const { Report } = await import("./tests/acceptance/harness.js");
@@ -56,6 +58,7 @@ const sections = [
   (await import("./tests/acceptance/edges.js")).edges,
   (await import("./tests/acceptance/concurrency.js")).concurrency,
   (await import("./tests/acceptance/recovery.js")).recovery,
+  (await import("./tests/acceptance/persistence.js")).persistence,
   (await import("./tests/acceptance/figures.js")).figures,
 ];
 

@@ -4,7 +4,7 @@
 // Invariant: all frames are handed to the channel within the call itself, so that a batch keeps its place among other calls and
 // before a close(). The channel has their bodies made when it sends them. Only getMany may have more to ask later: an errand.
 
-import type { CallOptions, Decode } from "./call.js";
+import { type CallOptions, type Decode, isRepeatable } from "./call.js";
 import type { Channel } from "./channel.js";
 import type { Daemon } from "./daemon.js";
 import { atItem, InvalidArgumentError, ProtocolError, type RustCacheError, show } from "./errors.js";
@@ -32,7 +32,7 @@ import {
 } from "./options.js";
 import { OWN_CHUNK_BYTES } from "./outbox.js";
 import { checkValueLength, type Limits, NO_EXPIRY, Op, requireWellFormed, Status } from "./protocol.js";
-import { type CacheValue, decodeDone, readValue, statusError } from "./replies.js";
+import { type CacheValue, decodeDone, decodeStored, readValue, statusError } from "./replies.js";
 
 type Bytes = string | Uint8Array;
 
@@ -41,9 +41,6 @@ export interface SetItemOptions extends ExpiryOptions, TagOptions, Pick<SetOptio
   readonly key: Bytes;
   readonly value: Bytes;
 }
-
-/** Sends one item by itself. */
-export type SetCall = (key: Bytes, value: Bytes, options: SetOptions) => Promise<boolean>;
 
 const TEXTS = new Map<number, string>([
   [Status.KEY_TOO_LONG, "the key is longer than the daemon allows: shorten it or raise maxKeyBytes"],
@@ -55,6 +52,8 @@ const TEXTS = new Map<number, string>([
     Status.TOO_LARGE,
     "the entry is larger than the cache may ever be, and what the key held is removed: raise maxBytes",
   ],
+  [Status.DISK_FAILED, "the disk has failed before, so this was refused (see the option onDiskError)"],
+  [Status.NOT_DURABLE, "this was done in memory and could not be written to the disk"],
 ]);
 
 function itemError(status: number, index: number, key: Bytes): RustCacheError {
@@ -66,11 +65,9 @@ function itemError(status: number, index: number, key: Bytes): RustCacheError {
 
 export class Batches {
   readonly #daemon: Daemon;
-  readonly #set: SetCall;
 
-  constructor(daemon: Daemon, set: SetCall) {
+  constructor(daemon: Daemon) {
     this.#daemon = daemon;
-    this.#set = set;
   }
 
   async getMany(
@@ -155,7 +152,7 @@ export class Batches {
     if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
     if (options !== undefined) checkCallOptions(options);
     // All of them first: a batch with a wrong argument in it is not half done.
-    const checked = Array.from(items, checkItem);
+    const checked = Array.from(items, (item, index) => this.#checkItem(item, index));
     const results: boolean[] = new Array(items.length).fill(false);
     const sent: Promise<unknown>[] = [];
     let from = 0;
@@ -163,7 +160,7 @@ export class Batches {
       const item = checked[from]!;
       if (isLarge(item)) {
         const place = from++;
-        const call = this.#set(item.key, item.value, { ...items[place]!, ...options }).then(
+        const call = this.#setAlone(item, options).then(
           (stored) => {
             results[place] = stored;
           },
@@ -203,8 +200,36 @@ export class Batches {
       }
     };
     const body = (limits: Limits) => setBody(items, from, to, limits);
+    // One that must not be done twice keeps its whole frame from being sent again.
+    let once = false;
+    for (let i = from; i < to; i++) if (!isRepeatable(Op.SET, items[i]!.flags)) once = true;
     const { channel } = this.#daemon;
-    return channel.call(Op.SET_MANY, 0, 0, countField(count), NO_EXPIRY, null, body, decode, options);
+    const field = countField(count);
+    return channel.call(Op.SET_MANY, 0, 0, field, NO_EXPIRY, null, body, decode, options, once);
+  }
+
+  #setAlone({ flags, tag, expiry, key, value }: SetItem, options: CallOptions | undefined): Promise<boolean> {
+    const { channel } = this.#daemon;
+    return channel.call(Op.SET, flags, tag, null, expiry, key, value, decodeStored, options);
+  }
+
+  #checkItem(item: SetItemOptions, index: number): SetItem {
+    return atItem(index, () => {
+      if (typeof item !== "object" || item === null) {
+        throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
+      }
+      const { key, value } = item;
+      checkKey(key);
+      checkValue(value);
+      const { kind, ms } = this.#daemon.expiry(expiryOf(item));
+      return {
+        flags: kind | conditionOf(item.condition),
+        tag: tagOf(item.tag, value),
+        expiry: ms,
+        key,
+        value,
+      };
+    });
   }
 
   /** The value part of a CAS: the expected bytes, then the new ones. */
@@ -256,19 +281,6 @@ function checkedKeys(keys: readonly Bytes[], options: CallOptions | undefined): 
 function watched<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-function checkItem(item: SetItemOptions, index: number): SetItem {
-  return atItem(index, () => {
-    if (typeof item !== "object" || item === null) {
-      throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
-    }
-    checkKey(item.key);
-    checkValue(item.value);
-    const { kind, ms } = expiryOf(item);
-    const flags = kind | conditionOf(item.condition);
-    return { flags, tag: tagOf(item.tag, item.value), expiry: ms, key: item.key, value: item.value };
-  });
 }
 
 /** Large values go by themselves: a batch copies what is in it. */

@@ -2,7 +2,7 @@
 // that give calls up.
 // Data and bookkeeping only; channel.ts decides when a call is sent, answered or given up.
 
-import { type Limits, Op } from "./protocol.js";
+import { Condition, Expiry, type Limits, Op } from "./protocol.js";
 
 /** Makes the body of a frame of a batch when it is about to be sent, and not before: a huge batch is not encoded all at once. */
 export type MakeBody = (limits: Limits) => Uint8Array;
@@ -25,7 +25,7 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What a waiting call will send. */
+/** What a call will send. */
 export interface Draft {
   readonly flags: number;
   readonly tag: number;
@@ -33,9 +33,14 @@ export interface Draft {
   readonly expiry: number;
   readonly key: string | Uint8Array | null;
   readonly value: string | Uint8Array | MakeBody | null;
+  /** Whether it may be sent again to the next daemon when one dies before it has answered. */
+  readonly again: boolean;
+  /** How often it was sent. */
+  sends: number;
 }
 
 export class Call {
+  /** 0 while it waits. */
   id = 0;
   readonly op: number;
   readonly decode: Decode<unknown>;
@@ -45,7 +50,7 @@ export class Call {
   /** By the channel's clock; 0 = none. */
   readonly deadline: number;
   readonly timeout: number;
-  /** Not null while the call waits. */
+  /** Not null while the call waits, and as long as it may be sent again. */
   draft: Draft | null = null;
   signal: AbortSignal | null = null;
 
@@ -69,7 +74,39 @@ export class Call {
   get writes(): boolean {
     return WRITES.has(this.op);
   }
+
+  /** Whether the daemon, or one before it, may have done it although no reply has come. */
+  get maybeApplied(): boolean {
+    return this.writes && (this.id !== 0 || (this.draft !== null && this.draft.sends > 0));
+  }
 }
+
+/** Whether doing it twice is the same as doing it once: see `isRepeatable`. Ops that are not here are not. */
+const REPEATABLE: ReadonlySet<number> = new Set([
+  Op.PING,
+  Op.STATS,
+  Op.GET,
+  Op.CONTAINS,
+  Op.TTL,
+  Op.SCAN,
+  Op.GET_MANY,
+  Op.REMOVE,
+  Op.REMOVE_MANY,
+  // Its maker says so when one of its items is not.
+  Op.SET_MANY,
+]);
+
+/**
+ * Whether a request may be sent to the next daemon when nobody knows what became of it. A TTL that counts from arrival would begin anew: those who
+ * want such a call to be repeatable send a deadline.
+ */
+export function isRepeatable(op: number, flags: number): boolean {
+  if (op !== Op.SET) return REPEATABLE.has(op);
+  return (flags & CONDITION) === Condition.ALWAYS && (flags & EXPIRY) !== Expiry.TTL;
+}
+
+const CONDITION = 0b11;
+const EXPIRY = 0b111 << 2;
 
 const WRITES: ReadonlySet<number> = new Set([
   Op.SET,
@@ -113,6 +150,13 @@ export class WaitingCalls {
     }
     this.takeAll();
     return undefined;
+  }
+
+  /** These were sent before all that wait, so they are the next. */
+  unshift(calls: readonly Call[]): void {
+    this.#calls = [...calls, ...this.#calls.slice(this.#head)];
+    this.#head = 0;
+    this.#size += calls.length;
   }
 
   /** One of the calls has been settled in its place. */

@@ -2,13 +2,21 @@
 // function that fails everything pending. Pure: bytes and promises; whoever owns the process hands in a `Wire` to write
 // to (outbox.ts does) and calls `receive` and `disconnect`. What a reply means is its decoder's affair (replies.ts).
 //
-// Invariants: an unsettled call is in exactly one place: `#ring` (sent), `#waiting` (not yet) or `#drainers`. It leaves that place
-// before its promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot, hollow,
-// until its reply or the end of the connection comes, so its id is not used again before.
+// Invariants: an unsettled call is in exactly one place: `#sent`, `#waiting` (not yet, or to be sent again) or `#drainers`. It leaves
+// that place before its promise is settled, so every promise settles once. A call that was given up after it was sent keeps its slot,
+// hollow, until its reply or the end of the connection comes, so its id is not used again before.
 
-import { Aborts, Call, type CallOptions, type Decode, type MakeBody, WaitingCalls } from "./call.js";
+import {
+  Aborts,
+  Call,
+  type CallOptions,
+  type Decode,
+  isRepeatable,
+  type MakeBody,
+  WaitingCalls,
+} from "./call.js";
 import { Clock } from "./clock.js";
-import { ClosedError, ProtocolError, TimeoutError } from "./errors.js";
+import { ClosedError, ConnectionLostError, ProtocolError, TimeoutError } from "./errors.js";
 import { Outbox, type Wire } from "./outbox.js";
 import {
   type Handshake,
@@ -23,19 +31,31 @@ import {
   VERSION,
 } from "./protocol.js";
 import { decodeDone, decodeHandshake, replyError } from "./replies.js";
+import { SentCalls } from "./sent.js";
 
-const MAX_ID = 0x7fffffff;
 /** Before the daemon has named its own. */
 const HELLO_LIMITS: Limits = { keyLimit: 0, valueLimit: 1024, frameLimit: 1024 };
-const RING_SLOTS = 1024;
 /** A daemon that has left as many calls unanswered until they were given up is beyond hope. */
 const MAX_GIVEN_UP = 100_000;
+/** A call that was under way in as many deaths of daemons may be what they die of. */
+const MAX_SENDS = 4;
+
+/** For a call that was sent, and that there is no other daemon for because of `error`. */
+function lastOf(error: Error, maybeApplied: boolean): Error {
+  if (error instanceof ClosedError) return new ClosedError(maybeApplied);
+  return new ConnectionLostError(error.message, maybeApplied, { cause: error });
+}
+
+/** Connections of this process so far: each has a number of its own. */
+let connections = 0;
 
 export interface ChannelOptions {
   /** Milliseconds; 0 = none. */
   timeout: number;
   /** Bytes queued for the daemon above which further calls wait their turn. */
   maxQueuedBytes: number;
+  /** Whether calls that a dead daemon has not answered go to the next one, if they may: it holds what that one held. @default false */
+  sendsAgain?: boolean;
   /** The first id to use; for tests of the wrap-around. */
   firstId?: number;
 }
@@ -66,23 +86,22 @@ type Executor<T> = (resolve: (value: T) => void, reject: (reason: unknown) => vo
 
 export class Channel {
   readonly #options: ChannelOptions;
+  readonly #sendsAgain: boolean;
   readonly #hooks: ChannelHooks;
   /** Both null without a connection. */
   #outbox: Outbox | null = null;
   #reader: ReplyReader | null = null;
   /** Null until the handshake is done: no call is sent before. */
   #limits: Limits | null = null;
+  #connection = 0;
   #closed = false;
   readonly #clock = new Clock(
     (now) => this.#expire(now),
     () => this.#live === 0 && this.#drainers.size === 0,
   );
 
-  // Sent calls, at id & mask. `#occupied` counts slots, hollow ones too; `#live` counts unsettled calls, sent or waiting.
-  #ring: (Call | undefined)[] = new Array(RING_SLOTS).fill(undefined);
-  #mask = RING_SLOTS - 1;
-  #occupied = 0;
-  #nextId: number;
+  readonly #sent: SentCalls;
+  /** Unsettled calls, sent or waiting. */
   #live = 0;
   #held = false;
 
@@ -97,8 +116,9 @@ export class Channel {
 
   constructor(options: ChannelOptions, hooks: ChannelHooks) {
     this.#options = options;
+    this.#sendsAgain = options.sendsAgain ?? false;
     this.#hooks = hooks;
-    this.#nextId = options.firstId ?? 1;
+    this.#sent = new SentCalls(options.firstId ?? 1);
   }
 
   /** Calls that are not settled yet. */
@@ -114,6 +134,11 @@ export class Channel {
   /** What the daemon allows, once known. */
   get limits(): Limits | null {
     return this.#limits;
+  }
+
+  /** The number of the last connection. No two of a process have the same. */
+  get connection(): number {
+    return this.#connection;
   }
 
   /** Resolves when no call waits and the queue is at most half full: at once, most of the time. */
@@ -151,6 +176,7 @@ export class Channel {
     const reader = new ReplyReader(this.#onReply);
     this.#outbox = outbox;
     this.#reader = reader;
+    this.#connection = ++connections;
     const decode: Decode<Handshake> = (status, tag, buf, start, end) => {
       const handshake = decodeHandshake(status, tag, buf, start, end);
       // At once, not in a promise's reaction: replies that follow in the same chunk may be as long as this allows.
@@ -159,7 +185,7 @@ export class Channel {
       this.#sendWaiting();
       return handshake;
     };
-    const id = this.#takeId();
+    const id = this.#sent.takeId();
     const promise = new Promise<Handshake>(capture as Executor<Handshake>);
     this.#keep(new Call(Op.HELLO, decode as Decode<unknown>, resolveOf, rejectOf, 0, 0), id);
     outbox.raw(PREFACE);
@@ -223,16 +249,22 @@ export class Channel {
     this.#closed = false;
   }
 
-  /** The connection is over: every call that was sent on it rejects; those that wait go on waiting for the next one. */
-  disconnect(toError: (maybeApplied: boolean) => Error): void {
+  /**
+   * The connection is over: every call that was sent on it rejects, but for those that may be sent again, unless this is the `last`
+   * connection; these, and those that wait, wait for the next one.
+   */
+  disconnect(toError: (maybeApplied: boolean) => Error, last = false): void {
     this.#dropConnection();
-    this.#failSent(toError);
+    this.#failSent(toError, last);
     if (this.#waiting.size > 0) this.#hooks.wanted();
   }
 
-  /** There will be no connection for the calls that wait for one. */
+  /** There will be no connection for the calls that wait for one. Those that have been on one before say so. */
   refuseWaiting(error: Error): void {
-    for (const call of this.#waiting.takeAll()) this.#settle(call)?.reject(error);
+    for (const call of this.#waiting.takeAll()) {
+      const wasSent = call.draft !== null && call.draft.sends > 0;
+      this.#settle(call)?.reject(wasSent ? lastOf(error, call.writes) : error);
+    }
     this.#afterFailure();
   }
 
@@ -245,7 +277,8 @@ export class Channel {
 
   /**
    * Makes one call. `expiry` is in milliseconds or NO_EXPIRY and agrees with the kind in `flags`; `fields` are the op's
-   * fields before it. Never throws; what is wrong with the arguments rejects this call alone.
+   * fields before it. `once`: it must not be sent again, although others of its op may. Never throws; what is wrong with the
+   * arguments rejects this call alone.
    */
   call<T>(
     op: number,
@@ -257,6 +290,7 @@ export class Channel {
     value: string | Uint8Array | MakeBody | null,
     decode: Decode<T>,
     options?: CallOptions,
+    once = false,
   ): Promise<T> {
     const signal = options?.signal;
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -272,7 +306,7 @@ export class Channel {
       outbox.queued <= this.#options.maxQueuedBytes &&
       this.#waiting.size === 0
     ) {
-      id = this.#takeId();
+      id = this.#sent.takeId();
       try {
         const body = typeof value === "function" ? value(limits) : value;
         outbox.request(id, op, flags, tag, fields, expiry, key, body, limits);
@@ -284,38 +318,21 @@ export class Channel {
     const deadline = timeout === 0 ? 0 : this.#clock.deadlineIn(timeout);
     const call = new Call(op, decode as Decode<unknown>, resolveOf, rejectOf, deadline, timeout);
     if (signal !== undefined) this.#aborts.listen(call, signal);
+    const again = this.#sendsAgain && !once && isRepeatable(op, flags);
     if (id !== 0) {
+      if (again) call.draft = { flags, tag, fields, expiry, key, value, again, sends: 1 };
       this.#keep(call, id);
     } else {
-      call.draft = { flags, tag, fields, expiry, key, value };
+      call.draft = { flags, tag, fields, expiry, key, value, again, sends: 0 };
       this.#wait(call);
     }
     return promise;
   }
 
-  // --- the ring
-
-  #takeId(): number {
-    if (this.#occupied > this.#mask - (this.#mask >>> 2)) this.#growRing();
-    let id = this.#nextId;
-    // A slow or given-up call may still stand where the ring comes round to: skip its slot.
-    while (this.#ring[id & this.#mask] !== undefined) id = id === MAX_ID ? 1 : id + 1;
-    this.#nextId = id === MAX_ID ? 1 : id + 1;
-    return id;
-  }
-
-  #growRing(): void {
-    const old = this.#ring;
-    // Slots that differ in the old mask differ in the wider one.
-    this.#mask = old.length * 2 - 1;
-    this.#ring = new Array(old.length * 2).fill(undefined);
-    for (const call of old) if (call !== undefined) this.#ring[call.id & this.#mask] = call;
-  }
+  // --- sent calls
 
   #keep(call: Call, id: number): void {
-    call.id = id;
-    this.#ring[id & this.#mask] = call;
-    this.#occupied++;
+    this.#sent.add(call, id);
     this.#live++;
     if (!this.#held) this.#hold();
   }
@@ -328,11 +345,7 @@ export class Channel {
   #release(): void {
     if (this.#live !== 0 || this.#drainers.size !== 0 || !this.#held) return;
     this.#held = false;
-    if (this.#occupied === 0 && this.#ring.length > 16 * RING_SLOTS) {
-      // Memory of a burst that is over.
-      this.#ring = new Array(RING_SLOTS).fill(undefined);
-      this.#mask = RING_SLOTS - 1;
-    }
+    this.#sent.rest();
     this.#hooks.idle();
   }
 
@@ -346,12 +359,9 @@ export class Channel {
     end: number,
     owned: boolean,
   ): void => {
-    const slot = id & this.#mask;
-    const call = this.#ring[slot];
+    const call = this.#sent.take(id);
     // Nobody waits for this id. The rule is to drop such a reply.
-    if (call === undefined || call.id !== id) return;
-    this.#ring[slot] = undefined;
-    this.#occupied--;
+    if (call === undefined) return;
     const resolve = call.resolve;
     if (resolve === null) return;
     this.#live--;
@@ -385,20 +395,27 @@ export class Channel {
       this.#release();
       return;
     }
-    const waits = call.draft !== null;
-    const maybeApplied = !waits && call.writes;
+    const waits = call.id === 0;
+    const { maybeApplied } = call;
     if (this.#settle(call) === undefined) return;
     if (waits) this.#waiting.hollowed();
     call.reject(toError(maybeApplied));
     this.#afterFailure();
   }
 
-  /** The one function that fails everything in flight. */
-  #failSent(toError: (maybeApplied: boolean) => Error): void {
-    const sent = this.#ring.filter((call) => call !== undefined);
-    this.#ring.fill(undefined);
-    this.#occupied = 0;
-    for (const call of sent) this.#settle(call)?.reject(toError(call.writes));
+  /** The one function that fails everything in flight, or has it wait for the next connection, in the order in which it was sent. */
+  #failSent(toError: (maybeApplied: boolean) => Error, last: boolean): void {
+    const repeated: Call[] = [];
+    for (const call of this.#sent.takeAll()) {
+      const draft = call.draft;
+      if (draft?.again && !last && draft.sends < MAX_SENDS) {
+        call.id = 0;
+        repeated.push(call);
+      } else {
+        this.#settle(call)?.reject(toError(call.writes));
+      }
+    }
+    if (repeated.length > 0) this.#waiting.unshift(repeated);
     this.#afterFailure();
   }
 
@@ -411,14 +428,14 @@ export class Channel {
       if (call.deadline <= now) late.push(call);
       else if (call.deadline < earliest) earliest = call.deadline;
     };
-    for (const call of this.#ring) look(call);
+    for (const call of this.#sent) look(call);
     for (const call of this.#waiting) look(call);
     for (const call of this.#drainers) look(call);
     for (const call of late) {
       const what = this.#drainers.has(call) ? "what is queued for the daemon was not read" : undefined;
       this.#giveUp(call, (maybeApplied) => new TimeoutError(call.timeout, maybeApplied, what));
     }
-    const givenUp = this.#occupied - (this.#live - this.#waiting.size);
+    const givenUp = this.#sent.size - (this.#live - this.#waiting.size);
     if (givenUp > MAX_GIVEN_UP) {
       this.#hooks.broken(
         new ProtocolError(`it has left ${givenUp} calls unanswered until they were given up`),
@@ -453,12 +470,14 @@ export class Channel {
     while (outbox !== null && limits !== null && outbox.queued <= max) {
       const call = this.#waiting.shift();
       if (call === undefined) break;
-      const { flags, tag, fields, expiry, key, value } = call.draft!;
-      call.draft = null;
+      const draft = call.draft!;
+      const { flags, tag, fields, expiry, key, value } = draft;
       try {
-        const id = this.#takeId();
+        const id = this.#sent.takeId();
         const body = typeof value === "function" ? value(limits) : value;
         outbox.request(id, call.op, flags, tag, fields, expiry, key, body, limits);
+        draft.sends++;
+        if (!draft.again) call.draft = null;
         this.#live--;
         this.#keep(call, id);
       } catch (error) {

@@ -22,8 +22,8 @@ export interface ChildEvents {
   log(line: string): void;
   /** A first sign of the end: what is sent from now on would be lost. */
   doomed(): void;
-  /** `reason` says how it ended, for error texts: "it was killed by SIGKILL". */
-  dead(reason: string): void;
+  /** `reason` says how it ended, for error texts: "it was killed by SIGKILL". `code`: its exit code, if it had one. `line`: its last on stderr. */
+  dead(reason: string, code: number | null, line: string): void;
 }
 
 export class DaemonProcess {
@@ -35,9 +35,11 @@ export class DaemonProcess {
   readonly #tail: string[] = [];
   #line = "";
   #exit: string | null = null;
+  #code: number | null = null;
   #blame: string | null = null;
   #isDoomed = false;
   #isDead = false;
+  #isKilled = false;
   #leaving = false;
   #timer: NodeJS.Timeout | null = null;
 
@@ -57,6 +59,7 @@ export class DaemonProcess {
         );
     });
     child.on("exit", (code, signal) => {
+      this.#code = code;
       this.#exit = signal === null ? `it exited with code ${code}` : `it was killed by ${signal}`;
       this.#doom();
       this.#schedule(PIPES_GRACE_MS, () => this.#finish(this.#exit!));
@@ -68,7 +71,8 @@ export class DaemonProcess {
     stdout?.on("error", () => this.#lostPipe("its output broke"));
     stdout?.on("end", () => this.#lostPipe("it closed its output"));
     stdout?.on("data", (chunk: Buffer) => {
-      if (!this.#isDead) events.data(chunk);
+      // What one that was killed may have answered before it noticed is too late: it would count as the answer of one that runs.
+      if (!this.#isDead && !this.#isKilled) events.data(chunk);
     });
     stderr?.on("error", () => {});
     stderr?.setEncoding("utf8").on("data", (text: string) => this.#log(text));
@@ -118,6 +122,7 @@ export class DaemonProcess {
   kill(blame?: string): void {
     if (this.#isDead) return;
     if (blame !== undefined) this.#blame ??= blame;
+    this.#isKilled = true;
     this.#leaving = true;
     this.hold();
     this.#doom();
@@ -171,7 +176,8 @@ export class DaemonProcess {
     this.child.stdout?.destroy();
     this.child.stderr?.destroy();
     this.child.unref();
-    this.#events.dead((this.#blame ?? how) + this.#lastWords());
+    const line = this.#tail.at(-1) ?? "";
+    this.#events.dead((this.#blame ?? how) + this.#lastWords(), this.#code, line);
     this.#resolveDead();
   }
 }

@@ -46,7 +46,7 @@ export type Key = string | Uint8Array;
 /** What can be stored. */
 export type Storable = string | Uint8Array;
 
-/** What the daemon counts. Further numbers may come with newer daemons. */
+/** What the daemon counts. Further numbers may come with newer daemons. Those of the disk are 0 without a directory. */
 export interface Stats {
   /** Entries held now, expired ones that are not reclaimed yet included. */
   readonly items: number;
@@ -56,6 +56,32 @@ export interface Stats {
   readonly hits: number;
   /** Reads that did not. */
   readonly misses: number;
+  /** 1 when the cache is kept in a directory. */
+  readonly persistent: number;
+  /** Changes written to the journal since the daemon started, and their bytes. */
+  readonly journal_records: number;
+  readonly journal_bytes: number;
+  /** What a start would have to replay. */
+  readonly journal_bytes_since_snapshot: number;
+  /** Syncs of the journal, how long they took in all, and the longest of them; microseconds. */
+  readonly journal_syncs: number;
+  readonly journal_sync_us: number;
+  readonly journal_longest_sync_us: number;
+  /** Snapshots written since the daemon started. */
+  readonly snapshots: number;
+  /** When the last one was done, in milliseconds since 1970; how long it took, what it takes on disk, how many entries it has. */
+  readonly last_snapshot_at_ms: number;
+  readonly last_snapshot_ms: number;
+  readonly last_snapshot_bytes: number;
+  readonly last_snapshot_entries: number;
+  /** Entries written so far of the one under way. */
+  readonly snapshot_progress: number;
+  /** Entries and changes that were applied at the start, those that were damaged, and how long it took. */
+  readonly recovered: number;
+  readonly dropped_records: number;
+  readonly recovery_ms: number;
+  /** 1 when the disk has failed: nothing is kept until a snapshot succeeds. */
+  readonly disk_failed: number;
   readonly [name: string]: number;
 }
 
@@ -77,6 +103,8 @@ export class Cache {
   readonly #events = new Events<CacheEvents>(["ready", "restart", "error", "close"]);
   readonly #batches: Batches;
   readonly #scans: Scans;
+  /** Whether a set without options needs no deadline. */
+  readonly #hasPlainSets: boolean;
 
   /** Checks the options; starts nothing. */
   constructor(options: CacheOptions = {}) {
@@ -91,7 +119,8 @@ export class Cache {
       closed: () => events.emit("close"),
       log: (line) => onLog?.(line),
     });
-    this.#batches = new Batches(this.#daemon, (key, value, callOptions) => this.set(key, value, callOptions));
+    this.#batches = new Batches(this.#daemon);
+    this.#hasPlainSets = checked.dir === null || checked.defaultTtl === undefined;
     this.#scans = new Scans(this.#daemon);
   }
 
@@ -178,11 +207,11 @@ export class Cache {
   }
 
   /**
-   * Stores a value; resolves with false when the condition did not hold. Bytes of 16 KiB or more are sent without a copy: do
-   * not change them before the call has settled.
+   * Stores a value; resolves with false when the condition did not hold. Do not change bytes before the call has settled: those of
+   * 16 KiB or more are sent without a copy, and a cache with a directory may send any a second time.
    */
   set(key: Key, value: Storable, options?: SetOptions): Promise<boolean> {
-    if (options === undefined) {
+    if (options === undefined && this.#hasPlainSets) {
       if (typeof value === "string" && typeof key === "string") {
         return this.#daemon.channel.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, key, value, decodeStored);
       }
@@ -192,7 +221,7 @@ export class Cache {
       checkValue(value);
       const set = options ?? {};
       checkCallOptions(set);
-      const { kind, ms } = expiryOf(set);
+      const { kind, ms } = this.#daemon.expiry(expiryOf(set));
       const flags = kind | conditionOf(set.condition);
       const tag = tagOf(set.tag, value);
       return this.#daemon.channel.call(Op.SET, flags, tag, null, ms, key, value, decodeStored, options);
@@ -201,7 +230,10 @@ export class Cache {
     }
   }
 
-  /** Removes an entry; resolves with whether it was there. */
+  /**
+   * Removes an entry; resolves with whether it was there. In a cache with a directory, with false also when a daemon removed it and died
+   * before it could say so.
+   */
   remove(key: Key, options?: CallOptions): Promise<boolean> {
     return this.#keyed(Op.REMOVE, 0, key, decodeFound, options);
   }

@@ -15,6 +15,7 @@ import {
   ClosedError,
   ConnectionLostError,
   createCache,
+  DirectoryInUseError,
   StartError,
 } from "./index.js";
 
@@ -258,6 +259,63 @@ describe("a daemon that dies", () => {
       message: /"no-such-event".*ready, restart/,
     });
     assert.throws(() => cache.on("error", 1 as unknown as () => void), { code: "ERR_RUSTCACHE_INVALID_ARG" });
+  });
+});
+
+describe("a daemon with a directory", () => {
+  test("a call that it dies of is sent four times, and rejects", async () => {
+    const file = join(directory, "poison");
+    const cache = fake("crash-on-set", { dir: file, restart: { pause: 1 } });
+    let deaths = 0;
+    cache.on("error", () => deaths++);
+    await assert.rejects(cache.set("poison", "v"), {
+      code: "ERR_RUSTCACHE_CONNECTION_LOST",
+      maybeApplied: true,
+    });
+    await new Promise(setImmediate);
+    assert.equal(deaths, 4);
+    assert.equal(await cache.get("k"), undefined);
+    await cache.close();
+  });
+
+  test("restarts that are used up reject what was to be sent again", async () => {
+    const cache = fake("crash-on-set", { dir: directory, restart: { limit: 1 } });
+    await assert.rejects(cache.set("k", "v"), (error: ConnectionLostError) => {
+      assert.ok(error instanceof ConnectionLostError && error.maybeApplied);
+      assert.equal((error.cause as StartError).code, "ERR_RUSTCACHE_RESTARTS_EXHAUSTED");
+      return true;
+    });
+    await cache.close();
+  });
+
+  test("that cannot have its directory again is not started again and again", async () => {
+    const file = join(directory, "loses");
+    const cache = fake("loses-its-directory", { dir: directory, restart: { pause: 1 } }, file);
+    await assert.rejects(cache.set("k", "v"), (error: ConnectionLostError) => {
+      assert.ok(error instanceof ConnectionLostError);
+      assert.ok(error.cause instanceof DirectoryInUseError);
+      assert.equal(error.cause.pid, 4711);
+      return true;
+    });
+    assert.equal(starts(file), 2);
+    await assert.rejects(cache.get("k"), DirectoryInUseError);
+    await cache.close();
+  });
+
+  test("whose disk has failed: each write says whether it was done, items of batches too", async () => {
+    const cache = fake("disk-failed");
+    await assert.rejects(cache.set("k", "v"), {
+      code: "ERR_RUSTCACHE_DISK",
+      maybeApplied: false,
+      message: "journal-1: no space left",
+    });
+    await assert.rejects(cache.remove("k"), { code: "ERR_RUSTCACHE_DISK", maybeApplied: true });
+    const batch = cache.setMany([
+      { key: "a", value: "b" },
+      { key: "c", value: "d" },
+    ]);
+    await assert.rejects(batch, { code: "ERR_RUSTCACHE_DISK", index: 1, message: /item 1 \(key "c"\)/ });
+    await cache.close();
   });
 });
 

@@ -5,9 +5,10 @@ import type { ChildProcess } from "node:child_process";
 import type { CallOptions } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type DaemonEvents, type DaemonOptions, Life } from "./life.js";
+import { asDeadline, type WireExpiry } from "./options.js";
 
 export class Daemon {
-  readonly #options: DaemonOptions;
+  #options: DaemonOptions;
   readonly #events: DaemonEvents;
   #life: Life;
   /** The channel for calls made now. It changes with every close(): do not keep it longer than one call. */
@@ -23,6 +24,23 @@ export class Daemon {
     this.#events = events;
     this.#life = new Life(options, events, this.#left);
     this.channel = this.#life.channel;
+  }
+
+  /** Takes other options, from the next daemon on. Only as long as `isUnstarted`. */
+  configure(options: DaemonOptions): void {
+    this.#options = options;
+    this.#life = new Life(options, this.#events, this.#left);
+    this.channel = this.#life.channel;
+  }
+
+  /** True while no daemon has answered since the beginning, or since the last close(), and none is asked to. */
+  get isUnstarted(): boolean {
+    return this.#life.isUnstarted;
+  }
+
+  /** An expiry as it is to be sent. What is kept on disk may be sent again, so it ends at a moment that is fixed now. */
+  expiry(expiry: WireExpiry): WireExpiry {
+    return this.#options.dir === null ? expiry : asDeadline(expiry, this.#options.defaultTtl);
   }
 
   /** The running process, or null. */

@@ -14,12 +14,16 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_OVERFLOW"
   | "ERR_RUSTCACHE_UNSAFE_INTEGER"
   | "ERR_RUSTCACHE_NO_DIRECTORY"
+  | "ERR_RUSTCACHE_DIRECTORY"
+  | "ERR_RUSTCACHE_DIRECTORY_IN_USE"
+  | "ERR_RUSTCACHE_DISK"
   | "ERR_RUSTCACHE_DAEMON"
   | "ERR_RUSTCACHE_PROTOCOL"
   | "ERR_RUSTCACHE_TIMEOUT"
   | "ERR_RUSTCACHE_CLOSED"
   | "ERR_RUSTCACHE_CONNECTION_LOST"
   | "ERR_RUSTCACHE_START"
+  | "ERR_RUSTCACHE_ALREADY_STARTED"
   | "ERR_RUSTCACHE_RESTARTS_EXHAUSTED";
 
 /** The base of all errors of this package: `error instanceof RustCacheError` tells them from others. */
@@ -133,8 +137,22 @@ export class UncertainError extends RustCacheError {
   readonly maybeApplied: boolean;
 
   constructor(code: ErrorCode, message: string, maybeApplied: boolean, options?: ErrorOptions) {
-    super(code, maybeApplied ? `${message}; this write may or may not have happened` : message, options);
+    super(code, message, options);
     this.maybeApplied = maybeApplied;
+  }
+}
+
+function uncertain(message: string, maybeApplied: boolean): string {
+  return maybeApplied ? `${message}; this write may or may not have happened` : message;
+}
+
+/**
+ * The disk has failed. With `maybeApplied` false the write was refused and nothing changed, or a snapshot could not be written; with true it was done
+ * in memory and is lost when the daemon ends. See the option `onDiskError`; `snapshot()` ends this state once the disk has room again.
+ */
+export class DiskError extends UncertainError {
+  constructor(message: string, maybeApplied: boolean) {
+    super("ERR_RUSTCACHE_DISK", message, maybeApplied);
   }
 }
 
@@ -143,7 +161,10 @@ export class TimeoutError extends UncertainError {
   constructor(timeout: number, maybeApplied: boolean, what = "no reply") {
     super(
       "ERR_RUSTCACHE_TIMEOUT",
-      `${what} within ${timeout} ms: raise the timeout option, or see whether the machine is overloaded`,
+      uncertain(
+        `${what} within ${timeout} ms: raise the timeout option, or see whether the machine is overloaded`,
+        maybeApplied,
+      ),
       maybeApplied,
     );
   }
@@ -152,7 +173,11 @@ export class TimeoutError extends UncertainError {
 /** The cache was closed before the call was answered, or before it was made. `start()` opens it again. */
 export class ClosedError extends UncertainError {
   constructor(maybeApplied = false) {
-    super("ERR_RUSTCACHE_CLOSED", "the cache is closed: call start() before using it again", maybeApplied);
+    super(
+      "ERR_RUSTCACHE_CLOSED",
+      uncertain("the cache is closed: call start() before using it again", maybeApplied),
+      maybeApplied,
+    );
   }
 }
 
@@ -161,7 +186,7 @@ export class ConnectionLostError extends UncertainError {
   constructor(reason: string, maybeApplied: boolean, options?: ErrorOptions) {
     super(
       "ERR_RUSTCACHE_CONNECTION_LOST",
-      `the connection to the daemon was lost: ${reason}`,
+      uncertain(`the connection to the daemon was lost: ${reason}`, maybeApplied),
       maybeApplied,
       options,
     );
@@ -170,8 +195,33 @@ export class ConnectionLostError extends UncertainError {
 
 /** The daemon could not be started: not found, not executable, or it did not answer the handshake. */
 export class StartError extends RustCacheError {
-  constructor(message: string, options?: ErrorOptions) {
-    super("ERR_RUSTCACHE_START", message, options);
+  constructor(message: string, options?: ErrorOptions, code: ErrorCode = "ERR_RUSTCACHE_START") {
+    super(code, message, options);
+  }
+}
+
+/** The directory of the cache cannot be used: it is no directory, not writable, or damaged with `recover: "strict"`. `start()` tries again. */
+export class DirectoryError extends StartError {
+  constructor(message: string) {
+    super(message, undefined, "ERR_RUSTCACHE_DIRECTORY");
+  }
+}
+
+/** Another process keeps its cache in this directory. `start()` tries again. */
+export class DirectoryInUseError extends StartError {
+  /** The process that has it, if that is known. */
+  readonly pid: number | undefined;
+
+  constructor(message: string, pid: number | undefined) {
+    super(message, undefined, "ERR_RUSTCACHE_DIRECTORY_IN_USE");
+    this.pid = pid;
+  }
+}
+
+/** What was to be changed is settled once the daemon is started: `close()` first. */
+export class AlreadyStartedError extends RustCacheError {
+  constructor(message: string) {
+    super("ERR_RUSTCACHE_ALREADY_STARTED", message);
   }
 }
 

@@ -10,9 +10,13 @@ export type { SetItemOptions } from "./batches.js";
 export type { CallOptions } from "./call.js";
 export { Cache, type CacheEvents, type Key, type Stats, type Storable } from "./client.js";
 export {
+  AlreadyStartedError,
   ClosedError,
   ConnectionLostError,
   DaemonError,
+  DirectoryError,
+  DirectoryInUseError,
+  DiskError,
   type ErrorCode,
   InvalidArgumentError,
   InvalidTtlError,
@@ -32,10 +36,15 @@ export {
   ValueTooLongError,
 } from "./errors.js";
 export type { RestartPolicy } from "./life.js";
-export type { CacheOptions, ExpiryOptions, SetOptions, TagOptions } from "./options.js";
+export type { CacheOptions, DirectoryOptions, ExpiryOptions, SetOptions, TagOptions } from "./options.js";
 export { type Handshake, Tag } from "./protocol.js";
 export type { CacheValue, Entry } from "./replies.js";
-export { type BatchInsertItem, RustCache, type RustCacheEvents } from "./rustcache.js";
+export {
+  type BatchInsertItem,
+  RustCache,
+  type RustCacheEvents,
+  type RustCacheOptions,
+} from "./rustcache.js";
 export type { ScannedEntry, ScannedPage, ScanOptions } from "./scan.js";
 
 /**

@@ -9,6 +9,7 @@ import type { ChildProcess } from "node:child_process";
 import { findBinary } from "./binary.js";
 import { Channel } from "./channel.js";
 import { DaemonProcess } from "./child.js";
+import { directoryError, makeDirectory } from "./directory.js";
 import { ClosedError, ConnectionLostError, RestartsExhaustedError, StartError } from "./errors.js";
 import type { Handshake } from "./protocol.js";
 
@@ -30,6 +31,12 @@ export interface DaemonOptions {
   /** Arguments, those of the user first. */
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  /** Where the daemon keeps its entries, as an absolute path; null = in memory only. It is among `args` as well. */
+  readonly dir: string | null;
+  /** Whether a `dir` that is not there is made by the client, with a .gitignore in it. */
+  readonly makesDir: boolean;
+  /** Milliseconds, of entries that are written without a TTL; undefined = for ever. */
+  readonly defaultTtl: number | undefined;
   /** Milliseconds from spawn to the end of the handshake. */
   readonly startTimeout: number;
   /** Milliseconds from the end of input to SIGTERM. */
@@ -101,7 +108,11 @@ export class Life {
       this.#setOver = resolve;
     });
     this.channel = new Channel(
-      { timeout: options.timeout, maxQueuedBytes: options.maxQueuedBytes },
+      {
+        timeout: options.timeout,
+        maxQueuedBytes: options.maxQueuedBytes,
+        sendsAgain: options.dir !== null,
+      },
       {
         busy: () => this.#process?.hold(),
         idle: () => this.#process?.release(),
@@ -121,6 +132,11 @@ export class Life {
   /** True when calls leave at once. */
   get isUp(): boolean {
     return this.#state === "up";
+  }
+
+  /** True while no daemon has answered, and none is asked to. */
+  get isUnstarted(): boolean {
+    return this.#state === "idle" && !this.#ending && !this.#everUp && this.channel.pending === 0;
   }
 
   /** True when nothing was ever asked of it. */
@@ -249,11 +265,12 @@ export class Life {
 
   /** One attempt: from spawn to the end of the handshake. */
   async #launch(): Promise<void> {
-    const { binary: option, args, env, startTimeout } = this.#options;
+    const { binary: option, args, env, dir, makesDir, startTimeout } = this.#options;
     let process: DaemonProcess;
     let binary = option ?? "";
     try {
       binary = findBinary(option, env);
+      if (dir !== null && makesDir) makeDirectory(dir);
       process = new DaemonProcess(binary, args, env, {
         data: (chunk) => {
           this.#chunks++;
@@ -261,7 +278,7 @@ export class Life {
         },
         log: (line) => this.#events.log(line),
         doomed: () => this.channel.suspend(),
-        dead: (reason) => this.#onDead(process, reason),
+        dead: (reason, code, line) => this.#onDead(process, reason, code, line),
       });
     } catch (error) {
       if (error instanceof StartError) throw hopeless(error);
@@ -304,15 +321,19 @@ export class Life {
     }
   }
 
-  #onDead(process: DaemonProcess, reason: string): void {
+  #onDead(process: DaemonProcess, reason: string, code: number | null, line: string): void {
     if (process !== this.#process) return;
     this.#process = null;
     if (this.#state === "starting") {
-      this.#lastFailure = new StartError(`the daemon could not be started: ${reason}`);
+      const aboutDirectory = this.#options.dir === null ? undefined : directoryError(code, line, reason);
+      this.#lastFailure =
+        aboutDirectory === undefined
+          ? new StartError(`the daemon could not be started: ${reason}`)
+          : hopeless(aboutDirectory);
     } else if (this.#ending) {
       // What it has left unanswered never will be.
       this.#state = "idle";
-      this.channel.disconnect((maybeApplied) => new ClosedError(maybeApplied));
+      this.channel.disconnect((maybeApplied) => new ClosedError(maybeApplied), true);
       this.#die();
       return;
     } else {

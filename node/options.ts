@@ -2,19 +2,40 @@
 // Nothing unchecked passes from a user to the daemon's command line or to the wire by another way.
 
 import { isUtf8 } from "node:buffer";
+import { resolve } from "node:path";
 import type { CallOptions } from "./call.js";
+import { DIRECTORY_VARIABLE } from "./directory.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import type { DaemonOptions, RestartPolicy } from "./life.js";
 import { Condition, Expiry, NO_EXPIRY, Tag } from "./protocol.js";
 
+/** How a cache is kept in its directory (docs/persistence.md). Only with `dir`. */
+export interface DirectoryOptions {
+  /** When what is acknowledged is synced to the disk: before that, within a second, or when the system likes. The death of the daemon loses nothing in any case. @default "everysec" */
+  sync?: "always" | "everysec" | "never" | undefined;
+  /** What to do about damage in the directory: keep what is valid, or refuse to start (DirectoryError). @default "valid" */
+  recover?: "valid" | "strict" | undefined;
+  /** What becomes of writes once the disk has failed: they are refused (DiskError), done in memory alone, or the daemon ends. @default "refuse" */
+  onDiskError?: "refuse" | "memory" | "exit" | undefined;
+  /** A snapshot is written when the journals are larger than this, and than the last snapshot: bytes, or a text such as "64mb". @default "64mib" */
+  snapshotAfter?: number | string | undefined;
+  /** Milliseconds after which a snapshot is written, too. @default only when the journals are large */
+  snapshotEvery?: number | undefined;
+}
+
 /** Options of `createCache`. All are optional. */
-export interface CacheOptions {
+export interface CacheOptions extends DirectoryOptions {
   /** Path of the daemon's binary. @default RUSTCACHE_BINARY, then the package for this platform, then a local build */
   binary?: string | undefined;
   /** Further arguments for the daemon; they come before those made of these options. @default [] */
   args?: readonly string[] | undefined;
   /** Environment variables for the daemon, over those of this process. @default {} */
   env?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * The directory that the entries are kept in; it is made if it is not there. Relative to the working directory of this moment. One
+   * daemon at a time can have it: a second gets a DirectoryInUseError. null = in memory only. @default null
+   */
+  dir?: string | null | undefined;
   /** Entries held at most, from 1. @default no limit */
   maxItems?: number | undefined;
   /** Memory for entries, everything counted: bytes, or a text such as "512mb". @default no limit */
@@ -25,11 +46,11 @@ export interface CacheOptions {
   maxKeyBytes?: number | undefined;
   /** Longest value in bytes, at most 1 GiB. @default 67_108_864 */
   maxValueBytes?: number | undefined;
-  /** Milliseconds that a call waits for its reply; 0 = for ever. @default 30_000 */
+  /** Milliseconds that a call waits for its reply, also when it has to wait for a start; 0 = for ever. @default 30_000 */
   timeout?: number | undefined;
   /** Bytes queued for the daemon above which further calls wait their turn (see `drained`). @default 16_777_216 */
   maxQueuedBytes?: number | undefined;
-  /** Milliseconds that the daemon has to answer when it is started. @default 10_000 */
+  /** Milliseconds that the daemon has to answer when it is started. @default 10_000; with `dir` 300_000, since it loads what is there */
   startTimeout?: number | undefined;
   /** Milliseconds that the daemon has to end by itself on `close`. @default 5_000 */
   closeTimeout?: number | undefined;
@@ -67,6 +88,12 @@ const CACHE_OPTIONS = new Set([
   "binary",
   "args",
   "env",
+  "dir",
+  "sync",
+  "recover",
+  "onDiskError",
+  "snapshotAfter",
+  "snapshotEvery",
   "maxItems",
   "maxBytes",
   "defaultTtl",
@@ -80,6 +107,9 @@ const CACHE_OPTIONS = new Set([
   "logLevel",
   "onLog",
 ]);
+const SYNC = ["always", "everysec", "never"];
+const RECOVER = ["valid", "strict"];
+const ON_DISK_ERROR = ["refuse", "memory", "exit"];
 const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"];
 const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
 /** The longest that a timer of Node takes. */
@@ -111,28 +141,47 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   if (onLog !== undefined && typeof onLog !== "function") {
     throw new InvalidArgumentError(`onLog must be a function, got ${show(onLog)}`);
   }
+  const dir = directory(options.dir);
   const flags: string[] = [];
   const flag = (name: string, value: string | number | undefined) => {
     if (value !== undefined) flags.push(name, String(value));
   };
   flag("--max-items", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
-  flag("--max-bytes", size(options.maxBytes));
+  flag("--max-bytes", size(options.maxBytes, "maxBytes"));
   const ttl = defaultTtl(options.defaultTtl);
   flag("--default-ttl", ttl === undefined ? undefined : `${ttl}ms`);
   flag("--max-key", integer(options.maxKeyBytes, "maxKeyBytes", 1, MAX_VALUE));
   flag("--max-value", integer(options.maxValueBytes, "maxValueBytes", 1, MAX_VALUE));
-  if (logLevel !== undefined && !LOG_LEVELS.includes(logLevel)) {
-    throw new InvalidArgumentError(`logLevel must be one of ${LOG_LEVELS.join(", ")}, got ${show(logLevel)}`);
+  flag("--log-level", oneOf(logLevel, "logLevel", LOG_LEVELS));
+  const every = integer(options.snapshotEvery, "snapshotEvery", 1, Number.MAX_SAFE_INTEGER);
+  flag("--dir", dir ?? undefined);
+  flag("--sync", oneOf(options.sync, "sync", SYNC));
+  flag("--recover", oneOf(options.recover, "recover", RECOVER));
+  flag("--on-disk-error", oneOf(options.onDiskError, "onDiskError", ON_DISK_ERROR));
+  flag("--snapshot-after", size(options.snapshotAfter, "snapshotAfter"));
+  flag("--snapshot-every", every === undefined ? undefined : `${every}ms`);
+  if (dir === null) {
+    for (const name of ["sync", "recover", "onDiskError", "snapshotAfter", "snapshotEvery"] as const) {
+      if (options[name] !== undefined) {
+        throw new InvalidArgumentError(
+          `${name} ${show(options[name])} is for a cache that is kept on disk, and this one has no directory: give dir too, or leave ${name} out`,
+        );
+      }
+    }
   }
-  flag("--log-level", logLevel);
   return {
     binary,
     args: [...args, ...flags],
-    env: { ...process.env, ...env },
+    // A variable that is meant for one cache must not have a second share its directory.
+    env: { ...process.env, ...env, [DIRECTORY_VARIABLE]: undefined },
+    dir,
+    makesDir: false,
+    defaultTtl: ttl,
     timeout: integer(options.timeout, "timeout", 0, MAX_TIMER) ?? 30_000,
     maxQueuedBytes:
       integer(options.maxQueuedBytes, "maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER) ?? 16 * 2 ** 20,
-    startTimeout: integer(options.startTimeout, "startTimeout", 1, MAX_TIMER) ?? 10_000,
+    startTimeout:
+      integer(options.startTimeout, "startTimeout", 1, MAX_TIMER) ?? (dir === null ? 10_000 : 300_000),
     closeTimeout: integer(options.closeTimeout, "closeTimeout", 1, MAX_TIMER) ?? 5_000,
     restart: restartPolicy(options.restart),
     reopens: false,
@@ -145,12 +194,27 @@ function integer(value: unknown, name: string, min: number, max: number): number
   throw new InvalidArgumentError(`${name} must be an integer from ${min} to ${max}, got ${show(value)}`);
 }
 
-function size(value: unknown): string | undefined {
+/** An absolute path, or null. */
+function directory(value: unknown): string | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value === "string" && value !== "") return resolve(value);
+  throw new InvalidArgumentError(
+    `dir must be the path of a directory, or null to keep nothing on disk, got ${show(value)}`,
+  );
+}
+
+function oneOf(value: unknown, name: string, allowed: readonly string[]): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && allowed.includes(value)) return value;
+  throw new InvalidArgumentError(`${name} must be one of ${allowed.join(", ")}, got ${show(value)}`);
+}
+
+function size(value: unknown, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return String(value);
   if (typeof value === "string" && SIZE.test(value)) return value;
   throw new InvalidArgumentError(
-    `maxBytes must be a positive integer or a text such as "512mb", got ${show(value)}`,
+    `${name} must be a positive integer or a text such as "512mb", got ${show(value)}`,
   );
 }
 
@@ -217,6 +281,16 @@ export function ttlExpiry(ttl: unknown): WireExpiry {
   throw new InvalidTtlError(
     `the TTL must be milliseconds from 0 on (Infinity = never expires), got ${show(ttl)}`,
   );
+}
+
+/**
+ * The deadline in the place of a TTL, so that doing it twice is the same as doing it once. A TTL of 0 is: it stores nothing. A default that only
+ * the daemon knows of stays one, and begins anew with the second time.
+ */
+export function asDeadline(expiry: WireExpiry, byDefault: number | undefined): WireExpiry {
+  const ttl = expiry.kind === Expiry.TTL ? expiry.ms : expiry.kind === Expiry.DEFAULT ? byDefault : undefined;
+  if (ttl === undefined || ttl === 0) return expiry;
+  return { kind: Expiry.DEADLINE, ms: Math.min(Date.now() + ttl, Number.MAX_SAFE_INTEGER) };
 }
 
 /** Checks the three ways to say when an entry ends. */

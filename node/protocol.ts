@@ -54,6 +54,8 @@ export const Status = {
   FRAME_TOO_LONG: 0x89,
   NO_DIRECTORY: 0x8a,
   INTERNAL: 0x8b,
+  DISK_FAILED: 0x8c,
+  NOT_DURABLE: 0x8d,
 } as const;
 
 /** What a value is. The daemon keeps the tag and never looks at it. */

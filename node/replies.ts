@@ -4,6 +4,7 @@
 import { isUtf8 } from "node:buffer";
 import {
   DaemonError,
+  DiskError,
   KeyTooLongError,
   NoDirectoryError,
   NotAnIntegerError,
@@ -47,6 +48,10 @@ export function statusError(status: number, text: string): RustCacheError {
       return new OverflowError(text);
     case Status.NO_DIRECTORY:
       return new NoDirectoryError(text);
+    case Status.DISK_FAILED:
+      return new DiskError(text, false);
+    case Status.NOT_DURABLE:
+      return new DiskError(text, true);
     default:
       return new DaemonError(`${STATUS_NAMES.get(status) ?? `status 0x${status.toString(16)}`}: ${text}`);
   }

@@ -9,6 +9,9 @@ import { requireDaemon } from "./testdata/daemon.js";
 
 const binary = requireDaemon();
 
+// In memory only, here and in the programs that are started; rustcache-directory.test.ts has the other.
+process.env.RUSTCACHE_DIR = "";
+
 after(() => RustCache.close());
 
 function daemon(): ChildProcess & { pid: number } {

@@ -1,11 +1,15 @@
 // `RustCache`, the plain face: strings in, strings out, TTLs in seconds, ready at import. It is kept as it is for the programs that
-// use it; what is new belongs into `Cache` (client.ts). Both stand on the same daemon.ts and channel.ts.
+// use it; what is new belongs into `Cache` (client.ts). Both stand on the same daemon.ts and channel.ts. Where it keeps its data is decided
+// when its daemon starts, not at import: RustCacheOptions, then RUSTCACHE_DIR, then `.rustcache`.
 
 import type { ChildProcess } from "node:child_process";
+import { resolve } from "node:path";
 import { Batches, type SetItemOptions } from "./batches.js";
 import { Daemon } from "./daemon.js";
-import { atItem, InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import { DEFAULT_DIRECTORY, DIRECTORY_VARIABLE } from "./directory.js";
+import { AlreadyStartedError, atItem, InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import { Events } from "./events.js";
+import type { DaemonOptions } from "./life.js";
 import { type CacheOptions, checkCacheOptions } from "./options.js";
 import { Expiry, NO_EXPIRY, Op, Tag } from "./protocol.js";
 import { decodeInserted, decodeRemoved, decodeTextOrEmpty } from "./replies.js";
@@ -28,10 +32,24 @@ export interface BatchInsertItem {
   readonly expire_duration?: number | undefined;
 }
 
+/** What `configure` takes. */
+export interface RustCacheOptions extends Pick<CacheOptions, "sync" | "maxItems" | "maxBytes"> {
+  /**
+   * The directory that the entries are kept in; it is made if it is not there. null = in memory only.
+   * @default RUSTCACHE_DIR (empty = in memory only), then `.rustcache` in the working directory; without either for those of `createCache`
+   */
+  dir?: string | null | undefined;
+}
+
 /** A cache of strings in a daemon of its own. */
 export interface RustCache {
   /** The running daemon, or null. */
   readonly process: ChildProcess | null;
+  /**
+   * Sets options, each until it is set again (undefined = the default). They hold from the start of the daemon on, so this must come before it, or after
+   * close(): else it throws AlreadyStartedError.
+   */
+  configure(options: RustCacheOptions): RustCache;
   /** Starts the daemon; resolves when it has answered. Idempotent, and not needed: the first call starts it too. */
   start(): Promise<void>;
   /**
@@ -53,14 +71,33 @@ export interface RustCache {
   on<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
   once<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
   off<E extends keyof RustCacheEvents & string>(event: E, listener: RustCacheEvents[E]): RustCache;
-  /** Another cache of this kind with a daemon of its own. `path`: its binary. `debug`: forward its log to stderr. */
+  /**
+   * Another cache of this kind with a daemon of its own, in memory only unless `configure` gives it a directory. `path`: its binary. `debug`: forward
+   * its log to stderr.
+   */
   createCache(path?: string, debug?: boolean): RustCache;
 }
 
 /** Makes a cache of strings. Starts nothing. */
 export function createRustCache(path?: string, debug = false): RustCache {
+  return makeRustCache(path, debug, false);
+}
+
+/** `ownDirectory`: whether it is kept on disk when nothing is said about that. */
+function makeRustCache(path: string | undefined, debug: boolean, ownDirectory: boolean): RustCache {
   const options: CacheOptions = { binary: path };
   if (debug) options.logLevel = "debug";
+  let configured: RustCacheOptions = {};
+  let isFresh = true;
+
+  const daemonOptions = (byDefault: boolean): DaemonOptions => {
+    let { dir } = configured;
+    const variable = process.env[DIRECTORY_VARIABLE];
+    if (dir === undefined && byDefault) dir = variable === undefined ? DEFAULT_DIRECTORY : variable || null;
+    // Who turns the disk off from outside need not know how the program would have it written.
+    const sync = configured.dir === undefined && byDefault && dir === null ? undefined : configured.sync;
+    return { ...checkCacheOptions({ ...options, ...configured, dir, sync }), makesDir: true };
+  };
   const events = new Events<RustCacheEvents>(["connected", "disconnected", "error"]);
   let connected = false;
   const disconnected = () => {
@@ -68,7 +105,7 @@ export function createRustCache(path?: string, debug = false): RustCache {
     connected = false;
   };
   const daemon = new Daemon(
-    { ...checkCacheOptions(options), reopens: true },
+    { ...daemonOptions(false), reopens: true },
     {
       ready: () => {
         connected = true;
@@ -86,22 +123,55 @@ export function createRustCache(path?: string, debug = false): RustCache {
       },
     },
   );
-  const batches = new Batches(daemon, async (key, value, { ttl }) => {
-    const [kind, ms] = ttl === undefined || ttl === Number.POSITIVE_INFINITY ? NEVER : [Expiry.TTL, ttl];
-    return (await daemon.channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted)) === "I";
-  });
+  const batches = new Batches(daemon);
+
+  /** Before the first call, and the first after a close(): the options are read now. Returns what is wrong with them. */
+  const prepare = (): Error | null => {
+    try {
+      daemon.configure({ ...daemonOptions(ownDirectory), reopens: true });
+      isFresh = false;
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
+  };
 
   const cache: RustCache = {
     get process() {
       return daemon.process;
     },
-    start: () => daemon.start(),
+    configure(changes) {
+      checkChanges(changes);
+      if (!isFresh && !daemon.isUnstarted) {
+        throw new AlreadyStartedError(
+          "configure() comes before the first call, or after close(): the daemon has been started with other options",
+        );
+      }
+      const former = configured;
+      configured = { ...former, ...changes };
+      // Relative to the working directory of now.
+      if (typeof changes.dir === "string" && changes.dir !== "") configured.dir = resolve(changes.dir);
+      try {
+        daemonOptions(ownDirectory);
+      } catch (error) {
+        configured = former;
+        throw error;
+      }
+      isFresh = true;
+      return cache;
+    },
+    start() {
+      const wrong = isFresh || daemon.isUnstarted ? prepare() : null;
+      return wrong === null ? daemon.start() : Promise.reject(wrong);
+    },
     insert(key, value, ttlSeconds = 0) {
       try {
         checkInsert(key, value, ttlSeconds);
       } catch (error) {
         return Promise.reject(error);
       }
+      const wrong = isFresh ? prepare() : null;
+      if (wrong !== null) return Promise.reject(wrong);
       // Without a TTL an entry never expires, whatever the daemon's default.
       if (ttlSeconds === 0) {
         return daemon.channel.call(
@@ -115,23 +185,17 @@ export function createRustCache(path?: string, debug = false): RustCache {
           decodeInserted,
         );
       }
-      return daemon.channel.call(
-        Op.SET,
-        Expiry.TTL,
-        Tag.TEXT,
-        null,
-        milliseconds(ttlSeconds),
-        key,
-        value,
-        decodeInserted,
-      );
+      const { kind, ms } = daemon.expiry({ kind: Expiry.TTL, ms: milliseconds(ttlSeconds) });
+      return daemon.channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted);
     },
     get(key) {
-      if (typeof key !== "string") return Promise.reject(notText("key", key));
+      const wrong = typeof key !== "string" ? notText("key", key) : isFresh ? prepare() : null;
+      if (wrong !== null) return Promise.reject(wrong);
       return daemon.channel.call(Op.GET, 0, 0, null, NO_EXPIRY, key, null, decodeTextOrEmpty);
     },
     remove(key) {
-      if (typeof key !== "string") return Promise.reject(notText("key", key));
+      const wrong = typeof key !== "string" ? notText("key", key) : isFresh ? prepare() : null;
+      if (wrong !== null) return Promise.reject(wrong);
       return daemon.channel.call(Op.REMOVE, 0, 0, null, NO_EXPIRY, key, null, decodeRemoved);
     },
     async batchInsert(items) {
@@ -150,10 +214,13 @@ export function createRustCache(path?: string, debug = false): RustCache {
             return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };
           }),
       );
+      const wrong = isFresh ? prepare() : null;
+      if (wrong !== null) throw wrong;
       await batches.setMany(sets, undefined);
       return sets.map(() => "I");
     },
     close() {
+      isFresh = true;
       void daemon.close();
     },
     on(event, listener) {
@@ -173,7 +240,20 @@ export function createRustCache(path?: string, debug = false): RustCache {
   return cache;
 }
 
-const NEVER = [Expiry.NEVER, NO_EXPIRY] as const;
+const CONFIGURABLE = ["dir", "sync", "maxItems", "maxBytes"];
+
+function checkChanges(changes: unknown): asserts changes is RustCacheOptions {
+  if (typeof changes !== "object" || changes === null) {
+    throw new InvalidArgumentError(`options must be an object, got ${show(changes)}`);
+  }
+  for (const name of Object.keys(changes)) {
+    if (CONFIGURABLE.includes(name)) continue;
+    throw new InvalidArgumentError(
+      `configure() has no option ${show(name)}: it takes ${CONFIGURABLE.join(", ")}; createCache() takes more`,
+    );
+  }
+}
+
 const MAX_SECONDS = Number.MAX_SAFE_INTEGER / 1000;
 
 function checkInsert(key: unknown, value: unknown, ttlSeconds: unknown): void {
@@ -203,5 +283,8 @@ function notText(what: string, value: unknown): InvalidArgumentError {
   return new InvalidArgumentError(`the ${what} must be a string, got ${show(value)}`);
 }
 
-/** The cache that most programs need: one per process, its daemon started by the first call. */
-export const RustCache: RustCache = createRustCache();
+/**
+ * The cache that most programs need: one per process, its daemon started by the first call. It keeps its entries in `.rustcache` in the working
+ * directory, or where RUSTCACHE_DIR or `configure` say; one process at a time can have a directory.
+ */
+export const RustCache: RustCache = makeRustCache(undefined, false, true);

@@ -86,11 +86,14 @@ const suites = {
   },
 };
 
+/** A directory that is named for the caches of whoever runs this is not for the tests. */
+const { RUSTCACHE_DIR: _, ...env } = process.env;
+
 /** Runs a command, shows what it prints and keeps it; resolves with its output and, if it went wrong, why. */
 function run([command, ...args]) {
   return new Promise((resolve) => {
     // A process group of its own, so that a suite over its time takes what it started along.
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const child = spawn(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     let output = "";
     let problem;
     const stop = () => {

@@ -45,7 +45,10 @@ const examples = [
 
 function answer(sent: Pattern): Buffer {
   const input = Buffer.from(sent.map((byte) => byte ?? 0));
-  const { stdout, status, stderr } = spawnSync(join(root, "target/release/rustcache"), { input });
+  const { stdout, status, stderr } = spawnSync(join(root, "target/release/rustcache"), {
+    input,
+    env: { ...process.env, RUSTCACHE_DIR: undefined },
+  });
   assert.equal(status, 0, stderr.toString());
   return stdout;
 }

@@ -3,6 +3,7 @@
 
 import { parseArgs } from "node:util";
 import { count } from "../../scripts/lib/terminal.js";
+import { durableTables, measureDurable } from "./durable.js";
 import { heapTable, measureHeap } from "./heap.js";
 import { heading, notes, type Results, targets, targetTable, writePage } from "./output.js";
 import { type RedisServer, startRedis } from "./pool.js";
@@ -16,10 +17,17 @@ const HELP = `Usage: npm run bench -- [options]
   --quick          tiny sizes and one round, in about half a minute: shows that everything runs, not how fast
   --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), start, heap; separated by commas
   --sequential     instead of these: one call at a time against the echo, from many fresh starts
+  --durable        instead of these: what keeping everything on disk costs
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
 `;
+
+const TITLE = "against what its users would pick instead";
+const TITLES = {
+  sequential: "one call at a time",
+  durable: "what keeping everything on disk costs",
+};
 
 const PARTS = ["small", "large", "start", "heap"] as const;
 type Part = (typeof PARTS)[number];
@@ -27,7 +35,8 @@ type Part = (typeof PARTS)[number];
 interface Settings {
   readonly quick: boolean;
   readonly parts: ReadonlySet<Part>;
-  readonly sequential: boolean;
+  /** A page of its own, instead of the parts. */
+  readonly page: "sequential" | "durable" | undefined;
   readonly rounds: number;
   readonly write: boolean;
 }
@@ -39,6 +48,7 @@ function readSettings(): Settings {
         quick: { type: "boolean", default: false },
         only: { type: "string" },
         sequential: { type: "boolean", default: false },
+        durable: { type: "boolean", default: false },
         rounds: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -48,15 +58,16 @@ function readSettings(): Settings {
       process.stdout.write(HELP);
       process.exit(0);
     }
-    const parts = values.sequential ? [] : (values.only?.split(",") ?? [...PARTS]);
+    const { quick, sequential, durable, write } = values;
+    const page = sequential ? "sequential" : durable ? "durable" : undefined;
+    const parts = page ? [] : (values.only?.split(",") ?? [...PARTS]);
     for (const part of parts) {
       if (!PARTS.includes(part as Part)) throw new Error(`--only knows ${PARTS.join(", ")}, not "${part}"`);
     }
     const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
     if (!Number.isSafeInteger(rounds) || rounds < 1)
       throw new Error(`--rounds takes a number from 1, not "${values.rounds}"`);
-    const { quick, sequential, write } = values;
-    return { quick, parts: new Set(parts as Part[]), sequential, rounds, write };
+    return { quick, parts: new Set(parts as Part[]), page, rounds, write };
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n\n${HELP}`);
     process.exit(2);
@@ -96,7 +107,7 @@ async function speedPart(
 
 /** Runs the parts asked for and prints each as soon as it is done. Returns everything that was printed. */
 async function main(settings: Settings): Promise<string> {
-  const { quick, parts, sequential } = settings;
+  const { quick, parts, page, rounds } = settings;
   const printed: string[] = [];
   const print = (text: string) => {
     printed.push(text);
@@ -109,10 +120,14 @@ async function main(settings: Settings): Promise<string> {
       speeds: [],
       heap: [],
     };
-    const title = sequential ? "one call at a time" : "against what its users would pick instead";
-    print(heading(title, process.argv.slice(2), redis?.version));
-    if (sequential) {
+    print(heading(page ? TITLES[page] : TITLE, process.argv.slice(2), redis?.version));
+    if (page === "sequential") {
       print(sequentialTable(await measureSequential(quick ? 1 : 21)));
+      return printed.join("\n");
+    }
+    if (page === "durable") {
+      const sizes = quick ? { milliseconds: 20, entries: 10_000 } : { milliseconds: 300, entries: 1_000_000 };
+      print(durableTables(await measureDurable({ rounds, ...sizes }), rounds));
       return printed.join("\n");
     }
     if (needsRedis && !redis)
@@ -128,10 +143,10 @@ async function main(settings: Settings): Promise<string> {
       print(startTable(results.start, times, held));
     }
     if (parts.has("heap")) {
-      const rounds = quick ? 1 : Math.min(3, settings.rounds);
+      const times = quick ? 1 : Math.min(3, rounds);
       const sizes = quick ? [20_000] : [1_000_000, 3_000_000];
-      results.heap = await measureHeap(sizes, rounds);
-      print(heapTable(results.heap, rounds));
+      results.heap = await measureHeap(sizes, times);
+      print(heapTable(results.heap, times));
     }
     print(
       quick
@@ -148,5 +163,5 @@ async function main(settings: Settings): Promise<string> {
 const settings = readSettings();
 const began = performance.now();
 const text = await main(settings);
-if (settings.write) writePage(settings.sequential ? "bench/node --sequential" : "bench/node", text);
+if (settings.write) writePage(settings.page ? `bench/node --${settings.page}` : "bench/node", text);
 process.stderr.write(`bench: done after ${count(Math.round((performance.now() - began) / 1000))} s\n`);

@@ -42,6 +42,8 @@ function valueFor(number: number): string {
 async function openOurs(entries: number): Promise<Store> {
   process.env.RUSTCACHE_MAX_ITEMS = String(entries);
   const { RustCache } = await import("../../node/index.js");
+  // Compared with heaps: nothing is kept on disk.
+  RustCache.configure({ dir: null });
   await RustCache.start();
   return {
     pid: RustCache.process?.pid,

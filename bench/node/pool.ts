@@ -82,8 +82,11 @@ export interface RedisServer {
   close(): Promise<void>;
 }
 
-/** A redis-server of our own: a Unix socket in a new directory, no port, nothing on disk. Undefined where it is not installed. */
-export async function startRedis(): Promise<RedisServer | undefined> {
+/**
+ * A redis-server of our own: a Unix socket in a new directory, no port; nothing on disk, or an append-only file that is synced that often.
+ * Undefined where it is not installed.
+ */
+export async function startRedis(sync?: "always" | "everysec"): Promise<RedisServer | undefined> {
   const directory = mkdtempSync(join(tmpdir(), "rustcache-bench-redis-"));
   const socket = join(directory, "redis.sock");
   const options = [
@@ -93,8 +96,7 @@ export async function startRedis(): Promise<RedisServer | undefined> {
     socket,
     "--save",
     "",
-    "--appendonly",
-    "no",
+    ...(sync === undefined ? ["--appendonly", "no"] : ["--appendonly", "yes", "--appendfsync", sync]),
     "--dir",
     directory,
   ];

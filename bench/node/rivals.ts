@@ -52,12 +52,39 @@ function ioredis(name: string, enableAutoPipelining: boolean, note: string): Riv
   };
 }
 
+/** Ours with everything kept on disk: for the comparison with servers that do so, not for the others. */
+export const DURABLE = { everysec: "rustcache Cache, sync everysec", always: "rustcache Cache, sync always" };
+
+function durable(sync: keyof typeof DURABLE): Rival {
+  return {
+    name: DURABLE[sync],
+    note: `\`createCache({ dir, sync: "${sync}" })\``,
+    async open() {
+      const dir = mkdtempSync(join(tmpdir(), "rustcache-bench-"));
+      const cache = createCache({ dir, sync });
+      await cache.start();
+      return {
+        get: (key) => cache.get(key),
+        set: (key, value) => cache.set(key, value),
+        async close() {
+          await cache.close();
+          rmSync(dir, { recursive: true, force: true });
+        },
+      };
+    },
+  };
+}
+
+export const durableRivals: readonly Rival[] = [durable("everysec"), durable("always")];
+
 export const rivals: readonly Rival[] = [
   {
     name: OURS_TEXT,
     note: "`RustCache.get` and `.insert`, strings",
     skipsLarge: true,
     async open() {
+      // Nothing is kept on disk, as with the rivals.
+      RustCache.configure({ dir: null });
       await RustCache.start();
       return {
         get: (key) => RustCache.get(key),

@@ -2,7 +2,7 @@
 // for another's heap, and each has the compiler to itself; all of them stay open, so that their turns can alternate.
 
 import { type Contents, echoTarget, LARGE, storeTarget, type Target, type Workload } from "./load.js";
-import { ECHO, rivals } from "./rivals.js";
+import { durableRivals, ECHO, rivals } from "./rivals.js";
 
 export type Request =
   | { readonly open: Contents; readonly socket: string }
@@ -19,7 +19,7 @@ async function answer(request: Request): Promise<number> {
     if (name === ECHO) {
       target = await echoTarget(request.open);
     } else {
-      const rival = rivals.find((candidate) => candidate.name === name);
+      const rival = [...rivals, ...durableRivals].find((candidate) => candidate.name === name);
       if (!rival) throw new Error(`there is no rival "${name}"`);
       const store = await rival.open(request.open.valueBytes >= LARGE, request.socket);
       target = await storeTarget(store, request.open);

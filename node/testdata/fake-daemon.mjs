@@ -6,8 +6,8 @@ import { appendFileSync, closeSync, readFileSync } from "node:fs";
 
 const [mode, argument] = process.argv.slice(2);
 const PREFACE = Buffer.from([0xf5, 0x52, 0x43, 0xf5]);
-const [HELLO, GET, SET] = [0x01, 0x10, 0x11];
-const [OK, MISS, UNSUPPORTED_VERSION] = [0, 1, 0x87];
+const [HELLO, GET, SET, REMOVE, SET_MANY] = [0x01, 0x10, 0x11, 0x12, 0x21];
+const [OK, MISS, UNSUPPORTED_VERSION, DISK_FAILED, NOT_DURABLE] = [0, 1, 0x87, 0x8c, 0x8d];
 
 function reply(id, status, body = "", tag = 1) {
   const bytes = Buffer.from(body);
@@ -76,6 +76,13 @@ const modes = {
           Buffer.concat([PREFACE, reply(id, UNSUPPORTED_VERSION, "you speak 2, I speak 9")]),
         );
       },
+    }),
+  /** Refuses a SET and the second item of a SET_MANY, and does a REMOVE that it cannot write down: the disk has failed. */
+  "disk-failed": () =>
+    serve({
+      [SET]: (id) => process.stdout.write(reply(id, DISK_FAILED, "journal-1: no space left")),
+      [SET_MANY]: (id) => process.stdout.write(reply(id, OK, Buffer.from([2, 0, 0, 0, OK, DISK_FAILED]))),
+      [REMOVE]: (id) => process.stdout.write(reply(id, NOT_DURABLE, "journal-1: no space left")),
     }),
   /** Many lines on stderr, the last without an end. */
   noisy() {
@@ -146,6 +153,14 @@ const modes = {
   "works-once"() {
     if (count() > 1) process.exit(6);
     serve({ [SET]: () => process.exit(4) });
+  },
+  /** Works until a SET, then it cannot have its directory. */
+  "loses-its-directory"() {
+    if (count() > 1) {
+      process.stderr.write("rustcache: the directory /d is in use by process 4711: use another directory\n");
+      process.exit(6);
+    }
+    serve({ [SET]: () => process.exit(5) });
   },
 };
 

@@ -4,7 +4,7 @@ import type { Decode } from "../call.js";
 import { Channel, type ChannelHooks, type ChannelOptions } from "../channel.js";
 import { ConnectionLostError } from "../errors.js";
 import type { Wire } from "../outbox.js";
-import { NO_EXPIRY, Op, PREFACE, readText, Status } from "../protocol.js";
+import { Expiry, NO_EXPIRY, Op, PREFACE, readText, Status } from "../protocol.js";
 
 export interface Frame {
   id: number;
@@ -123,6 +123,17 @@ export async function connected(options: Partial<ChannelOptions> = {}) {
   return { channel, told, wire };
 }
 
+/** The next connection of a channel. */
+export async function reconnect(channel: Channel) {
+  const wire = new FakeWire();
+  const handshake = channel.connect(wire);
+  const id = Buffer.concat(wire.chunks).readUInt32LE(PREFACE.length + 4);
+  channel.receive(hello(id));
+  await handshake;
+  await tick();
+  return wire;
+}
+
 const text: Decode<string> = (status, _tag, buf, start, end) =>
   status === Status.OK ? readText(buf, start, end) : "";
 
@@ -137,6 +148,13 @@ export function set(
   options = {},
 ): Promise<string> {
   return channel.call(Op.SET, 0, 1, null, NO_EXPIRY, key, value, text, options);
+}
+
+/** Any op, with a key. */
+export function request(channel: Channel, op: number, flags: number, key: string, options = {}) {
+  const kind = flags & (7 << 2);
+  const expiry = kind === Expiry.TTL || kind === Expiry.DEADLINE ? 1000 : NO_EXPIRY;
+  return channel.call(op, flags, 0, null, expiry, key, null, text, options);
 }
 
 /** How a promise ends, and how often. */

@@ -34,7 +34,10 @@ export interface PassFigures {
   readonly files: number;
   readonly hits: number;
   readonly computed: number;
-  readonly failedCalls: number;
+  /** Calls that the killed daemon had not answered: the next one did. */
+  readonly inFlight: number;
+  /** Results that the daemon had that was started in the place of the killed one. */
+  readonly hitsAfterKill: number;
   /** Files that could not be read, or that changed since the reference was made: the tree is a living one. */
   readonly changed: number;
   /** Results that are not the reference's. Must be 0. */
@@ -55,8 +58,7 @@ export async function runPass({
   victim,
 }: Pass): Promise<PassFigures> {
   const progress = new Progress(title, files.length);
-  const counts = { hits: 0, computed: 0, changed: 0, different: 0 };
-  const failedBefore = store.failedCalls;
+  const counts = { hits: 0, computed: 0, inFlight: 0, hitsAfterKill: 0, changed: 0, different: 0 };
   let next = 0;
   let done = 0;
   let underWay = FILES_UNDER_WAY;
@@ -66,6 +68,7 @@ export async function runPass({
   const killWhenAllWait = () => {
     if (fate !== "stopped" || waiting < underWay) return;
     fate = "killed";
+    counts.inFlight = waiting;
     victim?.kill();
   };
 
@@ -90,6 +93,7 @@ export async function runPass({
       counts.computed++;
     } else {
       counts.hits++;
+      if (fate === "killed") counts.hitsAfterKill++;
     }
     if (!reference) return;
     const expected = reference.expected(key);
@@ -125,7 +129,6 @@ export async function runPass({
   return {
     ...counts,
     files: files.length,
-    failedCalls: store.failedCalls - failedBefore,
     milliseconds,
     longestStall,
     heapGrowth: heapInUse() - heapBefore,

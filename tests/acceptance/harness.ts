@@ -1,7 +1,11 @@
 // What the acceptance test is made of: sections, cases with a time limit, and the closing line. Not node:test, because this
 // program is also run through other loaders, prints tables of figures between its cases, and ends with a line that people grep for.
 
+import { strict as assert } from "node:assert";
+import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { RustCache } from "../../node/index.js";
 
 /** How much of everything: `quick` is for CI and for a first look. */
 export interface Settings {
@@ -117,4 +121,24 @@ export async function inFlight(
     while (next < total) await call(next++);
   };
   await Promise.all(Array.from({ length: Math.min(width, total) }, user));
+}
+
+/** The running daemon. */
+export function daemon(): ChildProcess & { pid: number } {
+  const child = RustCache.process;
+  assert.ok(child?.pid, "RustCache.process is null although the cache has started");
+  return child as ChildProcess & { pid: number };
+}
+
+/** Kills the daemon while `calls` are certainly in flight: it is stopped before they are made, so it can have answered none. */
+export async function killDuring<T>(calls: () => Promise<T>[]) {
+  const child = daemon();
+  const exited = once(child, "exit");
+  process.kill(child.pid, "SIGSTOP");
+  const pending = calls().map(outcome);
+  // The requests are on their way once the event loop has turned.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.kill(child.pid, "SIGKILL");
+  await exited;
+  return Promise.all(pending);
 }

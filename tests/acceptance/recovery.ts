@@ -1,31 +1,10 @@
 // Acceptance cases: the daemon goes, by close() or by `kill -9`. No call may hang, none may get another's answer, and the next
-// call must work as if nothing had happened (the cache is in memory: what it held is gone, and a get says so).
+// call must work as if nothing had happened (the cache is in memory: what it held is gone, and a get says so). With a directory:
+// persistence.ts.
 
 import { strict as assert } from "node:assert";
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { RustCache } from "../../node/index.js";
-import { outcome, type Report } from "./harness.js";
-
-/** The running daemon. */
-function daemon(): ChildProcess & { pid: number } {
-  const child = RustCache.process;
-  assert.ok(child?.pid, "RustCache.process is null although the cache has started");
-  return child as ChildProcess & { pid: number };
-}
-
-/** Kills the daemon while `calls` are certainly in flight: it is stopped before they are made, so it can have answered none. */
-async function killDuring<T>(calls: () => Promise<T>[]) {
-  const child = daemon();
-  const exited = once(child, "exit");
-  process.kill(child.pid, "SIGSTOP");
-  const pending = calls().map(outcome);
-  // The requests are on their way once the event loop has turned.
-  await new Promise((resolve) => setImmediate(resolve));
-  process.kill(child.pid, "SIGKILL");
-  await exited;
-  return Promise.all(pending);
-}
+import { daemon, killDuring, outcome, type Report } from "./harness.js";
 
 export async function recovery(report: Report): Promise<void> {
   report.section("Restart and recovery");

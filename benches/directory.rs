@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use rustcache::persist::{Store, StoreOptions, Sync};
@@ -159,8 +160,12 @@ fn round(root: &Path, entries: u64, measured: &mut Measured) -> io::Result<()> {
     }
 
     sync_all();
-    let (seconds, written) = timed(|| store.snapshot());
-    written.map_err(|failure| io::Error::other(failure.to_string()))?;
+    let (told, durable) = channel();
+    let (seconds, written) = timed(|| {
+        store.request_snapshot(move |written| told.send(written).expect("it is awaited"));
+        durable.recv().map_err(io::Error::other)
+    });
+    written?.map_err(|failure| io::Error::other(failure.to_string()))?;
     measured.snapshot.add(seconds);
     drop(store);
     let (snapshot, bytes) = file(&directory, "snapshot")?;

@@ -34,7 +34,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Copies a file to a new name; one of that name is replaced.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// When the file in the directory that was written last was written, in Unix milliseconds.
+    /// When the journal or snapshot in the directory that was written last was written, in Unix milliseconds.
     fn newest(&self, path: &Path) -> io::Result<u64>;
     /// The files in a directory, with their lengths in bytes.
     fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>>;
@@ -125,7 +125,13 @@ impl Disk for SystemDisk {
     fn newest(&self, path: &Path) -> io::Result<u64> {
         let mut newest = 0;
         for entry in fs::read_dir(path)? {
-            let modified = entry?
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_kept = |kind: &str| name.to_str().is_some_and(|name| name.starts_with(kind));
+            if !is_kept("journal-") && !is_kept("snapshot-") {
+                continue;
+            }
+            let modified = entry
                 .metadata()?
                 .modified()?
                 .duration_since(UNIX_EPOCH)

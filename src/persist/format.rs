@@ -312,8 +312,12 @@ pub struct SnapshotEntry<'a> {
     pub deadline: Option<u64>,
 }
 
+/// The most bytes of an entry beside its key and value.
+const ENTRY_MOST: usize = 2 + 5 + 5 + 6;
+
 /// Appends an entry to the entries of a block.
 pub fn push_entry(entry: &SnapshotEntry<'_>, out: &mut Vec<u8>) {
+    out.reserve(ENTRY_MOST + entry.key.len() + entry.value.len());
     out.push(
         SET | if entry.deadline.is_some() {
             WITH_DEADLINE

@@ -60,8 +60,9 @@ impl fmt::Debug for Orders {
 }
 
 impl Inner {
-    /// Cuts unfinished writes off, sets damaged files aside once what was in them is in a snapshot, and removes what belongs to nothing.
-    pub(super) fn tidy(&self, recovery: &Recovery) -> Result<(), Failure> {
+    /// Cuts unfinished writes off, sets damaged files aside once what was in them is in a snapshot, and removes what belongs to nothing. If the clock was set
+    /// back, there is a new snapshot as well: files from the future would make what is written from now on seem to have expired.
+    pub(super) fn tidy(&self, recovery: &Recovery, is_set_back: bool) -> Result<(), Failure> {
         let Inner {
             options: StoreOptions { directory, disk, .. },
             ..
@@ -79,7 +80,7 @@ impl Inner {
                 cut = true;
             }
         }
-        if recovery.is_damaged() || cut {
+        if recovery.is_damaged() || cut || is_set_back {
             // What was read goes to a new snapshot before any old file is touched.
             for (path, report) in &recovery.files {
                 let kind = match (report.damage.is_empty(), report.torn_at) {
@@ -98,15 +99,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes a snapshot, or gives up: `false`, if it would take longer than until `by`, or without that limit, when the keeper is to stop.
+    /// Writes a snapshot and removes what it makes superfluous; or gives up: `false`, if it would take longer than until `by`, or without that limit, when
+    /// the keeper is to stop.
     pub(super) fn snapshot(&self, by: Option<Instant>) -> Result<bool, Failure> {
+        match self.write_snapshot(by)? {
+            Some(generation) => self.remove_older(generation).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation.
+    fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
         let began = Instant::now();
         let StoreOptions { directory, disk, .. } = &self.options;
         let generation = self.journal.rotate(self.clock.unix_millis())?;
         let mut writer =
             SnapshotWriter::begin(Arc::clone(disk), directory, generation, self.clock.unix_millis())?;
-        let mut failed = None;
+        let mut has_failed = false;
         let mut reported = began;
         let swept = {
             let writer = std::cell::RefCell::new(&mut writer);
@@ -136,17 +146,15 @@ impl Inner {
                 },
                 || {
                     let mut writer = writer.borrow_mut();
-                    let mut result = writer.write_full_block();
+                    let mut goes_on = writer.write_full_block();
                     for (key, value, tag, deadline) in large.borrow_mut().drain(..) {
-                        result = result.and_then(|()| {
-                            writer.add(&SnapshotEntry {
-                                key: &key,
-                                value: &value,
-                                tag,
-                                deadline,
-                            });
-                            writer.write_full_block()
+                        writer.add(&SnapshotEntry {
+                            key: &key,
+                            value: &value,
+                            tag,
+                            deadline,
                         });
+                        goes_on = goes_on && writer.write_full_block();
                     }
                     lock(&self.stats).snapshot_progress = writer.entries().max(1);
                     if reported.elapsed() >= REPORTS_EVERY {
@@ -161,8 +169,8 @@ impl Inner {
                     if self.options.sync == Sync::EverySecond {
                         self.journal.sync_if_older(Duration::from_secs(1));
                     }
-                    if let Err(failure) = result {
-                        failed = Some(failure);
+                    if !goes_on {
+                        has_failed = true;
                         return ControlFlow::Break(());
                     }
                     let enough = by.map_or_else(|| lock(&self.orders).stop, |by| Instant::now() >= by);
@@ -175,13 +183,9 @@ impl Inner {
             )
         };
         lock(&self.stats).snapshot_progress = 0;
-        if let Some(failure) = failed {
+        if swept.is_break() && !has_failed {
             writer.abandon();
-            return Err(failure);
-        }
-        if swept.is_break() {
-            writer.abandon();
-            return Ok(false);
+            return Ok(None);
         }
         let (entries, bytes) = writer.finish()?;
         self.journal.snapshot_is_done();
@@ -200,7 +204,7 @@ impl Inner {
             millis = began.elapsed().as_millis(),
             "snapshot written"
         );
-        self.remove_older(generation).map(|()| true)
+        Ok(Some(generation))
     }
 
     fn remove_older(&self, generation: u64) -> Result<(), Failure> {
@@ -225,6 +229,7 @@ impl Inner {
 
     /// What the keeper does until it is told to stop: syncs once a second, and writes snapshots when one is due.
     pub(super) fn keep(&self) {
+        step_back();
         let mut last_snapshot = Instant::now();
         let mut last_failed = false;
         loop {
@@ -248,11 +253,11 @@ impl Inner {
             if self.options.sync == Sync::EverySecond {
                 self.journal.sync_written();
             }
+            let journal = self.journal.stats().bytes_since_snapshot;
             let due = self
                 .options
                 .snapshot_every
-                .is_some_and(|every| last_snapshot.elapsed() >= every);
-            let journal = self.journal.stats().bytes_since_snapshot;
+                .is_some_and(|every| journal > 0 && last_snapshot.elapsed() >= every);
             let large = journal
                 > self
                     .options
@@ -264,25 +269,40 @@ impl Inner {
             let again = rested && self.journal.has_failed();
             if due || large || again || !waiting.is_empty() {
                 last_snapshot = Instant::now();
-                let result = self.snapshot(None);
+                let result = self.write_snapshot(None);
                 last_failed = result.is_err();
                 if let Err(failure) = &result {
                     tracing::error!(%failure, "no snapshot could be written");
                 }
-                let result = result.and_then(|complete| match complete {
-                    true => Ok(()),
-                    false => Err(Failure {
+                let done = result.clone().and_then(|generation| match generation {
+                    Some(_) => Ok(()),
+                    None => Err(Failure {
                         what: "writing a snapshot".to_owned(),
                         cause: "the daemon is ending".to_owned(),
                     }),
                 });
-                for done in waiting {
-                    done(result.clone());
+                for tell in waiting {
+                    tell(done.clone());
+                }
+                if let Ok(Some(generation)) = result
+                    && let Err(failure) = self.remove_older(generation)
+                {
+                    tracing::warn!(%failure, "an older generation could not be removed; the next snapshot tries again");
                 }
             }
         }
     }
 }
+
+/// Whoever answers requests goes first when there are fewer processors than work: a snapshot can wait, a client cannot.
+fn step_back() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // On Linux this is about the calling thread alone. Where it is refused, a snapshot is a bit more of a nuisance.
+    let _ = rustix::process::nice(KEEPER_NICE);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const KEEPER_NICE: i32 = 10;
 
 fn remove(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
     match disk.remove(path) {

@@ -245,7 +245,9 @@ fn write(
     for entry in live {
         let entry = as_entry(entry);
         writer.add(&entry);
-        writer.write_full_block()?;
+        if !writer.write_full_block() {
+            break;
+        }
         progress.add(entry.key.len() + entry.value.len());
     }
     let written = writer.finish()?;

@@ -46,6 +46,8 @@ pub struct FileReport {
 
 /// A record longer than this is not searched for a flipped bit, but in its header and key.
 const SEARCHED_WHOLE: usize = 4096;
+/// A disk writes no less than this.
+const SECTOR: usize = 512;
 /// Bytes of a record that are asked for to learn its length.
 const PEEK: usize = 64;
 
@@ -147,7 +149,7 @@ fn tail(
         .iter()
         .rposition(|&byte| byte != 0)
         .map_or(0, |last| last + 1);
-    match damaged_record(generation, rest, len, expected, previous) {
+    match damaged_record(generation, rest, len, offset, expected, previous) {
         Some(fingerprint) => {
             distrust(fingerprint, 1, sink, report);
             report.lost += 1;
@@ -161,7 +163,14 @@ fn tail(
 }
 
 /// The fingerprint of the key of a record that was written whole and damaged later, as far as that can be told.
-fn damaged_record(generation: u64, rest: &[u8], len: usize, expected: u32, previous: u32) -> Option<u32> {
+fn damaged_record(
+    generation: u64,
+    rest: &[u8],
+    len: usize,
+    offset: u64,
+    expected: u32,
+    previous: u32,
+) -> Option<u32> {
     let searched = if len <= SEARCHED_WHOLE {
         SEARCHED_WHOLE
     } else {
@@ -187,7 +196,19 @@ fn damaged_record(generation: u64, rest: &[u8], len: usize, expected: u32, previ
     } else {
         len
     };
+    if whole < rest.len() || has_hole(&rest[..whole], offset) {
+        return None;
+    }
     super::format::unchecked_key(&rest[..whole], expected, previous).map(super::format::fingerprint)
+}
+
+/// Whether a sector of the file was never written: a power cut may leave the length of a write, and the end of it, without its middle.
+fn has_hole(bytes: &[u8], offset: u64) -> bool {
+    let into_sector = usize::try_from(offset % SECTOR as u64).unwrap_or(0);
+    let whole_sectors = bytes.get((SECTOR - into_sector) % SECTOR..).unwrap_or_default();
+    whole_sectors
+        .chunks_exact(SECTOR)
+        .any(|sector| sector.iter().all(|&byte| byte == 0))
 }
 
 /// Loads a snapshot. `generation` is that of its name.

@@ -173,6 +173,7 @@ impl Store {
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
         let now = clock.unix_millis().max(created);
+        let is_set_back = now > clock.unix_millis();
         let recovery = recover(&*disk, directory, &mut Loader::new(&cache, now), |path| {
             tracing::debug!(path = %path.display(), "reading");
         })
@@ -220,7 +221,7 @@ impl Store {
             stats: Mutex::new(stats),
             lock,
         });
-        inner.tidy(&recovery).map_err(OpenError::Disk)?;
+        inner.tidy(&recovery, is_set_back).map_err(OpenError::Disk)?;
         tracing::info!(
             directory = %inner.options.directory.display(),
             recovered = recovery.applied(),

@@ -17,6 +17,8 @@ use crate::session::Broken;
 struct Plan {
     /// Journals cannot be written.
     journals_fail: AtomicBool,
+    /// Nor can the first of them.
+    first_fails: AtomicBool,
     /// Snapshots cannot be written.
     snapshots_fail: AtomicBool,
     /// Syncs of snapshots wait until this is over.
@@ -50,6 +52,19 @@ struct TestFile {
     file: Arc<dyn DiskFile>,
     plan: Arc<Plan>,
     is_snapshot: bool,
+    is_first: bool,
+}
+
+impl TestDisk {
+    fn file(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        Arc::new(TestFile {
+            file,
+            plan: Arc::clone(&self.0),
+            is_snapshot: name.starts_with("snapshot-"),
+            is_first: name.ends_with("-00000000000000000001"),
+        })
+    }
 }
 
 impl Disk for TestDisk {
@@ -57,19 +72,10 @@ impl Disk for TestDisk {
         SystemDisk.make_directory(path)
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let name = path.file_name().expect("a name").to_string_lossy();
-        Ok(Arc::new(TestFile {
-            file: SystemDisk.create(path)?,
-            plan: Arc::clone(&self.0),
-            is_snapshot: name.starts_with("snapshot-"),
-        }))
+        Ok(self.file(path, SystemDisk.create(path)?))
     }
     fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(TestFile {
-            file: SystemDisk.append(path)?,
-            plan: Arc::clone(&self.0),
-            is_snapshot: false,
-        }))
+        Ok(self.file(path, SystemDisk.append(path)?))
     }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         SystemDisk.read(path)
@@ -98,6 +104,7 @@ impl DiskFile for TestFile {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let fails = match self.is_snapshot {
             true => &self.plan.snapshots_fail,
+            false if self.is_first && self.plan.first_fails.load(Ordering::SeqCst) => &self.plan.first_fails,
             false => &self.plan.journals_fail,
         };
         match fails.load(Ordering::SeqCst) {
@@ -362,6 +369,22 @@ fn a_snapshot_after_a_failure_heals_it() {
     assert_eq!(on_disk.set("c", "new").status, Status::OK);
     let expected = ["old", "not durable yet", "new"].map(|value| Some(value.to_owned()));
     assert_eq!(on_disk.after_a_kill(&["a", "b", "c"]), expected);
+}
+
+/// What is pending when a snapshot begins is written by the thread that begins it.
+#[test]
+fn what_a_beginning_snapshot_could_not_write_is_not_acknowledged_by_another_commit() {
+    let on_disk = OnDisk::new(OnDiskError::Refuse);
+    let store = on_disk.client.session.store().expect("a directory");
+    on_disk.plan.first_fails.store(true, Ordering::SeqCst);
+    on_disk.plan.snapshots_fail.store(true, Ordering::SeqCst);
+    store
+        .cache()
+        .set("a", "v", SetOptions::default())
+        .expect("it fits");
+    store.snapshot().expect_err("no snapshot can be written");
+    store.commit().expect_err("it is nowhere on the disk");
+    assert_eq!(on_disk.after_a_kill(&["a"]), [None]);
 }
 
 #[test]

@@ -97,6 +97,11 @@ impl Disk for Memory {
         self.files().insert(path.to_owned(), Arc::clone(&file));
         Ok(Arc::new(MemoryFile(file)))
     }
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let files = self.files();
+        let file = files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(MemoryFile(Arc::clone(file))))
+    }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         Ok(file(&self.bytes(path)?))
     }

@@ -139,6 +139,8 @@ pub struct ScanEntry {
 pub(crate) struct EntryRef<'a> {
     record: &'a Record,
     pub(crate) time_left: TimeLeft,
+    /// The moment from which that counts, by the monotonic clock: a little while ago.
+    pub(crate) now: u64,
 }
 
 impl<'a> EntryRef<'a> {
@@ -146,6 +148,7 @@ impl<'a> EntryRef<'a> {
         EntryRef {
             record,
             time_left: TimeLeft::between(now, deadline),
+            now,
         }
     }
 

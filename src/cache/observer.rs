@@ -21,6 +21,8 @@ pub(crate) enum Observed<'a> {
         shared: Option<&'a Bytes>,
         tag: Tag,
         time_left: TimeLeft,
+        /// The moment from which that counts, by the monotonic clock: a little while ago.
+        now: u64,
     },
     Remove {
         key: &'a [u8],
@@ -28,6 +30,8 @@ pub(crate) enum Observed<'a> {
     Deadline {
         key: &'a [u8],
         time_left: TimeLeft,
+        /// The moment from which that counts, by the monotonic clock: a little while ago.
+        now: u64,
     },
     /// Everything under a prefix; empty is everything.
     Clear {

@@ -202,6 +202,7 @@ impl<P: Policy> Shard<P> {
                 shared: record.shared_value(),
                 tag: record.tag(),
                 time_left: TimeLeft::between(now, deadline),
+                now,
             });
         }
         // An overwrite may have made the entry heavier. It is the most recently used one and fits by itself.
@@ -264,6 +265,7 @@ impl<P: Policy> Shard<P> {
                 self.tell(&Observed::Deadline {
                     key: key.key,
                     time_left: TimeLeft::between(now, at),
+                    now,
                 });
             }
         }

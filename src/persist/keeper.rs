@@ -126,7 +126,7 @@ impl Inner {
                 |entry| {
                     let deadline = match entry.time_left {
                         TimeLeft::Forever => None,
-                        TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left)),
+                        TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left, entry.now)),
                     };
                     match entry.shared_value() {
                         // Copied without the lock.

@@ -195,7 +195,8 @@ pub fn recover(
         let report = replay_journal(file, generation, sink)
             .map_err(|error| failure("reading the journal", &path, &error))?;
         recovery.journal_bytes += len.saturating_sub(FILE_HEADER as u64);
-        recovery.ends_empty = len == FILE_HEADER as u64 && report.damage.is_empty();
+        recovery.ends_empty =
+            len == FILE_HEADER as u64 && report.damage.is_empty() && report.torn_at.is_none();
         recovery.saw(path, report, generation);
     }
     // A journal is begun before its snapshot: if there is none, what the snapshot holds may be stale.

@@ -301,6 +301,13 @@ fn read_header(
         }
         return Ok(false);
     }
+    let is_blank = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+    if kind == FileKind::Journal && is_blank(bytes) && is_blank(window.look_at_rest()?) {
+        // A power cut came before its header was synced, and so before anything was acknowledged.
+        report.torn_at = Some(0);
+        return Ok(false);
+    }
+    let bytes = window.look(FILE_HEADER)?;
     match FileHeader::decode(kind, bytes) {
         Ok(header) if header.generation == generation => report.created = Some(header.created),
         Ok(header) => {

@@ -18,9 +18,9 @@ pub(super) struct Scribe {
 
 impl Observer for Scribe {
     fn changed(&self, change: &Observed<'_>) {
-        let deadline = |time_left: TimeLeft| match time_left {
+        let deadline = |time_left: TimeLeft, now: u64| match time_left {
             TimeLeft::Forever => None,
-            TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left)),
+            TimeLeft::Left(left) => Some(unix_deadline(&self.clock, left, now)),
         };
         let (change, shared) = match *change {
             Observed::Set {
@@ -29,20 +29,21 @@ impl Observer for Scribe {
                 shared,
                 tag,
                 time_left,
+                now,
             } => (
                 Change::Set {
                     key,
                     value,
                     tag,
-                    deadline: deadline(time_left),
+                    deadline: deadline(time_left, now),
                 },
                 shared,
             ),
             Observed::Remove { key } => (Change::Remove { key }, None),
-            Observed::Deadline { key, time_left } => (
+            Observed::Deadline { key, time_left, now } => (
                 Change::Deadline {
                     key,
-                    deadline: deadline(time_left),
+                    deadline: deadline(time_left, now),
                 },
                 None,
             ),
@@ -52,9 +53,10 @@ impl Observer for Scribe {
     }
 }
 
-/// When that much time is over, in Unix milliseconds.
-pub(super) fn unix_deadline(clock: &Clock, left: Duration) -> u64 {
-    clock
-        .unix_millis()
-        .saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+/// When that much time is over, in Unix milliseconds. It counts from `now`, which may be a while ago: a thread can lose its processor at any point, and no
+/// TTL may grow by that.
+pub(super) fn unix_deadline(clock: &Clock, left: Duration, now: u64) -> u64 {
+    let passed = clock.now().saturating_sub(now);
+    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    clock.unix_millis().saturating_add(left).saturating_sub(passed)
 }

@@ -17,6 +17,10 @@ describe("options of a cache", () => {
     [{ binary: 1 }, /binary must be .* got 1/],
     [{ args: "x" }, /args must be an array of strings, got "x"/],
     [{ args: [1] }, /args must be an array of strings/],
+    [{ args: ["--dir", "x"] }, /args must not have .* got "--dir": use the option dir instead/],
+    [{ args: ["--log-format", "json", "--dir=x"] }, /got "--dir=x": use the option dir instead/],
+    [{ args: ["--max-value=1kb"] }, /got "--max-value=1kb": use the option maxValueBytes instead/],
+    [{ args: ["--snapshot-every", "1s"] }, /use the option snapshotEvery instead/],
     [{ env: 1 }, /env must be an object/],
     [{ maxItems: 0 }, /maxItems must be an integer from 1 to 9007199254740991, got 0/],
     [{ maxItems: 1.5 }, /maxItems .* got 1.5/],
@@ -63,7 +67,7 @@ describe("options of a cache", () => {
 
   test("what is right becomes the daemon's command line", () => {
     const { args } = checkCacheOptions({
-      args: ["serve"],
+      args: ["serve", "--log-format=json", "--directory"],
       maxItems: 10,
       maxBytes: "1.5 GiB",
       defaultTtl: 1500.2,
@@ -73,7 +77,7 @@ describe("options of a cache", () => {
     });
     assert.deepEqual(
       args.join(" "),
-      "serve --max-items 10 --max-bytes 1.5 GiB --default-ttl 1501ms --max-key 100 --max-value 1000 --log-level info",
+      "serve --log-format=json --directory --max-items 10 --max-bytes 1.5 GiB --default-ttl 1501ms --max-key 100 --max-value 1000 --log-level info",
     );
     assert.deepEqual(checkCacheOptions({}).args, []);
     assert.deepEqual(

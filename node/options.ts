@@ -27,7 +27,7 @@ export interface DirectoryOptions {
 export interface CacheOptions extends DirectoryOptions {
   /** Path of the daemon's binary. @default RUSTCACHE_BINARY, then the package for this platform, then a local build */
   binary?: string | undefined;
-  /** Further arguments for the daemon; they come before those made of these options. @default [] */
+  /** Further arguments for the daemon, none of those that are made of these options; they come before them. @default [] */
   args?: readonly string[] | undefined;
   /** Environment variables for the daemon, over those of this process. @default {} */
   env?: Readonly<Record<string, string | undefined>> | undefined;
@@ -107,6 +107,21 @@ const CACHE_OPTIONS = new Set([
   "logLevel",
   "onLog",
 ]);
+/** The arguments that these options become. */
+const FLAGS = {
+  maxItems: "--max-items",
+  maxBytes: "--max-bytes",
+  defaultTtl: "--default-ttl",
+  maxKeyBytes: "--max-key",
+  maxValueBytes: "--max-value",
+  logLevel: "--log-level",
+  dir: "--dir",
+  sync: "--sync",
+  recover: "--recover",
+  onDiskError: "--on-disk-error",
+  snapshotAfter: "--snapshot-after",
+  snapshotEvery: "--snapshot-every",
+} as const satisfies Partial<Record<keyof CacheOptions, string>>;
 const SYNC = ["always", "everysec", "never"];
 const RECOVER = ["valid", "strict"];
 const ON_DISK_ERROR = ["refuse", "memory", "exit"];
@@ -135,6 +150,15 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   if (!Array.isArray(args) || args.some((arg) => typeof arg !== "string")) {
     throw new InvalidArgumentError(`args must be an array of strings, got ${show(args)}`);
   }
+  for (const [option, name] of Object.entries(FLAGS)) {
+    // What the daemon is told must be known here as well: whether it keeps a directory, above all.
+    const given = args.find((arg) => arg === name || arg.startsWith(`${name}=`));
+    if (given !== undefined) {
+      throw new InvalidArgumentError(
+        `args must not have what is an option here, got ${show(given)}: use the option ${option} instead`,
+      );
+    }
+  }
   if (typeof env !== "object" || env === null) {
     throw new InvalidArgumentError(`env must be an object of strings, got ${show(env)}`);
   }
@@ -143,23 +167,23 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   }
   const dir = directory(options.dir);
   const flags: string[] = [];
-  const flag = (name: string, value: string | number | undefined) => {
-    if (value !== undefined) flags.push(name, String(value));
+  const flag = (option: keyof typeof FLAGS, value: string | number | undefined) => {
+    if (value !== undefined) flags.push(FLAGS[option], String(value));
   };
-  flag("--max-items", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
-  flag("--max-bytes", size(options.maxBytes, "maxBytes"));
+  flag("maxItems", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
+  flag("maxBytes", size(options.maxBytes, "maxBytes"));
   const ttl = defaultTtl(options.defaultTtl);
-  flag("--default-ttl", ttl === undefined ? undefined : `${ttl}ms`);
-  flag("--max-key", integer(options.maxKeyBytes, "maxKeyBytes", 1, MAX_VALUE));
-  flag("--max-value", integer(options.maxValueBytes, "maxValueBytes", 1, MAX_VALUE));
-  flag("--log-level", oneOf(logLevel, "logLevel", LOG_LEVELS));
+  flag("defaultTtl", ttl === undefined ? undefined : `${ttl}ms`);
+  flag("maxKeyBytes", integer(options.maxKeyBytes, "maxKeyBytes", 1, MAX_VALUE));
+  flag("maxValueBytes", integer(options.maxValueBytes, "maxValueBytes", 1, MAX_VALUE));
+  flag("logLevel", oneOf(logLevel, "logLevel", LOG_LEVELS));
   const every = integer(options.snapshotEvery, "snapshotEvery", 1, Number.MAX_SAFE_INTEGER);
-  flag("--dir", dir ?? undefined);
-  flag("--sync", oneOf(options.sync, "sync", SYNC));
-  flag("--recover", oneOf(options.recover, "recover", RECOVER));
-  flag("--on-disk-error", oneOf(options.onDiskError, "onDiskError", ON_DISK_ERROR));
-  flag("--snapshot-after", size(options.snapshotAfter, "snapshotAfter"));
-  flag("--snapshot-every", every === undefined ? undefined : `${every}ms`);
+  flag("dir", dir ?? undefined);
+  flag("sync", oneOf(options.sync, "sync", SYNC));
+  flag("recover", oneOf(options.recover, "recover", RECOVER));
+  flag("onDiskError", oneOf(options.onDiskError, "onDiskError", ON_DISK_ERROR));
+  flag("snapshotAfter", size(options.snapshotAfter, "snapshotAfter"));
+  flag("snapshotEvery", every === undefined ? undefined : `${every}ms`);
   if (dir === null) {
     for (const name of ["sync", "recover", "onDiskError", "snapshotAfter", "snapshotEvery"] as const) {
       if (options[name] !== undefined) {

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::Duration;
 
 use rustcache::persist::repair::RepairError;
@@ -125,7 +126,7 @@ fn session(options: &Serve) -> Result<Session, (String, u8)> {
             .map_err(|error| (error.to_string(), USAGE))?;
         return Ok(Session::new(cache, replies));
     };
-    let store = Store::open(store, options.builder()).map_err(|error| {
+    let store = while_somebody_waits(|| Store::open(store, options.builder())).map_err(|error| {
         let code = match error {
             OpenError::Build(_) => USAGE,
             OpenError::Locked { .. } => DIRECTORY_IN_USE,
@@ -134,6 +135,34 @@ fn session(options: &Serve) -> Result<Session, (String, u8)> {
         (error.to_string(), code)
     })?;
     Ok(Session::with_store(Arc::new(store), replies))
+}
+
+/// Does what may take long before anybody is served. When nobody is left who would be, it ends as a crash would, which is safe at any moment: the next
+/// daemon finds the directory free.
+fn while_somebody_waits<T>(work: impl FnOnce() -> T) -> T {
+    let watcher = io::pipe().and_then(|(over, working)| {
+        let watch = move || {
+            if let Ok(true) = stdio::wait_for_hang_up(io::stdin(), io::stdout(), over) {
+                tracing::warn!("whoever started this has gone before the directory was loaded");
+                std::process::exit(UNREAD_REPLIES.into());
+            }
+        };
+        let watcher = thread::Builder::new()
+            .name("rustcache-orphan".into())
+            .spawn(watch)?;
+        Ok((watcher, working))
+    });
+    let done = work();
+    match watcher {
+        Ok((watcher, working)) => {
+            drop(working);
+            // It either ends at once, or ends all.
+            let _ = watcher.join();
+        }
+        // Then it is noticed when all is loaded.
+        Err(error) => tracing::warn!(%error, "the client is not watched while the directory is loaded"),
+    }
+    done
 }
 
 /// Logs how the connection came to its end, and gives the exit code.

@@ -132,12 +132,10 @@ impl Session {
             .is_some_and(Durable::awaits_snapshot)
     }
 
-    /// Whether nothing may be answered before that snapshot.
-    fn awaits_in_order(&self) -> bool {
-        self.executor
-            .durable
-            .as_ref()
-            .is_some_and(Durable::awaits_in_order)
+    /// Whether nothing may be done before a snapshot is answered.
+    fn is_held_up(&self) -> bool {
+        let durable = &self.executor.durable;
+        durable.as_ref().is_some_and(Durable::is_held_up)
     }
 
     /// Where to read to: never empty.
@@ -163,7 +161,7 @@ impl Session {
 
     /// Whether the session can do with more input now. If not, write what waits first, or end the connection if it is [broken](Self::broken).
     pub fn wants_input(&self) -> bool {
-        self.out.len() < self.max_pending_replies && self.broken().is_none() && !self.awaits_in_order()
+        self.out.len() < self.max_pending_replies && self.broken().is_none() && !self.is_held_up()
     }
 
     /// What is to be written to the client.
@@ -210,11 +208,14 @@ impl Session {
         };
         let mut out = std::mem::take(&mut self.out);
         let paused = self.answer(&mut out, waiting, replies, input);
-        if let Some(durable) = &mut self.executor.durable
-            && let Some(failure) = durable.commit(&mut out)
-            && self.broken().is_none()
-        {
-            self.mode = Mode::Broken(Broken::DiskFailed(failure));
+        if let Some(durable) = &mut self.executor.durable {
+            let failure = durable.commit(&mut out);
+            durable.begin_snapshot();
+            if let Some(failure) = failure
+                && self.broken().is_none()
+            {
+                self.mode = Mode::Broken(Broken::DiskFailed(failure));
+            }
         }
         self.out = match before {
             Some(mut before) => {
@@ -239,7 +240,7 @@ impl Session {
             if waiting + made >= self.max_pending_replies {
                 break true;
             }
-            if self.awaits_in_order() {
+            if self.is_held_up() {
                 break false;
             }
             let rest = &self.input.filled()[done..];

@@ -84,14 +84,20 @@ test("the commands of the README for set-up are scripts of the package", () => {
 
 test("the shell lines of the README and of the operations page print their replies", () => {
   const expected: Record<string, RegExp> = {
-    "README.md": /^inserted\ninserted\nhit "1" \(never expires\)\nmiss\nOK version 2 .*\nOK 41\nOK 42\n$/,
+    "README.md":
+      /^inserted\ninserted\nhit "1" \(never expires\)\nmiss\nOK version 2 .*\nOK 41\nOK 42\ninserted\na\ttext\t1\tnever expires\n$/,
     "docs/operations.md": /^inserted\nOK version 2 .*\nOK\nOK 42\nOK "42" \(never expires\)\n$/,
   };
   for (const [file, pattern] of Object.entries(expected)) {
     const commands = blocks(file)
       .filter((block) => block.language === "sh" && !block.text.startsWith("npm "))
       .map((block) => block.text);
-    assert.match(run("sh", ["-ec", commands.join("\n")]), pattern, file);
+    const directory = mkdtempSync(join(tmpdir(), "rustcache-readme-"));
+    try {
+      assert.match(run("sh", ["-ec", commands.join("\n")], directory), pattern, file);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   }
 });
 

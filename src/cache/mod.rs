@@ -321,13 +321,6 @@ impl Cache {
         }
     }
 
-    /// From now on, shows changes to an observer.
-    pub(crate) fn observe(&self, observer: Option<&Arc<dyn Observer>>) {
-        for shard in &self.inner.shards {
-            shard.hold().observe(observer.cloned());
-        }
-    }
-
     /// Shows all live entries, about coldest first, to `show` under the lock: it says when it has seen enough for a while, and `pause` is called
     /// without the lock; when that says `Break`, this ends.
     ///

@@ -65,6 +65,8 @@ pub(super) struct Shard<P> {
     /// Large records that are gone, for the holder of the lock to drop once it has let go of it: freeing many MiB takes a while.
     graveyard: Vec<Record>,
     observer: Option<Arc<dyn Observer>>,
+    /// Entries that are not here may be where the observer keeps them, whether any was evicted or not.
+    others_elsewhere: bool,
     /// While everything is being shown.
     sweep: Option<Sweep>,
 }
@@ -80,6 +82,7 @@ impl<P: Policy> Shard<P> {
             stats: Stats::default(),
             graveyard: Vec::new(),
             observer: None,
+            others_elsewhere: false,
             sweep: None,
         }
     }
@@ -327,6 +330,7 @@ impl<P: Policy> Shard<P> {
     pub(super) fn clear(&mut self, now: u64) -> Self {
         let old = std::mem::replace(self, Shard::new(self.limits, now));
         self.observer.clone_from(&old.observer);
+        self.others_elsewhere = old.others_elsewhere;
         // A sweep that is under way has nothing left to show.
         self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
         self.stats = Stats {
@@ -364,19 +368,24 @@ impl<P: Policy> Shard<P> {
         }
     }
 
-    /// Tells of a removal, also of a key that is absent if it may have been evicted.
+    pub(super) fn note_entries_elsewhere(&mut self) {
+        self.others_elsewhere = true;
+    }
+
+    /// Tells of a removal, also of a key that is absent here if it may be there elsewhere.
     fn tell_removal(&self, key: &[u8], found: bool) {
-        if found || self.stats.evictions_by_items + self.stats.evictions_by_bytes > 0 {
+        let has_evicted = self.stats.evictions_by_items + self.stats.evictions_by_bytes > 0;
+        if found || has_evicted || self.others_elsewhere {
             self.tell(&Observed::Remove { key });
         }
     }
 
-    /// The slot that holds the key, unless it has expired: then it is removed.
     /// See `Index::fetch`.
     pub(super) fn fetch(&self, hash: u32) -> u64 {
         self.index.fetch(hash)
     }
 
+    /// The slot that holds the key, unless it has expired: then it is removed.
     fn live(&mut self, key: Hashed<'_>, now: u64) -> Option<u32> {
         let payload = &self.payload;
         let slot = self.index.find(key.hash, |slot| {

@@ -1,8 +1,12 @@
 //! The few things that persistence asks of a file system, behind a trait so that tests can make each of them fail.
 
+#[cfg(test)]
+pub(crate) mod wrapped;
+
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -26,6 +30,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file to be read from the beginning.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>>;
+    /// Opens a file to be read from so many bytes on.
+    fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read>> {
+        let mut file = self.read(path)?;
+        io::copy(&mut (&mut file).take(offset), &mut io::sink())?;
+        Ok(file)
+    }
     /// Gives a file another name, in the place of one that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -34,6 +44,10 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Copies a file to a new name; one of that name is replaced.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, which takes no room; one of that name is replaced. Not every file system can.
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// When the journal or snapshot in the directory that was written last was written, in Unix milliseconds.
     fn newest(&self, path: &Path) -> io::Result<u64>;
     /// The files in a directory, with their lengths in bytes.
@@ -72,6 +86,23 @@ pub(super) fn write_all(file: &dyn DiskFile, mut slices: &mut [IoSlice<'_>]) -> 
     Ok(())
 }
 
+/// Makes a new file, in the place of one that an attempt has left that failed.
+pub(super) fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    disk.create(path).or_else(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        disk.remove(path)?;
+        disk.create(path)
+    })
+}
+
+/// Whether the time of a file of that name counts as a time at which we wrote: see [`Disk::newest`].
+pub(super) fn is_dated(name: &OsStr) -> bool {
+    let is_kept = |kind: &str| name.to_str().is_some_and(|name| name.starts_with(kind));
+    is_kept("journal-") || is_kept("snapshot-")
+}
+
 /// The operating system's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;
@@ -106,6 +137,12 @@ impl Disk for SystemDisk {
         }))
     }
 
+    fn read_from(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -122,13 +159,21 @@ impl Disk for SystemDisk {
         fs::copy(from, to).map(|_| ())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(to)?;
+                fs::hard_link(from, to)
+            }
+            result => result,
+        }
+    }
+
     fn newest(&self, path: &Path) -> io::Result<u64> {
         let mut newest = 0;
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let is_kept = |kind: &str| name.to_str().is_some_and(|name| name.starts_with(kind));
-            if !is_kept("journal-") && !is_kept("snapshot-") {
+            if !is_dated(&entry.file_name()) {
                 continue;
             }
             let modified = entry

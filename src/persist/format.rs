@@ -148,6 +148,8 @@ const SET: u8 = 1;
 const REMOVE: u8 = 2;
 const DEADLINE_CHANGE: u8 = 3;
 const CLEAR: u8 = 4;
+const FOLLOWS: u8 = 5;
+const SYNCED: u8 = 6;
 /// Added to a kind when a deadline follows.
 const WITH_DEADLINE: u8 = 0x80;
 
@@ -180,6 +182,35 @@ impl<'a> Change<'a> {
     }
 }
 
+/// What a journal says about itself, between the changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// The journal of the generation before had so many bytes when the first change of this one was made. The first record, unless there was none.
+    Follows(u64),
+    /// What stands before this offset was synced.
+    Synced(u64),
+}
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// Something changed.
+    Change(Change<'a>),
+    /// Something about the journal.
+    Note(Note),
+}
+
+impl Content<'_> {
+    /// By this the next record names the key of this one.
+    pub fn fingerprint(&self) -> u32 {
+        match self {
+            Content::Change(change) => change.fingerprint(),
+            // If it is lost, no key is.
+            Content::Note(_) => fingerprint(&[]),
+        }
+    }
+}
+
 /// A key as the next record names it: never 0. Not keyed: it goes to the disk.
 pub fn fingerprint(key: &[u8]) -> u32 {
     crc32c::crc32c(key).max(1)
@@ -199,21 +230,46 @@ pub struct Place {
 /// Appends a record without its value, which the caller appends, and returns at which byte of `out` it begins, for
 /// [`seal_record`].
 pub fn begin_record(place: Place, change: &Change<'_>, out: &mut Vec<u8>) -> usize {
-    let start = out.len();
     let (kind, tag, key, value, deadline) = change.parts();
+    let kind = kind | if deadline.is_some() { WITH_DEADLINE } else { 0 };
+    push_head(place, kind, tag, key, value.len(), deadline, out)
+}
+
+fn push_head(
+    place: Place,
+    kind: u8,
+    tag: Tag,
+    key: &[u8],
+    value_len: usize,
+    deadline: Option<u64>,
+    out: &mut Vec<u8>,
+) -> usize {
+    let start = out.len();
     let mut fixed = [0; RECORD_FIXED];
     LittleEndian::write_u24(&mut fixed[8..], place.sequence % SEQUENCES);
-    fixed[11] = kind | if deadline.is_some() { WITH_DEADLINE } else { 0 };
+    fixed[11] = kind;
     LittleEndian::write_u32(&mut fixed[12..], place.previous);
     fixed[16] = tag.0;
     out.extend_from_slice(&fixed);
     push_varint(key.len(), out);
     push_deadline(deadline, out);
     out.extend_from_slice(key);
-    let length = out.len() - start - RECORD_PREFIX + value.len();
+    let length = out.len() - start - RECORD_PREFIX + value_len;
     let length = u32::try_from(length).unwrap_or(u32::MAX);
     LittleEndian::write_u32(&mut out[start + 4..], length);
     start
+}
+
+/// Appends a whole record that is no change.
+pub fn push_note(place: Place, note: Note, out: &mut Vec<u8>) {
+    let (kind, number) = match note {
+        Note::Follows(len) => (FOLLOWS, len),
+        Note::Synced(offset) => (SYNCED, offset),
+    };
+    let value = number.to_le_bytes();
+    let start = push_head(place, kind, Tag::BYTES, &[], value.len(), None, out);
+    seal_record(place.generation, &mut out[start..], &value);
+    out.extend_from_slice(&value);
 }
 
 /// Writes the CRC of a record whose bytes without its value are `head`.
@@ -236,18 +292,33 @@ pub struct Record<'a> {
     /// Where it says that it stands.
     pub place: Place,
     /// What it says.
-    pub change: Change<'a>,
+    pub content: Content<'a>,
     /// Its length in bytes.
     pub len: usize,
 }
 
-/// The record at the beginning of `bytes`; `None` if there is none that is whole and intact.
-pub fn read_record(generation: u64, bytes: &[u8]) -> Option<Record<'_>> {
+/// What a record says of itself, if that makes sense; its checksum was not looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Its length in bytes: no more than there are.
+    pub len: usize,
+    /// Where it says that it stands.
+    pub sequence: u32,
+    /// Of the key before.
+    pub previous: u32,
+    kind: u8,
+    deadline: Option<u64>,
+    /// Its key.
+    pub key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// What the bytes at the beginning of `bytes` would say if they were a record. Costs next to nothing: recovery asks this at every byte of a damaged stretch.
+pub fn read_claim(bytes: &[u8]) -> Option<Claim<'_>> {
     let length = LittleEndian::read_u32(bytes.get(4..8)?) as usize;
     let len = length.checked_add(RECORD_PREFIX)?;
-    // Cheap checks first: recovery asks this at every byte of a damaged stretch.
     let kind = *bytes.get(11)?;
-    if length < LEAST_RECORD || len > bytes.len() || !(SET..=CLEAR).contains(&(kind & !WITH_DEADLINE)) {
+    if length < LEAST_RECORD || len > bytes.len() || !(SET..=SYNCED).contains(&(kind & !WITH_DEADLINE)) {
         return None;
     }
     let record = &bytes[..len];
@@ -255,33 +326,57 @@ pub fn read_record(generation: u64, bytes: &[u8]) -> Option<Record<'_>> {
     let key_len = take_varint(&mut rest)?;
     let deadline = take_deadline(kind, &mut rest)?;
     let (key, value) = rest.split_at_checked(key_len)?;
-    if crc_of(generation, &record[4..]) != LittleEndian::read_u32(record) {
+    Some(Claim {
+        len,
+        sequence: LittleEndian::read_u24(&record[8..]),
+        previous: LittleEndian::read_u32(&record[12..]),
+        kind,
+        deadline,
+        key,
+        value,
+    })
+}
+
+/// By how much the checksum of a record of this length is off: 0 if it is intact.
+pub fn syndrome(generation: u64, record: &[u8]) -> u32 {
+    crc_of(generation, &record[4..]) ^ LittleEndian::read_u32(record)
+}
+
+/// The record at the beginning of `bytes`; `None` if there is none that is whole and intact.
+pub fn read_record(generation: u64, bytes: &[u8]) -> Option<Record<'_>> {
+    let claim = read_claim(bytes)?;
+    let Claim {
+        len,
+        sequence,
+        previous,
+        kind,
+        deadline,
+        key,
+        value,
+    } = claim;
+    if syndrome(generation, &bytes[..len]) != 0 {
         return None;
     }
-    let tag = Tag(record[16]);
-    let change = match kind & !WITH_DEADLINE {
-        SET => Change::Set {
+    let number = || Some(u64::from_le_bytes(value.try_into().ok()?));
+    let content = match kind & !WITH_DEADLINE {
+        SET => Content::Change(Change::Set {
             key,
             value,
-            tag,
+            tag: Tag(bytes[16]),
             deadline,
-        },
-        REMOVE => Change::Remove { key },
-        DEADLINE_CHANGE => Change::Deadline { key, deadline },
-        _ => Change::Clear { prefix: key },
+        }),
+        REMOVE => Content::Change(Change::Remove { key }),
+        DEADLINE_CHANGE => Content::Change(Change::Deadline { key, deadline }),
+        CLEAR => Content::Change(Change::Clear { prefix: key }),
+        FOLLOWS => Content::Note(Note::Follows(number()?)),
+        _ => Content::Note(Note::Synced(number()?)),
     };
     let place = Place {
         generation,
-        sequence: LittleEndian::read_u24(&record[8..]),
-        previous: LittleEndian::read_u32(&record[12..]),
+        sequence,
+        previous,
     };
-    Some(Record { place, change, len })
-}
-
-/// The sequence of the record at the beginning of `bytes`, if there is one.
-pub fn sequence_of(bytes: &[u8]) -> Option<u32> {
-    let fixed = bytes.first_chunk::<RECORD_FIXED>()?;
-    Some(LittleEndian::read_u24(&fixed[8..]))
+    Some(Record { place, content, len })
 }
 
 /// The key of a record whose value is damaged, judged by all that is not the checksum: it stands where it says, follows what it says, and is as long
@@ -441,117 +536,4 @@ fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PLACE: Place = Place {
-        generation: 7,
-        sequence: 41,
-        previous: 99,
-    };
-
-    fn change() -> impl Strategy<Value = (u8, Vec<u8>, Vec<u8>, u8, Option<u64>)> {
-        let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
-        (
-            0u8..4,
-            bytes(200),
-            bytes(300),
-            any::<u8>(),
-            prop::option::of(0..=LAST_DEADLINE),
-        )
-    }
-
-    fn as_change((kind, key, value, tag, deadline): &(u8, Vec<u8>, Vec<u8>, u8, Option<u64>)) -> Change<'_> {
-        match kind {
-            0 => Change::Set {
-                key,
-                value,
-                tag: Tag(*tag),
-                deadline: *deadline,
-            },
-            1 => Change::Remove { key },
-            2 => Change::Deadline {
-                key,
-                deadline: *deadline,
-            },
-            _ => Change::Clear { prefix: key },
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_record_is_read_as_it_was_written_and_no_flipped_bit_passes(change in change(), bit in any::<prop::sample::Index>()) {
-            let change = as_change(&change);
-            let mut bytes = Vec::new();
-            push_record(PLACE, &change, &mut bytes);
-            let len = bytes.len();
-            prop_assert_eq!(read_record(7, &bytes), Some(Record { place: PLACE, change, len }));
-            prop_assert_eq!(read_record(8, &bytes), None, "of another generation");
-            prop_assert_eq!(read_record(7, &bytes[..len - 1]), None, "cut");
-            let bit = bit.index(len * 8);
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(read_record(7, &flipped), None);
-        }
-
-        #[test]
-        fn random_bytes_are_no_record_and_no_block(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert_eq!(read_record(7, &bytes), None);
-            prop_assert_eq!(read_block(7, &bytes), None);
-            for _ in entries(&bytes) {}
-        }
-
-        #[test]
-        fn a_block_is_read_as_it_was_written(changes in prop::collection::vec(change(), 0..20)) {
-            let mut bytes = Vec::new();
-            let written: Vec<_> = changes.iter()
-                .map(|(_, key, value, tag, deadline)| SnapshotEntry { key, value, tag: Tag(*tag), deadline: *deadline })
-                .collect();
-            for entry in &written { push_entry(entry, &mut bytes); }
-            let header = block_header(7, 3, u32::try_from(written.len()).unwrap(), &bytes);
-            let block = [&header[..], &bytes].concat();
-            let read = read_block(7, &block).unwrap();
-            prop_assert_eq!((read.sequence, read.count as usize, read.len), (3, written.len(), block.len()));
-            prop_assert_eq!(entries(read.entries).collect::<Vec<_>>(), written);
-            prop_assert_eq!(read_block(8, &block), None);
-        }
-    }
-
-    #[test]
-    fn a_record_costs_at_most_24_bytes_beside_a_short_key_and_its_value() {
-        for (deadline, cost) in [(None, 18), (Some(1), 24)] {
-            let mut bytes = Vec::new();
-            let change = Change::Set {
-                key: &[1; 20],
-                value: &[2; 56],
-                tag: Tag::TEXT,
-                deadline,
-            };
-            push_record(PLACE, &change, &mut bytes);
-            assert_eq!(bytes.len(), 20 + 56 + cost);
-        }
-    }
-
-    #[test]
-    fn a_file_header_with_any_flipped_bit_is_refused() {
-        let header = FileHeader {
-            generation: 3,
-            created: 1_700_000_000_000,
-        };
-        let bytes = header.encode(FileKind::Journal);
-        assert_eq!(FileHeader::decode(FileKind::Journal, &bytes), Ok(header));
-        assert!(FileHeader::decode(FileKind::Snapshot, &bytes).is_err());
-        for bit in 0..FILE_HEADER * 8 {
-            let mut flipped = bytes;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                FileHeader::decode(FileKind::Journal, &flipped).is_err(),
-                "bit {bit}"
-            );
-        }
-        for len in 0..FILE_HEADER {
-            assert!(FileHeader::decode(FileKind::Journal, &bytes[..len]).is_err());
-        }
-    }
-}
+mod tests;

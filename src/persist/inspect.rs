@@ -12,7 +12,7 @@ use super::journal::{Failure, failure, journal_path};
 pub use super::ledger::Totals;
 use super::ledger::{Keep, Ledger, Length};
 pub use super::reading::{Holder, Progress};
-use super::reading::{Listed, ReadingDisk, holder, list};
+use super::reading::{Listed, ReadingDisk, holder, list, newest};
 use super::recovery::{Recovery, recover};
 use super::replay::FileReport;
 use super::snapshot::snapshot_path;
@@ -185,8 +185,7 @@ pub(super) fn look<V: Keep>(
     let mut ledger = Ledger::new();
     let recovery = recover(&disk, directory, &mut ledger, |_| {})?;
     // As a start does: the clock may have been set back.
-    let newest = listed.iter().map(|file| file.written).max().unwrap_or(0);
-    let now = Clock::system().unix_millis().max(newest);
+    let now = Clock::system().unix_millis().max(newest(&listed));
 
     let mut files = Vec::new();
     let mut inspection = Inspection {

@@ -9,14 +9,17 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::disk::{Disk, DiskFile, write_all};
+use super::disk::{Disk, DiskFile, create_anew, write_all};
 use super::format::{
-    Change, FILE_HEADER, FileHeader, FileKind, Place, begin_record, push_record, seal_record,
+    Change, Content, FILE_HEADER, FileHeader, FileKind, Note, Place, begin_record, push_note, push_record,
+    seal_record,
 };
+
+use super::recovery::Recovery;
 
 /// When what is acknowledged is made to survive more than the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +40,8 @@ pub struct Failure {
     pub what: String,
     /// What the system said.
     pub cause: String,
+    /// What kind of failure that is, for those who know a remedy.
+    pub kind: io::ErrorKind,
 }
 
 impl fmt::Display for Failure {
@@ -71,9 +76,13 @@ pub(super) struct Journal {
     pending: Mutex<Pending>,
     /// Locked before `pending`, never after it.
     writer: Mutex<Writer>,
+    /// Held while a file is synced without the writer's lock; locked before that.
+    syncing: Mutex<()>,
     /// Records appended, and records of which the commit is over (well or not).
     appended: AtomicU64,
     settled: AtomicU64,
+    /// Bytes of the file that have been synced. Stored with the writer's lock held.
+    synced: AtomicU64,
     /// Whether there is a failure, for those who cannot wait for the lock.
     failed: AtomicBool,
 }
@@ -81,6 +90,10 @@ pub(super) struct Journal {
 #[derive(Debug)]
 struct Pending {
     place: Place,
+    /// The length of the former journal, in bytes, until it is said in the first record of this one.
+    follows: Option<u64>,
+    /// The last offset that a note said is synced.
+    noted: u64,
     /// Records, but without the values in `large`, which belong in between.
     bytes: Vec<u8>,
     large: Vec<LargeValue>,
@@ -106,30 +119,70 @@ struct Writer {
     dirty: bool,
     /// `bytes_since_snapshot` when this file was begun.
     bytes_at_rotation: u64,
-    synced_at: Instant,
     stats: JournalStats,
     /// Empty memory for what gathers next.
     spare: Vec<u8>,
+    /// Bytes of the file, with those that could not be written.
+    len: u64,
 }
+
+/// How many bytes more must have been synced before the journal says so again.
+const NOTED_EVERY: u64 = 4096;
 
 /// Memory of a larger burst is given back, in bytes.
 const SPARE: usize = 1 << 20;
+
+/// Where a journal begins.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) generation: u64,
+    /// When, in Unix milliseconds, for a new file; `None` for one that is there and empty.
+    begun: Option<u64>,
+    /// Bytes of journals that are there already.
+    bytes_since_snapshot: u64,
+    /// The journals that it continues.
+    former: Vec<PathBuf>,
+    /// How long the last of them is, in bytes.
+    follows: Option<u64>,
+}
+
+impl Beginning {
+    /// After what was found in a directory. A start that was followed by no change leaves nothing behind: the next one goes on where it would have.
+    pub(super) fn after(recovery: &Recovery, now: u64) -> Self {
+        let (generation, begun) = match recovery.ends_empty {
+            true => (recovery.newest, None),
+            false => (recovery.newest + 1, Some(now)),
+        };
+        Beginning {
+            generation,
+            begun,
+            bytes_since_snapshot: recovery.journal_bytes,
+            former: recovery.journals().cloned().collect(),
+            follows: recovery.follows,
+        }
+    }
+}
 
 pub(super) fn journal_path(directory: &Path, generation: u64) -> PathBuf {
     directory.join(format!("journal-{generation:020}"))
 }
 
 impl Journal {
-    /// Begins the journal of a generation: a new file, begun `now`, in Unix milliseconds, or one that is there and empty.
+    /// Begins a journal. Those that it continues are synced first: else a power cut could take from them what was read, and keep what is written
+    /// now.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         directory: &Path,
         sync: Sync,
-        generation: u64,
-        now: Option<u64>,
-        bytes_since_snapshot: u64,
+        beginning: &Beginning,
     ) -> Result<Self, Failure> {
-        let (path, file) = match now {
+        for path in &beginning.former {
+            disk.append(path)
+                .and_then(|file| file.sync())
+                .map_err(|error| failure("syncing the journal", path, &error))?;
+        }
+        let generation = beginning.generation;
+        let (path, file) = match beginning.begun {
             Some(now) => create(&*disk, directory, generation, now)?,
             None => {
                 let path = journal_path(directory, generation);
@@ -139,17 +192,58 @@ impl Journal {
                 (path, file)
             }
         };
-        let place = Place {
-            generation,
-            sequence: 0,
-            previous: 0,
+        let journal = Self::of_file(disk, directory, sync, generation, file, path);
+        lock(&journal.pending).follows = beginning.follows;
+        lock(&journal.writer).stats.bytes_since_snapshot = beginning.bytes_since_snapshot;
+        Ok(journal)
+    }
+
+    /// A journal that has failed from the start, with no file: the next rotation begins that of the generation after this.
+    pub(super) fn begin_failed(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        sync: Sync,
+        beginning: &Beginning,
+        failure: Failure,
+    ) -> Self {
+        // What the one to come follows is what was read.
+        let (generation, len) = match (beginning.begun, beginning.follows) {
+            (Some(_), Some(len)) => (beginning.generation - 1, len),
+            (Some(_), None) => (beginning.generation - 1, FILE_HEADER as u64),
+            (None, _) => (beginning.generation, FILE_HEADER as u64),
         };
-        Ok(Journal {
+        let path = journal_path(directory, generation);
+        let journal = Self::of_file(disk, directory, sync, generation, Arc::new(NoFile), path);
+        {
+            let mut writer = lock(&journal.writer);
+            writer.stats.bytes_since_snapshot = beginning.bytes_since_snapshot;
+            writer.len = len;
+            writer.broken = true;
+            journal.latch(&mut writer, failure);
+        }
+        journal
+    }
+
+    fn of_file(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        sync: Sync,
+        generation: u64,
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
+    ) -> Self {
+        Journal {
             disk,
             directory: directory.to_owned(),
             sync,
             pending: Mutex::new(Pending {
-                place,
+                place: Place {
+                    generation,
+                    sequence: 0,
+                    previous: 0,
+                },
+                follows: None,
+                noted: 0,
                 bytes: Vec::new(),
                 large: Vec::new(),
             }),
@@ -160,23 +254,32 @@ impl Journal {
                 broken: false,
                 dirty: false,
                 bytes_at_rotation: 0,
-                synced_at: Instant::now(),
-                stats: JournalStats {
-                    bytes_since_snapshot,
-                    ..JournalStats::default()
-                },
+                stats: JournalStats::default(),
                 spare: Vec::new(),
+                len: FILE_HEADER as u64,
             }),
+            syncing: Mutex::new(()),
             appended: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            synced: AtomicU64::new(FILE_HEADER as u64),
             failed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Takes note of a change. `shared` is its value, if it can be kept without copying it.
     pub(super) fn append(&self, change: &Change<'_>, shared: Option<&Bytes>) {
         let mut pending = lock(&self.pending);
-        let Pending { place, bytes, large } = &mut *pending;
+        if let Some(len) = pending.follows.take() {
+            pending.note(Note::Follows(len));
+        }
+        let synced = self.synced.load(Ordering::Acquire);
+        if pending.bytes.is_empty() && synced >= pending.noted + NOTED_EVERY {
+            pending.noted = synced;
+            pending.note(Note::Synced(synced));
+        }
+        let Pending {
+            place, bytes, large, ..
+        } = &mut *pending;
         match shared {
             None => push_record(*place, change, bytes),
             // Its checksum is computed when it is written, without the locks that are held here.
@@ -189,8 +292,7 @@ impl Journal {
                 });
             }
         }
-        place.sequence = place.sequence.wrapping_add(1);
-        place.previous = change.fingerprint();
+        pending.stepped(change.fingerprint());
         self.appended.fetch_add(1, Ordering::Release);
     }
 
@@ -219,34 +321,43 @@ impl Journal {
     }
 
     /// Goes over to the journal of the next generation, which may follow a failure, and gives its number. One caller at a time.
+    ///
+    /// The former journal is synced before there is anything in the new one: else a power cut could lose the end of the one and keep the other.
     pub(super) fn rotate(&self, now: u64) -> Result<u64, Failure> {
-        let generation = lock(&self.pending).place.generation + 1;
-        // Whoever commits meanwhile does not wait for this.
+        let generation = self.next_generation();
+        // Whoever commits meanwhile does not wait for these two.
         let (path, file) = create(&*self.disk, &self.directory, generation, now)?;
+        // Kept to the end: a sync that is under way elsewhere is of the former journal.
+        let _syncing = lock(&self.syncing);
+        self.sync_dirty();
         let mut writer = lock(&self.writer);
         let (taken, records) = self.take_pending(Some(generation), &mut writer);
         self.write(&mut writer, taken);
+        if writer.dirty && !writer.broken {
+            self.sync_now(&mut writer);
+        }
         self.settled.store(records, Ordering::Release);
-        let former = (!writer.broken && writer.dirty).then(|| Arc::clone(&writer.file));
-        let former_path = std::mem::replace(&mut writer.path, path);
+        writer.path = path;
         writer.file = file;
+        writer.len = FILE_HEADER as u64;
+        self.synced.store(writer.len, Ordering::Release);
+        lock(&self.pending).noted = 0;
         writer.broken = false;
         writer.dirty = false;
         writer.bytes_at_rotation = writer.stats.bytes_since_snapshot;
-        drop(writer);
-        if let Some(former) = former
-            && self.sync != Sync::Never
-        {
-            let began = Instant::now();
-            let result = former.sync();
-            let mut writer = lock(&self.writer);
-            // The file that is written now is none the worse; the snapshot to come makes up for the former.
-            if let Err(error) = writer.synced(began, result) {
-                let failure = failure("syncing the journal", &former_path, &error);
-                self.latch(&mut writer, failure);
-            }
-        }
         Ok(generation)
+    }
+
+    /// The generation that the next rotation begins.
+    pub(super) fn next_generation(&self) -> u64 {
+        lock(&self.pending).place.generation + 1
+    }
+
+    /// The generation of this journal, if there is nothing in its file, nor about to be, and it can be written: a snapshot needs no other then.
+    pub(super) fn unused_generation(&self) -> Option<u64> {
+        let is_broken = lock(&self.writer).broken;
+        let place = lock(&self.pending).place;
+        (!is_broken && place.sequence == 0).then_some(place.generation)
     }
 
     /// Whether anything was appended that no commit has seen.
@@ -277,33 +388,37 @@ impl Journal {
         }
     }
 
-    /// As `sync_written`, if the last sync is longer ago than this.
-    pub(super) fn sync_if_older(&self, age: Duration) {
-        let due = lock(&self.writer).synced_at.elapsed() >= age;
-        if due {
-            self.sync_written();
-        }
-    }
-
     /// Syncs what was written and not yet synced, without keeping others from writing meanwhile.
     pub(super) fn sync_written(&self) {
-        let file = {
+        let _syncing = lock(&self.syncing);
+        self.sync_dirty();
+    }
+
+    /// As `sync_written`, for those who hold `syncing`.
+    fn sync_dirty(&self) {
+        let (file, len) = {
             let mut writer = lock(&self.writer);
             if !writer.dirty || writer.broken {
                 return;
             }
             writer.dirty = false;
-            Arc::clone(&writer.file)
+            (Arc::clone(&writer.file), writer.len)
         };
         let began = Instant::now();
         let result = file.sync();
-        self.synced(&mut lock(&self.writer), began, result);
+        let mut writer = lock(&self.writer);
+        // It may be another file by now.
+        let len = if Arc::ptr_eq(&file, &writer.file) { len } else { 0 };
+        self.synced(&mut writer, began, result, len);
     }
 
-    /// The file was synced, or that failed: the kernel has marked the pages clean then, so a second sync would say that all is well. It is not.
-    fn synced(&self, writer: &mut Writer, began: Instant, result: io::Result<()>) {
-        if let Err(error) = writer.synced(began, result) {
-            self.fail(writer, "syncing the journal", &error);
+    /// The file was synced up to `len`, or that failed: the kernel has marked the pages clean then, so a second sync would say that all is well. It is not.
+    fn synced(&self, writer: &mut Writer, began: Instant, result: io::Result<()>, len: u64) {
+        match writer.synced(began, result) {
+            Ok(()) => {
+                self.synced.fetch_max(len, Ordering::AcqRel);
+            }
+            Err(error) => self.fail(writer, "syncing the journal", &error),
         }
     }
 
@@ -311,6 +426,13 @@ impl Journal {
         writer.broken = true;
         let failure = failure(what, &writer.path, error);
         self.latch(writer, failure);
+    }
+
+    /// Something else than the journal has failed, after which nothing should be called durable.
+    pub(super) fn latch_now(&self, failure: Failure) {
+        let mut writer = lock(&self.writer);
+        writer.broken = true;
+        self.latch(&mut writer, failure);
     }
 
     fn latch(&self, writer: &mut Writer, failure: Failure) {
@@ -345,6 +467,10 @@ impl Journal {
             std::mem::take(&mut pending.large),
         );
         if let Some(generation) = next {
+            let large: usize = taken.2.iter().map(|large| large.value.len()).sum();
+            pending.follows = Some(writer.len + (taken.1.len() + large) as u64);
+            // Until the file is there: what is synced is the former one.
+            pending.noted = u64::MAX - NOTED_EVERY;
             pending.place = Place {
                 generation,
                 sequence: 0,
@@ -355,6 +481,9 @@ impl Journal {
     }
 
     fn write(&self, writer: &mut Writer, (generation, mut bytes, large): (u64, Vec<u8>, Vec<LargeValue>)) {
+        let len = (bytes.len() + large.iter().map(|large| large.value.len()).sum::<usize>()) as u64;
+        // Counted even if it is not written: the next journal says that it follows so many bytes, and by that, that some are missing.
+        writer.len += len;
         if writer.broken || bytes.is_empty() {
             return;
         }
@@ -363,11 +492,9 @@ impl Journal {
         }
         let mut slices = Vec::with_capacity(2 * large.len() + 1);
         let mut from = 0;
-        let mut len = bytes.len() as u64;
         for LargeValue { at, value, .. } in &large {
             slices.push(IoSlice::new(&bytes[from..*at]));
             slices.push(IoSlice::new(value));
-            len += value.len() as u64;
             from = *at;
         }
         slices.push(IoSlice::new(&bytes[from..]));
@@ -392,18 +519,45 @@ impl Journal {
         let began = Instant::now();
         let result = writer.file.sync();
         writer.dirty = false;
-        self.synced(writer, began, result);
+        let len = writer.len;
+        self.synced(writer, began, result, len);
+    }
+}
+
+impl Pending {
+    fn note(&mut self, note: Note) {
+        push_note(self.place, note, &mut self.bytes);
+        self.stepped(Content::Note(note).fingerprint());
+    }
+
+    /// A record was added, with a key of this fingerprint.
+    fn stepped(&mut self, fingerprint: u32) {
+        self.place.sequence = self.place.sequence.wrapping_add(1);
+        self.place.previous = fingerprint;
     }
 }
 
 impl Writer {
     fn synced(&mut self, began: Instant, result: io::Result<()>) -> io::Result<()> {
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.synced_at = Instant::now();
         self.stats.syncs += 1;
         self.stats.sync_micros += micros;
         self.stats.longest_sync_micros = self.stats.longest_sync_micros.max(micros);
         result
+    }
+}
+
+/// In the place of a file that could not be had.
+#[derive(Debug)]
+struct NoFile;
+
+impl DiskFile for NoFile {
+    fn write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -419,15 +573,7 @@ fn create(
         created: now,
     }
     .encode(FileKind::Journal);
-    let file = disk.create(&path).or_else(|error| {
-        if error.kind() != io::ErrorKind::AlreadyExists {
-            return Err(error);
-        }
-        // Left by an attempt that failed before anything was written to it.
-        disk.remove(&path)?;
-        disk.create(&path)
-    });
-    let file = file.map_err(|error| failure("creating the journal", &path, &error))?;
+    let file = create_anew(disk, &path).map_err(|error| failure("creating the journal", &path, &error))?;
     let begun = write_all(&*file, &mut [IoSlice::new(&header)])
         .map_err(|error| failure("writing the journal", &path, &error))
         .and_then(|()| {
@@ -449,6 +595,7 @@ pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure {
         what: format!("{what} {}", path.display()),
         cause: error.to_string(),
+        kind: error.kind(),
     }
 }
 

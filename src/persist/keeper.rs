@@ -1,12 +1,13 @@
-//! What is done about a directory beside committing: snapshots, the removal of what they make superfluous, a sync every second. It does not know when a
-//! change is acknowledged; that is store.rs.
+//! What is done about a directory beside committing: snapshots, the removal of what they make superfluous, a sync every second on
+//! a thread of its own. It does not know when a change is acknowledged; that is store.rs.
 //!
-//! The life of a generation: `journal-g` is begun; `snapshot-g` is written beside it from what is in memory, slice by slice, under the name
+//! The life of a generation: `snapshot-g` is begun, then `journal-g`; the snapshot is written from what is in memory, slice by slice, under the name
 //! `.unfinished`; it is synced and renamed; then everything of the generations before goes. At each moment there is a snapshot and all journals since.
 
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,12 +17,14 @@ use crate::cache::{Cache, Clock};
 
 use super::disk::Disk;
 use super::format::SnapshotEntry;
-use super::journal::{Failure, Journal, Sync, failure, journal_path, lock};
+use super::journal::{Failure, Journal, failure, journal_path, lock};
 use super::lock::DirectoryLock;
-use super::recovery::{Files, Recovery};
+use super::recovery::Files;
 use super::scribe::unix_deadline;
 use super::snapshot::{SnapshotWriter, snapshot_path};
 use super::store::{StoreOptions, StoreStats};
+
+mod tidy;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -33,6 +36,8 @@ pub(super) struct Inner {
     pub(super) ordered: Condvar,
     /// Held while a snapshot is written.
     pub(super) writing: Mutex<()>,
+    /// The generation whose journal was begun for a snapshot that is not done.
+    pub(super) begun: Mutex<Option<u64>>,
     pub(super) stats: Mutex<StoreStats>,
     pub(super) lock: DirectoryLock,
 }
@@ -41,12 +46,15 @@ pub(super) struct Inner {
 const TRIES_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often something that takes long is reported.
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
+const SYNCS_EVERY: Duration = Duration::from_secs(1);
 
 /// What the keeper is to do.
 #[derive(Default)]
 pub(super) struct Orders {
     pub(super) snapshot: bool,
     pub(super) stop: bool,
+    /// The keeper is gone: nobody would answer.
+    pub(super) ended: bool,
     pub(super) waiting: Vec<WhenWritten>,
 }
 
@@ -60,45 +68,6 @@ impl fmt::Debug for Orders {
 }
 
 impl Inner {
-    /// Cuts unfinished writes off, sets damaged files aside once what was in them is in a snapshot, and removes what belongs to nothing. If the clock was set
-    /// back, there is a new snapshot as well: files from the future would make what is written from now on seem to have expired.
-    pub(super) fn tidy(&self, recovery: &Recovery, is_set_back: bool) -> Result<(), Failure> {
-        let Inner {
-            options: StoreOptions { directory, disk, .. },
-            ..
-        } = self;
-        for path in &recovery.stale {
-            remove(&**disk, path)?;
-        }
-        let mut cut = false;
-        for (path, report) in &recovery.files {
-            for damage in &report.damage {
-                tracing::error!(path = %path.display(), %damage, "damage was found; what is intact is kept");
-            }
-            if let Some(offset) = report.torn_at {
-                tracing::warn!(path = %path.display(), offset, "an unfinished write at the end was dropped");
-                cut = true;
-            }
-        }
-        if recovery.is_damaged() || cut || is_set_back {
-            // What was read goes to a new snapshot before any old file is touched.
-            for (path, report) in &recovery.files {
-                let kind = match (report.damage.is_empty(), report.torn_at) {
-                    (false, _) => "damaged",
-                    (true, Some(_)) => "torn",
-                    (true, None) => continue,
-                };
-                if let Some(name) = path.file_name() {
-                    let aside = directory.join(format!("{kind}-{}", name.to_string_lossy()));
-                    disk.copy(path, &aside)
-                        .map_err(|error| failure("copying to", &aside, &error))?;
-                }
-            }
-            self.snapshot(None)?;
-        }
-        Ok(())
-    }
-
     /// Writes a snapshot and removes what it makes superfluous; or gives up: `false`, if it would take longer than until `by`, or without that limit, when
     /// the keeper is to stop.
     pub(super) fn snapshot(&self, by: Option<Instant>) -> Result<bool, Failure> {
@@ -108,14 +77,44 @@ impl Inner {
         }
     }
 
-    /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation.
+    /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation. A panic is a failure, after which nothing is durable.
     fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
+        catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
+            let failure = panicked("writing a snapshot");
+            self.journal.latch_now(failure.clone());
+            lock(&self.stats).snapshot_progress = 0;
+            Err(failure)
+        })
+    }
+
+    /// Begins a snapshot and its journal, if there is none from an attempt that failed: a disk without room is not to be filled with journals.
+    fn begin_snapshot(&self) -> Result<(u64, SnapshotWriter), Failure> {
+        let begin = |generation| {
+            let StoreOptions { directory, disk, .. } = &self.options;
+            SnapshotWriter::begin(Arc::clone(disk), directory, generation, self.clock.unix_millis())
+        };
+        let begun = lock(&self.begun).filter(|&begun| self.journal.unused_generation() == Some(begun));
+        if let Some(generation) = begun {
+            return Ok((generation, begin(generation)?));
+        }
+        // The snapshot first: that there is no room shows before the journal is left behind.
+        let writer = begin(self.journal.next_generation())?;
+        match self.journal.rotate(self.clock.unix_millis()) {
+            Ok(generation) => {
+                *lock(&self.begun) = Some(generation);
+                Ok((generation, writer))
+            }
+            Err(failure) => {
+                writer.abandon();
+                Err(failure)
+            }
+        }
+    }
+
+    fn write_one_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let began = Instant::now();
-        let StoreOptions { directory, disk, .. } = &self.options;
-        let generation = self.journal.rotate(self.clock.unix_millis())?;
-        let mut writer =
-            SnapshotWriter::begin(Arc::clone(disk), directory, generation, self.clock.unix_millis())?;
+        let (generation, mut writer) = self.begin_snapshot()?;
         let mut has_failed = false;
         let mut reported = began;
         let swept = {
@@ -166,9 +165,6 @@ impl Inner {
                             "writing a snapshot"
                         );
                     }
-                    if self.options.sync == Sync::EverySecond {
-                        self.journal.sync_if_older(Duration::from_secs(1));
-                    }
                     if !goes_on {
                         has_failed = true;
                         return ControlFlow::Break(());
@@ -188,6 +184,7 @@ impl Inner {
             return Ok(None);
         }
         let (entries, bytes) = writer.finish()?;
+        *lock(&self.begun) = None;
         self.journal.snapshot_is_done();
         {
             let mut stats = lock(&self.stats);
@@ -224,73 +221,133 @@ impl Inner {
         for found in older(&files.journals) {
             remove(&**disk, &journal_path(directory, found))?;
         }
+        // Left by a panic. Names of generations are of one length, so they come in their order.
+        let this = snapshot_path(directory, generation);
+        for path in files.unfinished.iter().filter(|&path| *path < this) {
+            remove(&**disk, path)?;
+        }
         Ok(())
     }
 
-    /// What the keeper does until it is told to stop: syncs once a second, and writes snapshots when one is due.
+    /// What the keeper does until it is told to stop: it writes snapshots when one is due. A panic ends neither it nor those who wait for it.
     pub(super) fn keep(&self) {
         step_back();
-        let mut last_snapshot = Instant::now();
-        let mut last_failed = false;
+        let mut last = LastAttempt {
+            at: Instant::now(),
+            failed: false,
+        };
         loop {
-            let waiting = {
-                let orders = lock(&self.orders);
-                let mut orders = match orders.snapshot || orders.stop {
-                    true => orders,
-                    false => {
-                        self.ordered
-                            .wait_timeout(orders, Duration::from_secs(1))
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
-                if orders.stop && !orders.snapshot {
-                    return;
-                }
-                orders.snapshot = false;
-                std::mem::take(&mut orders.waiting)
-            };
-            if self.options.sync == Sync::EverySecond {
-                self.journal.sync_written();
-            }
-            let journal = self.journal.stats().bytes_since_snapshot;
-            let due = self
-                .options
-                .snapshot_every
-                .is_some_and(|every| journal > 0 && last_snapshot.elapsed() >= every);
-            let large = journal
-                > self
-                    .options
-                    .snapshot_after
-                    .max(lock(&self.stats).last_snapshot_bytes);
-            // One that fails is not tried again every second: each attempt begins files.
-            let rested = last_snapshot.elapsed() >= TRIES_AGAIN_AFTER;
-            let large = large && (rested || !last_failed);
-            let again = rested && self.journal.has_failed();
-            if due || large || again || !waiting.is_empty() {
-                last_snapshot = Instant::now();
-                let result = self.write_snapshot(None);
-                last_failed = result.is_err();
-                if let Err(failure) = &result {
-                    tracing::error!(%failure, "no snapshot could be written");
-                }
-                let done = result.clone().and_then(|generation| match generation {
-                    Some(_) => Ok(()),
-                    None => Err(Failure {
-                        what: "writing a snapshot".to_owned(),
-                        cause: "the daemon is ending".to_owned(),
-                    }),
-                });
-                for tell in waiting {
-                    tell(done.clone());
-                }
-                if let Ok(Some(generation)) = result
-                    && let Err(failure) = self.remove_older(generation)
-                {
-                    tracing::warn!(%failure, "an older generation could not be removed; the next snapshot tries again");
+            match catch_unwind(AssertUnwindSafe(|| self.keep_once(&mut last))) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(_) => {
+                    self.journal.latch_now(panicked("keeping a directory"));
+                    last.at = Instant::now();
+                    last.failed = true;
                 }
             }
         }
+        let waiting = {
+            let mut orders = lock(&self.orders);
+            orders.ended = true;
+            std::mem::take(&mut orders.waiting)
+        };
+        tell(waiting, &Err(ending()));
+    }
+
+    fn keep_once(&self, last: &mut LastAttempt) -> ControlFlow<()> {
+        let waiting = {
+            let idle = |orders: &mut Orders| !orders.snapshot && !orders.stop;
+            let (mut orders, _) = self
+                .ordered
+                .wait_timeout_while(lock(&self.orders), Duration::from_secs(1), idle)
+                .unwrap_or_else(PoisonError::into_inner);
+            if orders.stop && !orders.snapshot {
+                return ControlFlow::Break(());
+            }
+            orders.snapshot = false;
+            std::mem::take(&mut orders.waiting)
+        };
+        if waiting.is_empty() && !self.is_due(last) {
+            return ControlFlow::Continue(());
+        }
+        last.at = Instant::now();
+        let result = self.write_snapshot(None);
+        last.failed = result.is_err();
+        if let Err(failure) = &result {
+            tracing::error!(%failure, "no snapshot could be written");
+        }
+        let done = result
+            .clone()
+            .and_then(|generation| generation.ok_or_else(ending));
+        tell(waiting, &done.map(|_| ()));
+        if let Ok(Some(generation)) = result
+            && let Err(failure) = self.remove_older(generation)
+        {
+            tracing::warn!(%failure, "an older generation could not be removed; the next snapshot tries again");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_due(&self, last: &LastAttempt) -> bool {
+        let options = &self.options;
+        let journal = self.journal.stats().bytes_since_snapshot;
+        let is_time = options
+            .snapshot_every
+            .is_some_and(|every| journal > 0 && last.at.elapsed() >= every);
+        let is_large = journal > options.snapshot_after.max(lock(&self.stats).last_snapshot_bytes);
+        let has_rested = last.at.elapsed() >= TRIES_AGAIN_AFTER;
+        // One that fails is not tried again every second.
+        is_time || is_large && (has_rested || !last.failed) || has_rested && self.journal.has_failed()
+    }
+
+    /// What another thread does until it is told to stop, so that no snapshot delays it: it syncs the journal once a second.
+    pub(super) fn keep_synced(&self) {
+        loop {
+            let (orders, _) = self
+                .ordered
+                .wait_timeout_while(lock(&self.orders), SYNCS_EVERY, |orders| !orders.stop)
+                .unwrap_or_else(PoisonError::into_inner);
+            if orders.stop {
+                return;
+            }
+            drop(orders);
+            if catch_unwind(AssertUnwindSafe(|| self.journal.sync_written())).is_err() {
+                self.journal.latch_now(panicked("syncing the journal"));
+            }
+        }
+    }
+}
+
+/// When the keeper has last tried to write a snapshot, and whether it failed.
+struct LastAttempt {
+    at: Instant,
+    failed: bool,
+}
+
+/// Tells all, though some may panic.
+fn tell(waiting: Vec<WhenWritten>, result: &Result<(), Failure>) {
+    for tell in waiting {
+        // The panic has been reported on stderr; whoever is told has nothing to do with the others.
+        let _ = catch_unwind(AssertUnwindSafe(|| tell(result.clone())));
+    }
+}
+
+/// Why a snapshot that was asked for is not written any more.
+pub(super) fn ending() -> Failure {
+    Failure {
+        what: "writing a snapshot".to_owned(),
+        cause: "the daemon is ending".to_owned(),
+        kind: io::ErrorKind::Interrupted,
+    }
+}
+
+fn panicked(what: &str) -> Failure {
+    Failure {
+        what: what.to_owned(),
+        cause: "the thread that does it has panicked: please report it, with what it said on stderr"
+            .to_owned(),
+        kind: io::ErrorKind::Other,
     }
 }
 

@@ -1,9 +1,9 @@
 //! One daemon for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people, and whether it is
 //! about to end, for those who come next.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,22 +57,49 @@ impl DirectoryLock {
             }
         }
         let lock = DirectoryLock { file };
-        lock.say("").map_err(LockError::Io)?;
+        lock.say("");
         Ok(lock)
     }
 
     /// Tells those who come for the lock that it is worth waiting for.
     pub(super) fn is_ending(&self) {
-        // It is a courtesy.
-        let _ = self.say(" ending");
+        self.say(" ending");
     }
 
-    /// The pid is for people and error texts; the lock itself is the system's.
-    fn say(&self, more: &str) -> io::Result<()> {
-        let mut file = &self.file;
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "{}{more}", std::process::id())
+    /// The pid is for people and error texts; the lock itself is the system's, and needs no room on the disk.
+    fn say(&self, more: &str) {
+        let text = format!("{}{more}\n", std::process::id());
+        // Over what is there: a full disk has room for that.
+        let len = match self.file.write_all_at(text.as_bytes(), 0) {
+            Ok(()) => text.len() as u64,
+            // Better nobody's pid than that of a process that has gone.
+            Err(_) => 0,
+        };
+        // It is a courtesy.
+        let _ = self.file.set_len(len);
+    }
+}
+
+/// Why the lock file at `path` cannot be used, and what to do about it.
+pub(super) fn explain(path: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error.to_string();
+    }
+    let user = rustix::process::geteuid().as_raw();
+    // Where it is not there, it is the directory that it cannot be made in.
+    let owned = [Some(path), path.parent()]
+        .into_iter()
+        .flatten()
+        .find_map(|path| Some((path, fs::metadata(path).ok()?.uid())));
+    match owned {
+        Some((path, owner)) if owner != user => format!(
+            "{error}: {} belongs to user {owner}, and this is user {user}: run it as that user, make the directory and all in it this user's, or \
+             choose another directory",
+            path.display()
+        ),
+        _ => format!(
+            "{error}: user {user} must be able to read and write it, and the directory: change their modes, or choose another directory"
+        ),
     }
 }
 

@@ -6,7 +6,7 @@
 //! scribe.rs     cache → changes
 //! journal.rs    changes → memory → file            recovery.rs   which files, in which order
 //! snapshot.rs   entries → file                     replay.rs     file → changes, past any damage
-//! load.rs       changes → cache
+//! load.rs       changes → cache                   search.rs     what is intact in a damaged stretch
 //! format.rs     the bytes of both                  disk.rs       what is asked of the file system
 //! inspect.rs    what is there, for people          repair.rs     what can be kept → a new directory
 //! reading.rs    how they look, leaving no trace    ledger.rs     changes → what is there, without a cache
@@ -26,6 +26,7 @@ pub mod recovery;
 pub mod repair;
 pub mod replay;
 mod scribe;
+mod search;
 mod snapshot;
 mod store;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_dated};
 use super::journal::lock;
 
 /// How far something that takes long has come.
@@ -80,6 +80,14 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// When the journal or snapshot among them that was written last was written: as [`Disk::newest`] tells a start.
+pub(super) fn newest(listed: &[Listed]) -> u64 {
+    let dated = listed
+        .iter()
+        .filter(|file| file.path.file_name().is_some_and(is_dated));
+    dated.map(|file| file.written).max().unwrap_or(0)
+}
+
 /// Opens a file or directory without changing the time of its last access, if it is ours.
 pub(super) fn open_quietly(path: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
@@ -125,7 +133,7 @@ impl Disk for ReadingDisk {
         refused()
     }
     fn newest(&self, path: &Path) -> io::Result<u64> {
-        Ok(list(path)?.iter().map(|file| file.written).max().unwrap_or(0))
+        Ok(newest(&list(path)?))
     }
     fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
         let files = list(path)?.into_iter().filter(|file| file.is_file);

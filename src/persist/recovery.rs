@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::format::{Change, FILE_HEADER};
 use super::journal::{Failure, failure, journal_path};
-use super::replay::{FileReport, Sink, replay_journal, replay_snapshot};
+use super::replay::{FileReport, Sink, replay_journal_after, replay_snapshot};
 use super::snapshot::snapshot_path;
 
 /// What to do about damage.
@@ -37,6 +37,10 @@ pub struct Recovery {
     pub newest: u64,
     /// Whether the newest file is a journal in which there is nothing.
     pub ends_empty: bool,
+    /// How much could be read of the journal that the next one continues: the last, or if that is empty, the one before.
+    pub follows: Option<u64>,
+    /// Whether journals are there without the snapshot that they began with.
+    pub lacks_snapshot: bool,
     /// Bytes of the journals that were replayed, beside their headers.
     pub journal_bytes: u64,
     /// Bytes of the snapshot that was loaded.
@@ -49,6 +53,15 @@ impl Recovery {
     /// Entries and changes applied.
     pub fn applied(&self) -> u64 {
         self.files.iter().map(|(_, report)| report.applied).sum()
+    }
+
+    /// The journals that were replayed.
+    pub fn journals(&self) -> impl Iterator<Item = &PathBuf> {
+        let is_journal = |path: &&PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("journal-"))
+        };
+        self.files.iter().map(|(path, _)| path).filter(is_journal)
     }
 
     /// Records known to be lost.
@@ -66,13 +79,19 @@ impl Recovery {
 
     /// Whether anything was found that no crash explains.
     pub fn is_damaged(&self) -> bool {
-        !self.missing.is_empty() || self.damaged().next().is_some()
+        self.lacks_snapshot || !self.missing.is_empty() || self.damaged().next().is_some()
     }
 }
 
 /// Names each damage, a line for each.
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lacks_snapshot {
+            writeln!(
+                f,
+                "the snapshot that the oldest journal began with is missing: what was in it alone is lost"
+            )?;
+        }
         for generation in &self.missing {
             writeln!(
                 f,
@@ -164,7 +183,11 @@ pub fn recover(
     for &(generation, _) in &files.snapshots[..files.snapshots.len().saturating_sub(1)] {
         recovery.stale.push(snapshot_path(directory, generation));
     }
+    // A cache begins with generation 1, and each later one with a snapshot.
+    recovery.lacks_snapshot =
+        snapshot.is_none() && files.journals.first().is_some_and(|&(generation, _)| generation > 1);
     let mut next = None;
+    let mut former = None;
     if let Some((generation, len)) = snapshot {
         let path = snapshot_path(directory, generation);
         progress(&path);
@@ -186,17 +209,22 @@ pub fn recover(
         if let Some(expected) = next.filter(|&expected| expected < generation) {
             recovery.missing.extend(expected..generation.min(expected + 100));
             sink.change(&Change::Clear { prefix: &[] });
+            former = None;
         }
         next = Some(generation + 1);
         progress(&path);
         let file = disk
             .read(&path)
             .map_err(|error| failure("reading the journal", &path, &error))?;
-        let report = replay_journal(file, generation, sink)
+        let report = replay_journal_after(former, file, generation, sink)
             .map_err(|error| failure("reading the journal", &path, &error))?;
         recovery.journal_bytes += len.saturating_sub(FILE_HEADER as u64);
         recovery.ends_empty =
             len == FILE_HEADER as u64 && report.damage.is_empty() && report.torn_at.is_none();
+        if !recovery.ends_empty {
+            recovery.follows = Some(report.end);
+        }
+        former = Some(report.end);
         recovery.saw(path, report, generation);
     }
     // A journal is begun before its snapshot: if there is none, what the snapshot holds may be stale.

@@ -6,9 +6,10 @@
 use std::io::{self, Read};
 
 use super::format::{
-    BLOCK_HEADER, Change, Damage, FILE_HEADER, FileHeader, FileKind, RECORD_PREFIX, Record, SEQUENCES,
-    SnapshotEntry, entries, read_block, read_record, sequence_of,
+    BLOCK_HEADER, Change, Content, Damage, FILE_HEADER, FileHeader, FileKind, Note, RECORD_PREFIX, SEQUENCES,
+    SnapshotEntry, entries, read_block, read_record,
 };
+use super::search::{self, Found};
 use super::window::Window;
 
 /// Where what is read goes.
@@ -38,24 +39,39 @@ pub struct FileReport {
     pub damage: Vec<String>,
     /// Where an unfinished write at the end begins, if there is one. It was never acknowledged.
     pub torn_at: Option<u64>,
+    /// Up to where the file could be read, damage included.
+    pub end: u64,
     /// When the file was begun, in Unix milliseconds, if that can be read.
     pub created: Option<u64>,
     /// Whether everything older was dropped, since it could not be trusted any more.
     pub dropped_older: bool,
 }
 
-/// A record longer than this is not searched for a flipped bit, but in its header and key.
-const SEARCHED_WHOLE: usize = 4096;
 /// A disk writes no less than this.
 const SECTOR: usize = 512;
 /// Bytes of a record that are asked for to learn its length.
 const PEEK: usize = 64;
+/// How far an intact record is searched behind a damaged one, in bytes: no record is longer.
+const SEARCHED: usize = (1 << 30) + (1 << 20);
 
-/// Replays a journal. `generation` is that of its name.
+/// Replays a journal by itself. `generation` is that of its name.
 ///
 /// # Errors
 /// When the file cannot be read. Damage is no error.
 pub fn replay_journal(file: Box<dyn Read>, generation: u64, sink: &mut impl Sink) -> io::Result<FileReport> {
+    replay_journal_after(None, file, generation, sink)
+}
+
+/// Replays a journal that continues another one, of which so many bytes could be read.
+///
+/// # Errors
+/// When the file cannot be read. Damage is no error.
+pub fn replay_journal_after(
+    mut former: Option<u64>,
+    file: Box<dyn Read>,
+    generation: u64,
+    sink: &mut impl Sink,
+) -> io::Result<FileReport> {
     let mut window = Window::new(file);
     let mut report = FileReport::default();
     if !read_header(&mut window, FileKind::Journal, generation, &mut report)? {
@@ -65,6 +81,7 @@ pub fn replay_journal(file: Box<dyn Read>, generation: u64, sink: &mut impl Sink
     let mut previous = 0;
     loop {
         let offset = window.offset();
+        report.end = offset;
         let head = window.look(PEEK)?;
         if head.is_empty() {
             return Ok(report);
@@ -76,17 +93,36 @@ pub fn replay_journal(file: Box<dyn Read>, generation: u64, sink: &mut impl Sink
             && record.place.sequence == expected
             && record.place.previous == previous
         {
-            sink.change(&record.change);
-            report.applied += 1;
+            if let Some(end) = former.take() {
+                check_end_of_former(end, &record.content, sink, &mut report);
+            }
+            if let Content::Change(change) = &record.content {
+                sink.change(change);
+                report.applied += 1;
+            }
             expected = (expected + 1) % SEQUENCES;
-            previous = record.change.fingerprint();
+            previous = record.content.fingerprint();
             let len = record.len;
             window.advance(len);
             continue;
         }
-        let rest = window.look_at_rest()?;
-        match next_intact(generation, rest, expected) {
-            Some((skipped, record)) => {
+        let rest = window.look(SEARCHED)?;
+        let found = search::next_intact(generation, rest, expected);
+        if let Found::Record(skipped, record) = &found
+            && has_hole(&rest[..*skipped], offset)
+            && search::flipped(generation, &rest[..*skipped], expected, *skipped).is_none()
+            && !search::is_noted_as_synced(generation, &rest[*skipped..], record, offset)
+        {
+            // A write of which a power cut has left some blocks and not others. Nothing from here on was synced.
+            report.torn_at = Some(offset);
+            return Ok(report);
+        }
+        if former.take().is_some() {
+            // What would have said whether the former journal is whole cannot be read.
+            distrust_all(sink, &mut report);
+        }
+        match found {
+            Found::Record(skipped, record) => {
                 let lost = (record.place.sequence + SEQUENCES - expected) % SEQUENCES;
                 distrust(record.place.previous, lost, sink, &mut report);
                 report.lost += u64::from(lost);
@@ -97,12 +133,32 @@ pub fn replay_journal(file: Box<dyn Read>, generation: u64, sink: &mut impl Sink
                 previous = record.place.previous;
                 window.advance(skipped);
             }
-            None => {
+            Found::Nothing => {
                 tail(generation, rest, expected, previous, offset, sink, &mut report);
+                return Ok(report);
+            }
+            Found::TooMuchToSearch => {
+                distrust_all(sink, &mut report);
+                report
+                    .damage
+                    .push(format!("everything from offset {offset} on: what is there looks too much like records to be searched for them"));
                 return Ok(report);
             }
         }
     }
+}
+
+/// The first record of a journal says how long the former one was when it was left: if some of that is missing, so are changes.
+fn check_end_of_former(end: u64, first: &Content<'_>, sink: &mut impl Sink, report: &mut FileReport) {
+    let damage = match first {
+        Content::Note(Note::Follows(len)) if *len == end => return,
+        Content::Note(Note::Follows(len)) => {
+            format!("the journal before this one had {len} bytes, of which {end} can be read")
+        }
+        _ => "it does not say how long the journal before it was".to_owned(),
+    };
+    report.damage.push(damage);
+    distrust_all(sink, report);
 }
 
 /// The records in a damaged stretch may have changed keys; after it comes a record that names the last of those keys.
@@ -110,29 +166,14 @@ fn distrust(last_key: u32, lost: u32, sink: &mut impl Sink, report: &mut FileRep
     match (lost, last_key) {
         (0, _) => {}
         (1, fingerprint) if fingerprint != 0 => sink.forget(fingerprint),
-        _ => {
-            sink.change(&Change::Clear { prefix: &[] });
-            report.dropped_older = true;
-        }
+        _ => distrust_all(sink, report),
     }
 }
 
-/// The next record that is intact and may follow, and how many bytes lie before it.
-fn next_intact(generation: u64, bytes: &[u8], expected: u32) -> Option<(usize, Record<'_>)> {
-    // So many records can lie in so many bytes, at the most.
-    let most = u32::try_from(bytes.len() / (RECORD_PREFIX + 10) + 1)
-        .unwrap_or(SEQUENCES)
-        .min(SEQUENCES / 2);
-    (0..bytes.len()).find_map(|skipped| {
-        let bytes = &bytes[skipped..];
-        // Checked first, because it costs nothing: values may be full of lengths that make sense.
-        let sequence = sequence_of(bytes)?;
-        let ahead = (sequence + SEQUENCES - expected) % SEQUENCES;
-        if ahead > most {
-            return None;
-        }
-        Some((skipped, read_record(generation, bytes)?))
-    })
+/// Nobody knows which keys have changed.
+fn distrust_all(sink: &mut impl Sink, report: &mut FileReport) {
+    sink.change(&Change::Clear { prefix: &[] });
+    report.dropped_older = true;
 }
 
 /// What is left has no intact record in it: an unfinished write, or damage to the last record.
@@ -153,6 +194,7 @@ fn tail(
         Some(fingerprint) => {
             distrust(fingerprint, 1, sink, report);
             report.lost += 1;
+            report.end = offset + rest.len() as u64;
             report.damage.push(format!(
                 "{} bytes at offset {offset}, the last record",
                 rest.len()
@@ -171,22 +213,9 @@ fn damaged_record(
     expected: u32,
     previous: u32,
 ) -> Option<u32> {
-    let searched = if len <= SEARCHED_WHOLE {
-        SEARCHED_WHOLE
-    } else {
-        PEEK
-    };
-    let mut copy = rest.to_vec();
     // What follows the last byte that is not zero may be a part of its value: as much of it as the record says.
-    for bit in 0..searched.min(rest.len()) * 8 {
-        copy[bit / 8] ^= 1 << (bit % 8);
-        if let Some(record) = read_record(generation, &copy)
-            && record.place.sequence == expected
-            && record.len >= len
-        {
-            return Some(record.change.fingerprint());
-        }
-        copy[bit / 8] ^= 1 << (bit % 8);
+    if let Some(fingerprint) = search::flipped(generation, rest, expected, len) {
+        return Some(fingerprint);
     }
     let said = rest.first_chunk::<RECORD_PREFIX>().map_or(0, |prefix| {
         u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize + RECORD_PREFIX
@@ -248,11 +277,8 @@ pub fn replay_snapshot(file: Box<dyn Read>, generation: u64, sink: &mut impl Sin
             window.advance(len);
             continue;
         }
-        let rest = window.look_at_rest()?;
-        let next = (1..rest.len()).find_map(|skipped| {
-            let block = read_block_cheaply(generation, &rest[skipped..])?;
-            (block >= expected).then_some((skipped, block))
-        });
+        let rest = window.look(SEARCHED)?;
+        let next = search::next_block(generation, rest, expected);
         match next {
             Some((skipped, sequence)) => {
                 report.damage.push(format!("{skipped} bytes at offset {offset}"));
@@ -267,18 +293,6 @@ pub fn replay_snapshot(file: Box<dyn Read>, generation: u64, sink: &mut impl Sin
             }
         }
     }
-}
-
-/// The sequence of the block at the beginning of `bytes`, its checksum computed only if the header makes sense.
-fn read_block_cheaply(generation: u64, bytes: &[u8]) -> Option<u32> {
-    let header = bytes.first_chunk::<BLOCK_HEADER>()?;
-    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (length, count) = (number(4) as usize, number(12) as usize);
-    // An entry has at least four bytes.
-    if length > bytes.len() || count > length / 4 || (count == 0) != (length == 0) {
-        return None;
-    }
-    read_block(generation, bytes).map(|block| block.sequence)
 }
 
 /// Reads the header. A damaged one does not make the rest worthless: its generation is in the file's name, and in each checksum.
@@ -302,7 +316,7 @@ fn read_header(
         return Ok(false);
     }
     let is_blank = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
-    if kind == FileKind::Journal && is_blank(bytes) && is_blank(window.look_at_rest()?) {
+    if kind == FileKind::Journal && is_blank(bytes) && is_blank(window.look(SEARCHED)?) {
         // A power cut came before its header was synced, and so before anything was acknowledged.
         report.torn_at = Some(0);
         return Ok(false);

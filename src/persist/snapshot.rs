@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::disk::{Disk, DiskFile, write_all};
+use super::disk::{Disk, DiskFile, create_anew, write_all};
 use super::format::{FileHeader, FileKind, SnapshotEntry, block_header, push_entry};
 use super::journal::{Failure, failure};
 
@@ -45,7 +45,7 @@ type Block = (Vec<u8>, u32);
 type Written = (SnapshotFile, Result<(), Failure>);
 
 impl SnapshotWriter {
-    /// Begins the snapshot of a generation, whose journal must have begun.
+    /// Begins the snapshot of a generation, whose journal must have begun before the first entry is added.
     pub(super) fn begin(
         disk: Arc<dyn Disk>,
         directory: &Path,
@@ -111,7 +111,7 @@ impl SnapshotWriter {
         // The block without entries that says that this is all.
         self.write_block();
         let entries = self.entries;
-        let (mut file, written) = self.stop()?;
+        let (mut file, written) = self.stop();
         match written.and_then(|()| file.finish()) {
             Ok(()) => Ok((entries, file.bytes)),
             Err(failure) => {
@@ -124,10 +124,7 @@ impl SnapshotWriter {
 
     /// Gives up, and removes what was written.
     pub(super) fn abandon(self) {
-        // The next start removes it, if this fails.
-        if let Ok((file, _)) = self.stop() {
-            file.abandon();
-        }
+        self.stop().0.abandon();
     }
 
     fn write_block(&mut self) -> bool {
@@ -154,12 +151,13 @@ impl SnapshotWriter {
         true
     }
 
-    fn stop(self) -> Result<Written, Failure> {
+    /// Panics if the thread that writes has panicked: whoever watches over this one sees it.
+    fn stop(self) -> Written {
         drop(self.full);
-        self.writing.join().map_err(|_| Failure {
-            what: "writing a snapshot".to_owned(),
-            cause: "the thread that does it has panicked: please report it".to_owned(),
-        })
+        match self.writing.join() {
+            Ok(written) => written,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
 
@@ -181,9 +179,8 @@ struct SnapshotFile {
 impl SnapshotFile {
     fn begin(disk: Arc<dyn Disk>, directory: &Path, generation: u64, now: u64) -> Result<Self, Failure> {
         let path = snapshot_path(directory, generation).with_extension("unfinished");
-        let file = disk
-            .create(&path)
-            .map_err(|error| failure("creating the snapshot", &path, &error))?;
+        let file =
+            create_anew(&*disk, &path).map_err(|error| failure("creating the snapshot", &path, &error))?;
         let mut file = SnapshotFile {
             disk,
             directory: directory.to_owned(),

@@ -1,7 +1,9 @@
 //! A cache that is kept in a directory: opens it, commits its changes, ends. What happens beside that is keeper.rs.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,12 +12,15 @@ use crate::cache::{Cache, Observer};
 use crate::{BuildError, Builder};
 
 use super::disk::{Disk, SystemDisk};
-use super::journal::{Failure, Journal, JournalStats, Sync, failure, lock};
-use super::keeper::Inner;
+use super::journal::{Beginning, Failure, Journal, JournalStats, Sync, failure, lock};
+use super::keeper::{Inner, ending};
 use super::load::Loader;
-use super::lock::{DirectoryLock, LockError};
+use super::lock::{DirectoryLock, LockError, explain};
 use super::recovery::{Recover, Recovery, recover};
 use super::scribe::Scribe;
+use ahead::Ahead;
+
+mod ahead;
 
 /// What becomes of writes once something on the disk has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,16 +106,22 @@ impl fmt::Display for OpenError {
             OpenError::Locked { directory, pid: None } => {
                 write!(
                     f,
-                    "the directory {} is in use by another process: use another directory",
-                    directory.display()
+                    "the directory {} is in use by another process, which `fuser {1}` or `lsof {1}` names: end that, or use another directory",
+                    directory.display(),
+                    directory.join("lock").display()
                 )
             }
-            OpenError::Disk(failure) => failure.fmt(f),
+            OpenError::Disk(failure) => match remedy(failure.kind) {
+                Some(remedy) => write!(f, "{failure}: {remedy}"),
+                None => failure.fmt(f),
+            },
             OpenError::Damaged(recovery) => {
+                let directory = recovery.files.first().and_then(|(path, _)| path.parent());
                 write!(
                     f,
-                    "there is damage: {}",
-                    recovery.to_string().trim_end().replace('\n', "; ")
+                    "there is damage: {}: `--recover valid` keeps what is intact, `rustcache repair {}` writes a clean copy of it",
+                    recovery.to_string().trim_end().replace('\n', "; "),
+                    directory.unwrap_or(Path::new("DIR")).display()
                 )
             }
         }
@@ -118,6 +129,19 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room there, or choose another directory")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some("mount it writable, or choose another directory"),
+        io::ErrorKind::PermissionDenied => Some(
+            "make the directory and all in it belong to the user who runs this, or choose another directory",
+        ),
+        _ => None,
+    }
+}
 
 /// What a store has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,7 +176,8 @@ pub struct StoreStats {
 #[derive(Debug)]
 pub struct Store {
     inner: Arc<Inner>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// What goes on beside: they end once they are told to stop.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     recovery: Recovery,
 }
 
@@ -172,29 +197,32 @@ impl Store {
 
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
-        let now = clock.unix_millis().max(created);
-        let is_set_back = now > clock.unix_millis();
-        let recovery = recover(&*disk, directory, &mut Loader::new(&cache, now), |path| {
+        let by_clock = clock.unix_millis();
+        let now = by_clock.max(created);
+        let is_set_back = now > by_clock;
+        let mut sink = Ahead::new(Loader::new(&cache, now), by_clock, now);
+        let recovery = recover(&*disk, directory, &mut sink, |path| {
             tracing::debug!(path = %path.display(), "reading");
         })
         .map_err(OpenError::Disk)?;
+        sink.report(directory);
+        drop(sink);
         if recovery.is_damaged() && options.recover == Recover::Strict {
             return Err(OpenError::Damaged(Box::new(recovery)));
         }
-        // A start that was followed by no change leaves nothing behind: the next one goes on where it would have.
-        let (generation, begun) = match recovery.ends_empty {
-            true => (recovery.newest, None),
-            false => (recovery.newest + 1, Some(now)),
-        };
-        let journal = Journal::begin(
-            Arc::clone(&disk),
-            directory,
-            options.sync,
-            generation,
-            begun,
-            recovery.journal_bytes,
-        )
-        .map_err(OpenError::Disk)?;
+        let beginning = Beginning::after(&recovery, now);
+        let begun = Journal::begin(Arc::clone(&disk), directory, options.sync, &beginning);
+        let journal = begun.or_else(|failure| match options.on_disk_error {
+            OnDiskError::Exit => Err(OpenError::Disk(failure)),
+            // All of it can be read, and the keeper goes on trying.
+            OnDiskError::Refuse | OnDiskError::Memory => Ok(Journal::begin_failed(
+                Arc::clone(&disk),
+                directory,
+                options.sync,
+                &beginning,
+                failure,
+            )),
+        })?;
         let journal = Arc::new(journal);
         let scribe = Scribe {
             journal: Arc::clone(&journal),
@@ -218,10 +246,27 @@ impl Store {
             orders: Mutex::default(),
             ordered: Condvar::new(),
             writing: Mutex::new(()),
+            begun: Mutex::new(None),
             stats: Mutex::new(stats),
             lock,
         });
-        inner.tidy(&recovery, is_set_back).map_err(OpenError::Disk)?;
+        if let Err(failure) = inner.tidy(&recovery, is_set_back) {
+            if inner.options.on_disk_error == OnDiskError::Exit {
+                return Err(OpenError::Disk(failure));
+            }
+            inner.journal.latch_now(failure);
+        }
+        if let Some(failure) = inner.journal.failure() {
+            tracing::error!(
+                %failure,
+                remedy = remedy(failure.kind).unwrap_or("a snapshot that succeeds ends this"),
+                "the directory is loaded and cannot be written: {}; a snapshot is tried every 30 seconds, and when one is asked for",
+                match inner.options.on_disk_error {
+                    OnDiskError::Memory => "writes are done in memory alone",
+                    OnDiskError::Refuse | OnDiskError::Exit => "writes are refused",
+                }
+            );
+        }
         tracing::info!(
             directory = %inner.options.directory.display(),
             recovered = recovery.applied(),
@@ -230,20 +275,32 @@ impl Store {
             millis = began.elapsed().as_millis(),
             "the directory is loaded"
         );
-        let keeper = {
-            let inner = Arc::clone(&inner);
-            thread::Builder::new()
-                .name("rustcache-keeper".into())
-                .spawn(move || inner.keep())
-        };
-        let keeper = keeper.map_err(|error| {
-            OpenError::Disk(failure("starting a thread for", &inner.options.directory, &error))
-        })?;
-        Ok(Store {
+        let store = Store {
             inner,
-            keeper: Mutex::new(Some(keeper)),
+            threads: Mutex::default(),
             recovery,
-        })
+        };
+        store.start("rustcache-keeper", Inner::keep)?;
+        if store.sync() == Sync::EverySecond {
+            store.start("rustcache-sync", Inner::keep_synced)?;
+        }
+        Ok(store)
+    }
+
+    fn start(&self, name: &str, work: fn(&Inner)) -> Result<(), OpenError> {
+        let inner = Arc::clone(&self.inner);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(&inner))
+            .map_err(|error| {
+                OpenError::Disk(failure(
+                    "starting a thread for",
+                    &self.inner.options.directory,
+                    &error,
+                ))
+            })?;
+        lock(&self.threads).push(thread);
+        Ok(())
     }
 
     /// The cache. What is changed in it is durable once [`commit`](Self::commit) has returned.
@@ -292,12 +349,16 @@ impl Store {
         self.inner.snapshot(None).map(|_| ())
     }
 
-    /// Asks for a snapshot; `done` is called on another thread once it is durable, or has failed.
+    /// Asks for a snapshot; `done` is called on another thread once it is durable, or has failed; at once, if the store is ending.
     pub fn request_snapshot(&self, done: impl FnOnce(Result<(), Failure>) + Send + 'static) {
         let mut orders = lock(&self.inner.orders);
+        if orders.ended {
+            drop(orders);
+            return done(Err(ending()));
+        }
         orders.waiting.push(Box::new(done));
         orders.snapshot = true;
-        self.inner.ordered.notify_one();
+        self.inner.ordered.notify_all();
     }
 
     /// What was done.
@@ -309,24 +370,52 @@ impl Store {
         }
     }
 
-    /// Ends: writes a snapshot if that takes no longer than `within`, and otherwise leaves it at the journal, which is enough.
+    /// Ends: writes the journal, and a snapshot if that takes no longer than `within`; otherwise the journal is enough. What is still under way then is
+    /// waited for when the store is dropped; the end of the process may cut it off.
     ///
     /// # Errors
     /// When what was changed is not on the disk.
     pub fn close(&self, within: Duration) -> Result<(), Failure> {
+        let by = Instant::now() + within;
+        let Inner { journal, .. } = &*self.inner;
         self.inner.lock.is_ending();
-        self.stop_keeper();
-        // What failed before was told then.
-        let committed = match self.inner.journal.has_pending() {
+        self.tell_to_stop();
+        // This is what counts, however long it takes. What failed before was told then.
+        let had_failed = self.has_failed();
+        let committed = match journal.has_pending() {
             true => self.commit(),
             false => Ok(()),
         };
-        self.inner.journal.sync_written();
-        if self.inner.journal.stats().bytes_since_snapshot > 0 || self.has_failed() {
+        journal.sync_written();
+        let saved = committed.and_then(|()| match self.failure() {
+            Some(failure) if !had_failed => Err(failure),
+            _ => Ok(()),
+        });
+        let (ended, end) = channel();
+        let inner = Arc::clone(&self.inner);
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let last = move || {
+            join(threads);
             // It makes the next start fast; that it fails, or takes too long, loses nothing.
-            let _ = self.inner.snapshot(Some(Instant::now() + within));
+            let is_wanted = inner.journal.stats().bytes_since_snapshot > 0 || inner.journal.has_failed();
+            let written = is_wanted && Instant::now() < by && matches!(inner.snapshot(Some(by)), Ok(true));
+            // Nobody waits any more, if it took too long.
+            let _ = ended.send(written);
+        };
+        match thread::Builder::new().name("rustcache-end".into()).spawn(last) {
+            Ok(thread) => lock(&self.threads).push(thread),
+            // The next start replays the journal.
+            Err(error) => tracing::warn!(%error, "no thread could be started for the last snapshot"),
         }
-        committed
+        match end.recv_timeout(by.saturating_duration_since(Instant::now())) {
+            // Whatever has failed before: all is in there.
+            Ok(true) => Ok(()),
+            Ok(false) => saved,
+            Err(_) => {
+                tracing::info!("the last snapshot would take too long; the journal is enough");
+                saved
+            }
+        }
     }
 
     /// Ends as the death of the process would: what was not committed is not written.
@@ -334,17 +423,24 @@ impl Store {
     pub(super) fn crash(self) {
         self.inner.cache.observe(None);
         self.inner.journal.forget_pending();
-        self.stop_keeper();
+        self.stop();
     }
 
-    fn stop_keeper(&self) {
+    fn tell_to_stop(&self) {
         lock(&self.inner.orders).stop = true;
-        self.inner.ordered.notify_one();
-        let keeper = lock(&self.keeper).take();
-        if let Some(keeper) = keeper {
-            // It has nothing to tell.
-            let _ = keeper.join();
-        }
+        self.inner.ordered.notify_all();
+    }
+
+    fn stop(&self) {
+        self.tell_to_stop();
+        join(std::mem::take(&mut *lock(&self.threads)));
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // They have nothing to tell.
+        let _ = thread.join();
     }
 }
 
@@ -352,19 +448,38 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.inner.cache.observe(None);
         let _ = self.commit();
-        self.stop_keeper();
+        self.stop();
     }
 }
 
 fn lock_directory(disk: &dyn Disk, directory: &Path, patience: Duration) -> Result<DirectoryLock, OpenError> {
-    disk.make_directory(directory)
-        .map_err(|error| OpenError::Disk(failure("making the directory", directory, &error)))?;
+    disk.make_directory(directory).map_err(|error| {
+        let mut failure = failure("making the directory", directory, &error);
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                failure.cause += ": this is a file and no directory: choose another path";
+            }
+            io::ErrorKind::NotADirectory => {
+                failure.cause += ": a part of this path is a file: choose another path";
+            }
+            _ => {}
+        }
+        OpenError::Disk(failure)
+    })?;
     let path = directory.join("lock");
     DirectoryLock::take(&path, patience).map_err(|error| match error {
         LockError::Held(pid) => OpenError::Locked {
             directory: directory.to_owned(),
             pid,
         },
+        LockError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            OpenError::Disk(Failure {
+                what: format!("locking {}", path.display()),
+                cause: explain(&path, &error),
+                // That says it all.
+                kind: io::ErrorKind::Other,
+            })
+        }
         LockError::Io(error) => OpenError::Disk(failure("locking", &path, &error)),
     })
 }

@@ -2,8 +2,12 @@
 
 mod damage;
 mod faults;
+mod hooked_disk;
 mod model;
+mod order;
 mod quick_disk;
+mod start;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::fs;

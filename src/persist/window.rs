@@ -46,11 +46,6 @@ impl Window {
         Ok(&self.buffer[self.start..])
     }
 
-    /// All bytes that are left.
-    pub(super) fn look_at_rest(&mut self) -> io::Result<&[u8]> {
-        self.look(usize::MAX)
-    }
-
     /// Moves forward by `count` bytes of those that were looked at.
     pub(super) fn advance(&mut self, count: usize) {
         self.start += count;

@@ -23,15 +23,21 @@ pub(super) enum Asker {
 
 pub(super) type Waker = Arc<dyn Fn() + Send + std::marker::Sync>;
 
-/// A snapshot that is done, or has failed, and who asked for it.
-type Finished = (Asker, Result<(), Failure>);
+/// A snapshot that is done, or has failed, and all who asked for it.
+type Finished = (Vec<Asker>, Result<(), Failure>);
+
+/// So many can wait for a snapshot: more input is taken once they are answered.
+const MAX_AWAITED: usize = 1024;
 
 pub(super) struct Durable {
     store: Arc<Store>,
     /// Where in the replies of this round those lie that acknowledge a write.
     acknowledgements: Vec<(Range<usize>, Asker)>,
+    /// Who has asked for a snapshot in this round: one is begun for them all when it is over.
+    asked: Vec<Asker>,
     /// Snapshots that are done and were not answered yet; the keeper adds to them.
     finished: Arc<Mutex<Vec<Finished>>>,
+    /// How many requests for a snapshot are not answered yet.
     awaited: usize,
     /// A client of version 1 waits for its reply before any other.
     in_order: bool,
@@ -52,6 +58,7 @@ impl Durable {
         Durable {
             store,
             acknowledgements: Vec::new(),
+            asked: Vec::new(),
             finished: Arc::default(),
             awaited: 0,
             in_order: false,
@@ -115,12 +122,21 @@ impl Durable {
     pub(super) fn request_snapshot(&mut self, asker: Asker) {
         self.awaited += 1;
         self.in_order |= asker == Asker::Fixed;
+        self.asked.push(asker);
+    }
+
+    /// Has the snapshot begun that was asked for in this round.
+    pub(super) fn begin_snapshot(&mut self) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let askers = std::mem::take(&mut self.asked);
         let (finished, wake) = (Arc::clone(&self.finished), Arc::clone(&self.wake));
         self.store.request_snapshot(move |result| {
             finished
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push((asker, result));
+                .push((askers, result));
             wake();
         });
     }
@@ -130,9 +146,9 @@ impl Durable {
         self.awaited > 0
     }
 
-    /// Whether nothing else may be answered before that.
-    pub(super) fn awaits_in_order(&self) -> bool {
-        self.in_order
+    /// Whether nothing else may be done before that.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.in_order || self.awaited >= MAX_AWAITED
     }
 
     /// Answers the snapshots that are done, and says how many failed.
@@ -142,25 +158,26 @@ impl Durable {
         }
         let finished = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         let mut failed = 0;
-        for (asker, result) in finished {
-            self.awaited -= 1;
-            failed += u64::from(result.is_err());
-            match (asker, result) {
-                (Asker::Fixed, result) => {
-                    self.in_order = false;
-                    out.push(if result.is_ok() {
-                        Letter::Snapshot.short_reply()
-                    } else {
-                        fixed::ERROR
-                    });
-                }
-                (Asker::Framed(id), Ok(())) => encode_reply(id, &Reply::Status(Status::OK), out),
-                (Asker::Framed(id), Err(failure)) => {
-                    let refusal = Refusal::new(
-                        Status::DISK_FAILED,
-                        format!("no snapshot could be written: {failure}"),
-                    );
-                    encode_reply(id, &Reply::Error(&refusal), out);
+        for (askers, result) in finished {
+            self.awaited -= askers.len();
+            let refusal = result.err().map(|failure| {
+                Refusal::new(
+                    Status::DISK_FAILED,
+                    format!("no snapshot could be written: {failure}"),
+                )
+            });
+            for asker in askers {
+                failed += u64::from(refusal.is_some());
+                match (asker, &refusal) {
+                    (Asker::Fixed, refusal) => {
+                        self.in_order = false;
+                        out.push(match refusal {
+                            None => Letter::Snapshot.short_reply(),
+                            Some(_) => fixed::ERROR,
+                        });
+                    }
+                    (Asker::Framed(id), None) => encode_reply(id, &Reply::Status(Status::OK), out),
+                    (Asker::Framed(id), Some(refusal)) => encode_reply(id, &Reply::Error(refusal), out),
                 }
             }
         }

@@ -191,6 +191,45 @@ fn serve_until(
     }
 }
 
+/// Waits until nobody is left at the other end of both: `true`. An input that has ended is no such thing, since whoever wrote it may wait for the
+/// replies. Or until the other end of `over` is closed, `false`.
+///
+/// # Errors
+/// When the descriptors cannot be watched.
+pub fn wait_for_hang_up(input: impl AsFd, output: impl AsFd, over: impl AsFd) -> io::Result<bool> {
+    let over = over.as_fd();
+    loop {
+        for end in [input.as_fd(), output.as_fd()] {
+            // Nothing is asked for: that it is hung up is told in any case.
+            let mut fds = [
+                PollFd::from_borrowed_fd(end, PollFlags::empty()),
+                PollFd::from_borrowed_fd(over, PollFlags::IN),
+            ];
+            while fds.iter().all(|fd| fd.revents().is_empty()) {
+                match poll(&mut fds, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !fds[1].revents().is_empty() {
+                return Ok(false);
+            }
+        }
+        // A named pipe may have been opened again meanwhile.
+        let mut both = [
+            PollFd::from_borrowed_fd(input.as_fd(), PollFlags::empty()),
+            PollFd::from_borrowed_fd(output.as_fd(), PollFlags::empty()),
+        ];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if matches!(poll(&mut both, Some(&now)), Ok(2)) {
+            return Ok(true);
+        }
+    }
+}
+
 fn is_socket(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Socket)
 }
@@ -363,6 +402,42 @@ mod tests {
         drop(output);
         input.read_to_end(&mut read).expect("the rest");
         assert!(read == replies);
+    }
+
+    #[test]
+    fn nobody_is_left_once_input_and_output_are_both_hung_up() {
+        for input_first in [true, false] {
+            let (stdin, input) = io::pipe().expect("a pipe");
+            let (output, stdout) = UnixStream::pair().expect("a pair of sockets");
+            let (over, _loading) = io::pipe().expect("a pipe");
+            match input_first {
+                true => drop((input, output)),
+                false => drop((output, input)),
+            }
+            assert!(wait_for_hang_up(stdin, stdout, over).expect("it is watched"));
+        }
+    }
+
+    #[test]
+    fn whoever_has_only_ended_the_input_or_only_the_output_is_still_there() {
+        let over = || {
+            let (over, loading) = io::pipe().expect("a pipe");
+            drop(loading);
+            over
+        };
+        let (stdin, input) = io::pipe().expect("a pipe");
+        let (output, stdout) = io::pipe().expect("a pipe");
+        drop(input);
+        assert!(!wait_for_hang_up(&stdin, &stdout, over()).expect("it is watched"));
+        drop((stdin, stdout, output));
+        // One socket for both, of which the client has ended its side.
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.shutdown(std::net::Shutdown::Write).expect("it is open");
+        assert!(!wait_for_hang_up(&theirs, &theirs, over()).expect("it is watched"));
+        let (stdin, _input) = io::pipe().expect("a pipe");
+        let (output, stdout) = io::pipe().expect("a pipe");
+        drop(output);
+        assert!(!wait_for_hang_up(stdin, stdout, over()).expect("it is watched"));
     }
 
     #[test]

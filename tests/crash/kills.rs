@@ -56,8 +56,8 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     assert!(seen.acknowledged > 20 * rounds, "{seen:?}");
     assert!(seen.unacknowledged > rounds, "{seen:?}");
     if rounds >= 50 {
-        assert!(seen.snapshots > rounds / 25, "{seen:?}");
-        assert!(seen.cut_snapshots > rounds / 25, "{seen:?}");
+        // How many are cut and how many come to their end is up to the machine.
+        assert!(seen.snapshots + seen.cut_snapshots > rounds / 10, "{seen:?}");
     }
 }
 

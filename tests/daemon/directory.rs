@@ -215,15 +215,9 @@ fn a_second_daemon_is_refused_with_6_and_told_who_has_the_directory() {
     assert_eq!(next.ask(&get(b"d")).body, b"v");
 }
 
+/// It looks whether it gets the lock, and sleeps, and looks again.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_daemon_that_comes_while_the_first_is_ending_waits_for_it() {
-    let scratch = Scratch::new();
-    let mut lock = File::create(scratch.path().join("lock")).expect("a lock file");
-    lock.lock().expect("it is ours");
-    writeln!(lock, "{} ending", std::process::id()).expect("written");
-    let mut daemon = Daemon::with(Link::Sockets, &["--dir", scratch.text()], &[]);
-    // It looks, and sleeps, and looks again: longer than it would wait for one that is not ending.
+fn wait_until_it_has_looked(daemon: &Daemon, times: u32) {
     let path = format!("/proc/{}/status", daemon.pid());
     let looks = || {
         let status = fs::read_to_string(&path).expect("it waits");
@@ -232,9 +226,69 @@ fn a_daemon_that_comes_while_the_first_is_ending_waits_for_it() {
             .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         line.expect("a counter").trim().parse::<u32>().expect("a number")
     };
-    while looks() < 80 {
+    while looks() < times {
         thread::yield_now();
     }
+}
+
+/// The lock of a directory, held by one that is ending: whoever comes waits.
+fn ending(scratch: &Scratch) -> File {
+    let mut lock = File::create(scratch.path().join("lock")).expect("a lock file");
+    lock.lock().expect("it is ours");
+    writeln!(lock, "{} ending", std::process::id()).expect("written");
+    lock
+}
+
+#[test]
+fn a_daemon_that_nobody_waits_for_any_more_gives_up_loading() {
+    for link in LINKS {
+        let scratch = Scratch::new();
+        let lock = ending(&scratch);
+        let mut daemon = Daemon::with(link, &["--dir", scratch.text()], &[]);
+        daemon.write(&greeting());
+        daemon.input = None;
+        daemon.output = None;
+        // Else it would be told after a while that it cannot have the directory: 6.
+        let end = daemon.wait();
+        assert_eq!(end.code, Some(4), "{link:?}: {}", end.log);
+        assert!(
+            end.log.contains("before the directory was loaded"),
+            "{link:?}: {}",
+            end.log
+        );
+        drop(lock);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_whose_input_alone_has_ended_loads_and_answers() {
+    for link in LINKS {
+        let scratch = Scratch::new();
+        let lock = ending(&scratch);
+        let mut daemon = Daemon::with(link, &["--dir", scratch.text()], &[]);
+        daemon.write(&fixed_frame(b'I', b"k", b"v"));
+        daemon.input = None;
+        wait_until_it_has_looked(&daemon, 20);
+        drop(lock);
+        let end = daemon.wait();
+        assert_eq!(
+            (end.code, &end.output[..]),
+            (Some(0), &b"I\n"[..]),
+            "{link:?}: {}",
+            end.log
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_that_comes_while_the_first_is_ending_waits_for_it() {
+    let scratch = Scratch::new();
+    let lock = ending(&scratch);
+    let mut daemon = Daemon::with(Link::Sockets, &["--dir", scratch.text()], &[]);
+    // Longer than it would wait for one that is not ending.
+    wait_until_it_has_looked(&daemon, 80);
     drop(lock);
     daemon.greet();
     assert_eq!(counter(&mut daemon, "persistent"), 1);

@@ -137,18 +137,78 @@ fn a_kill_on_a_full_disk_loses_nothing_that_was_acknowledged() {
     assert_eq!(counter(&mut daemon, "damaged_files"), 0);
 }
 
-#[test]
-fn a_full_disk_is_one_line_with_5_at_the_start() {
-    let Some(disk) = SmallDisk::new() else { return };
-    let fills = std::fs::write(disk.scratch.path().join("other"), vec![1; 2 << 20]);
+/// Takes what room there is.
+fn fill_with_something_else(disk: &SmallDisk) -> PathBuf {
+    let other = disk.scratch.path().join("other");
+    let fills = std::fs::write(&other, vec![1; 2 << 20]);
     assert!(fills.is_err(), "2 MiB fit on a disk of 1 MiB");
-    let end = run(&["--dir", disk.scratch.text()], &[], b"");
+    other
+}
+
+#[test]
+fn with_exit_a_full_disk_is_one_line_with_5_at_the_start() {
+    let Some(disk) = SmallDisk::new() else { return };
+    fill_with_something_else(&disk);
+    let end = run(
+        &["--dir", disk.scratch.text(), "--on-disk-error", "exit"],
+        &[],
+        b"",
+    );
     assert_eq!((end.code, end.log.lines().count()), (Some(5), 1), "{end:?}");
     assert!(
         end.log.contains("No space left") && end.log.contains(disk.scratch.text()),
         "{}",
         end.log
     );
+    assert!(end.log.contains("make room"), "{}", end.log);
+}
+
+#[test]
+fn on_a_full_disk_a_start_serves_what_is_there_and_a_snapshot_heals_it() {
+    for on_disk_error in ["refuse", "memory"] {
+        let Some(disk) = SmallDisk::new() else { return };
+        let directory = disk.scratch.text();
+        let mut daemon = keeping(directory, &[]);
+        assert_eq!(daemon.ask(&set(b"kept", b"v")).status, Status::OK);
+        daemon.signal(Signal::KILL);
+        daemon.wait();
+        let other = fill_with_something_else(&disk);
+
+        let mut daemon = keeping(directory, &["--on-disk-error", on_disk_error]);
+        assert_eq!(daemon.ask(&get(b"kept")).body, b"v");
+        assert_eq!(counter(&mut daemon, "disk_failed"), 1);
+        let answer = daemon.ask(&set(b"new", b"v"));
+        match on_disk_error {
+            "refuse" => {
+                assert_eq!(answer.status, Status::DISK_FAILED);
+                assert!(text(&answer).contains("No space left"), "{}", text(&answer));
+            }
+            _ => assert_eq!(answer.status, Status::OK),
+        }
+        assert_eq!(daemon.ask(&Request::Snapshot).status, Status::DISK_FAILED);
+        // A second one is told who has it: the pid took no room.
+        let end = run(&["--dir", directory], &[], b"");
+        let pid = daemon.pid().as_raw_nonzero().to_string();
+        assert!(end.code == Some(6) && end.log.contains(&pid), "{end:?}");
+
+        std::fs::remove_file(other).expect("it is there");
+        assert_eq!(daemon.ask(&Request::Snapshot).status, Status::OK);
+        assert_eq!(counter(&mut daemon, "disk_failed"), 0);
+        assert_eq!(daemon.ask(&set(b"new", b"w")).status, Status::OK);
+        daemon.signal(Signal::KILL);
+        let log = daemon.wait().log;
+        let line = log
+            .lines()
+            .find(|line| line.contains("ERROR"))
+            .unwrap_or_default();
+        assert!(
+            line.contains("No space left") && line.contains("journal-"),
+            "{log}"
+        );
+        let mut daemon = keeping(directory, &["--recover", "strict"]);
+        assert_eq!(daemon.ask(&get(b"kept")).body, b"v");
+        assert_eq!(daemon.ask(&get(b"new")).body, b"w");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What `inspect` and `repair` promise of each kind of damage: they see what a start sees, name it, keep the same, and leave the files alone.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::persist::disk::{DiskFile, SystemDisk};
+use crate::persist::disk::DiskFile;
+use crate::persist::disk::wrapped::WrappedDisk;
 use crate::persist::inspect::inspect;
 use crate::persist::tests::{Scratch, contents, crash, open};
 use crate::persist::{Store, StoreOptions};
@@ -222,45 +222,44 @@ fn entries_that_have_expired_are_counted_and_not_kept() {
     assert_eq!((found.totals.key_bytes, found.totals.value_bytes), (1, 1));
 }
 
-/// A disk that is full after so many bytes.
-#[derive(Debug)]
-struct FullDisk(Arc<AtomicU64>);
+/// What `inspect`, `repair` and a start find in the directory: how many entries can be read.
+fn found_by_each(scratch: &Scratch) -> [u64; 3] {
+    let elsewhere = Scratch::new();
+    let to = elsewhere.path().join("new");
+    let disk = scratch.options().disk;
+    let (found, _) = live(scratch.path());
+    let repaired = repair(scratch.path(), Some(&to), &disk, &Arc::default()).unwrap();
+    let files = scratch.files();
+    let store = open(scratch);
+    let started = contents(store.cache()).len() as u64;
+    crash(store);
+    scratch.set_files(&files);
+    [found.totals.live, repaired.entries, started]
+}
 
-#[derive(Debug)]
-struct FullFile(Arc<dyn DiskFile>, Arc<AtomicU64>);
-
-impl Disk for FullDisk {
-    fn make_directory(&self, path: &Path) -> io::Result<()> {
-        SystemDisk.make_directory(path)
+#[test]
+fn it_is_as_late_as_a_start_takes_it_to_be_whatever_other_files_say() {
+    let scratch = directory();
+    let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
+    let touch = |name: &str| {
+        let path = scratch.path().join(name);
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        file.unwrap().set_modified(tomorrow).unwrap();
+    };
+    for name in ["note", "lock", "damaged-journal-00000000000000000001"] {
+        touch(name);
+        assert_eq!(found_by_each(&scratch), [5; 3], "{name}");
     }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(FullFile(SystemDisk.create(path)?, Arc::clone(&self.0))))
-    }
-    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(FullFile(SystemDisk.append(path)?, Arc::clone(&self.0))))
-    }
-    fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
-        SystemDisk.read(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        SystemDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        SystemDisk.remove(path)
-    }
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        SystemDisk.copy(from, to)
-    }
-    fn newest(&self, path: &Path) -> io::Result<u64> {
-        SystemDisk.newest(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        SystemDisk.list(path)
+    // Of the five, two have a deadline.
+    for name in scratch.files().keys() {
+        touch(name);
+        assert_eq!(found_by_each(&scratch), [3; 3], "{name}");
     }
 }
+
+/// A file on a disk that has room for so many more bytes.
+#[derive(Debug)]
+struct FullFile(Arc<dyn DiskFile>, Arc<AtomicU64>);
 
 impl DiskFile for FullFile {
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -285,7 +284,10 @@ fn a_full_disk_is_a_clear_error_and_leaves_nothing_behind() {
     let to = elsewhere.path().join("new");
     let mut room = 0;
     loop {
-        let disk: Arc<dyn Disk> = Arc::new(FullDisk(Arc::new(AtomicU64::new(room))));
+        let left = Arc::new(AtomicU64::new(room));
+        let disk: Arc<dyn Disk> = Arc::new(WrappedDisk(move |_: &Path, file| {
+            Arc::new(FullFile(file, Arc::clone(&left))) as Arc<dyn DiskFile>
+        }));
         let result = repair(scratch.path(), Some(&to), &disk, &Arc::default());
         assert_eq!(scratch.files(), files);
         match result {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Scratch, contents, crash, open, set};
-use crate::persist::{OpenError, Recover, Store, StoreOptions};
+use crate::persist::{OpenError, Recover, Store, StoreOptions, Sync};
 use crate::{Cache, SetOptions};
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -316,5 +316,128 @@ fn a_flipped_bit_in_a_last_record_that_ends_in_zeros_does_not_bring_the_former_v
         let value = store.cache().get("a").map(|entry| entry.value);
         assert!(value.is_none_or(|value| value.starts_with(b"new")), "bit {bit}");
         crash(store);
+    }
+}
+
+/// A directory with three journals, as starts after crashes leave them: each changes what the one before it said.
+fn journals_in_a_row() -> (Scratch, BTreeMap<String, Vec<u8>>) {
+    let scratch = Scratch::new();
+    for (at, value) in ["first", "second", "third"].into_iter().enumerate() {
+        let store = open(&scratch);
+        set(&store, "overwritten", value);
+        set(&store, value, "there");
+        if at == 1 {
+            store.cache().remove("first");
+        }
+        store.commit().unwrap();
+        crash(store);
+    }
+    let files = scratch.files();
+    assert_eq!(files.len(), 3, "{:?}", files.keys());
+    (scratch, files)
+}
+
+#[test]
+fn a_journal_that_is_not_the_last_cut_at_any_length_is_named_and_serves_nothing_stale() {
+    let (scratch, files) = journals_in_a_row();
+    let whole = {
+        let store = open(&scratch);
+        assert!(!store.recovery().is_damaged(), "{}", store.recovery());
+        contents(store.cache())
+    };
+    for name in files.keys().take(2) {
+        for len in 0..files[name].len() {
+            let mut files = files.clone();
+            files.get_mut(name).unwrap().truncate(len);
+            scratch.set_files(&files);
+            let store = open(&scratch);
+            assert!(store.recovery().is_damaged(), "{name} cut to {len}");
+            assert_nothing_stale(&contents(store.cache()), &whole, &format!("{name} cut to {len}"));
+            assert!(
+                store.cache().contains("third"),
+                "{name} cut to {len}: the last is whole"
+            );
+            crash(store);
+        }
+    }
+}
+
+#[test]
+fn a_missing_snapshot_is_named_and_strict_recovery_refuses() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "1");
+    store.snapshot().unwrap();
+    set(&store, "b", "2");
+    store.commit().unwrap();
+    crash(store);
+    let mut files = scratch.files();
+    files.retain(|name, _| name.starts_with("journal-"));
+    scratch.set_files(&files);
+    let strict = StoreOptions {
+        recover: Recover::Strict,
+        ..scratch.options()
+    };
+    let error = Store::open(strict, Cache::builder()).unwrap_err();
+    assert!(
+        error.to_string().contains("snapshot") && error.to_string().contains("missing"),
+        "{error}"
+    );
+    let store = open(&scratch);
+    assert!(store.cache().contains("b") && !store.cache().contains("a"));
+}
+
+/// A journal of many commits, each of one record, and where each of them begins.
+fn commits(scratch: &Scratch, sync: Sync, count: usize) -> (String, Vec<u8>, Vec<usize>) {
+    let options = StoreOptions {
+        sync,
+        ..scratch.options()
+    };
+    let store = Store::open(options, Cache::builder()).unwrap();
+    let mut starts = Vec::new();
+    for number in 0..count {
+        let (_, bytes) = scratch.files().pop_last().unwrap();
+        starts.push(bytes.len());
+        set(&store, &format!("key-{}", number % 7), &format!("{number:01500}"));
+        store.commit().unwrap();
+    }
+    crash(store);
+    let (name, bytes) = scratch.files().pop_last().unwrap();
+    (name, bytes, starts)
+}
+
+#[test]
+fn a_hole_that_a_power_cut_left_in_what_was_not_synced_costs_only_what_comes_after_it() {
+    let scratch = Scratch::new();
+    let (name, mut bytes, starts) = commits(&scratch, Sync::Never, 30);
+    // The whole sectors of the tenth record but its first, as if they had never been written.
+    let hole = (starts[10] + 600).next_multiple_of(512);
+    bytes[hole..hole + 512].fill(0);
+    scratch.set_files(&[(name, bytes)].into());
+    let strict = StoreOptions {
+        recover: Recover::Strict,
+        ..scratch.options()
+    };
+    let store = Store::open(strict, Cache::builder()).unwrap();
+    let found = contents(store.cache());
+    for number in 3..10 {
+        let key = format!("key-{}", number % 7).into_bytes();
+        assert_eq!(found[&key], format!("{number:01500}").into_bytes());
+    }
+}
+
+#[test]
+fn zeros_in_what_was_synced_are_damage_and_what_comes_after_them_is_kept() {
+    let scratch = Scratch::new();
+    let (name, mut bytes, starts) = commits(&scratch, Sync::Always, 30);
+    let hole = (starts[10] + 600).next_multiple_of(512);
+    bytes[hole..hole + 512].fill(0);
+    scratch.set_files(&[(name, bytes)].into());
+    let store = open(&scratch);
+    assert!(store.recovery().is_damaged());
+    let found = contents(store.cache());
+    for number in 23..30 {
+        let key = format!("key-{}", number % 7).into_bytes();
+        assert_eq!(found[&key], format!("{number:01500}").into_bytes());
     }
 }

@@ -86,6 +86,10 @@ impl Disk for FaultyDisk {
         self.0.check()?;
         SystemDisk.copy(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.check()?;
+        SystemDisk.link(from, to)
+    }
     fn newest(&self, path: &Path) -> io::Result<u64> {
         SystemDisk.newest(path)
     }

@@ -37,6 +37,9 @@ impl Disk for QuickDisk {
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         SystemDisk.copy(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemDisk.link(from, to)
+    }
     fn newest(&self, path: &Path) -> io::Result<u64> {
         SystemDisk.newest(path)
     }

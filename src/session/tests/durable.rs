@@ -1,125 +1,19 @@
 //! Sessions on a directory whose disk fails or waits at a word: what becomes of the replies, and what of those who asked for a snapshot.
 
+mod disk;
+
 use std::fs;
-use std::io::{self, IoSlice, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Condvar, Mutex};
 
 use super::*;
-use crate::persist::disk::{Disk, DiskFile, SystemDisk};
 use crate::persist::{OnDiskError, Store, StoreOptions};
 use crate::session::Broken;
 
-/// What the test decides about the disk.
-#[derive(Debug, Default)]
-struct Plan {
-    /// Journals cannot be written.
-    journals_fail: AtomicBool,
-    /// Nor can the first of them.
-    first_fails: AtomicBool,
-    /// Snapshots cannot be written.
-    snapshots_fail: AtomicBool,
-    /// Syncs of snapshots wait until this is over.
-    syncs_wait: Mutex<bool>,
-    goes_on: Condvar,
-}
-
-impl Plan {
-    fn hold_syncs(&self) {
-        *self.syncs_wait.lock().expect("no panic") = true;
-    }
-
-    fn let_syncs_go(&self) {
-        *self.syncs_wait.lock().expect("no panic") = false;
-        self.goes_on.notify_all();
-    }
-
-    fn wait(&self) {
-        let mut waits = self.syncs_wait.lock().expect("no panic");
-        while *waits {
-            waits = self.goes_on.wait(waits).expect("no panic");
-        }
-    }
-}
-
-#[derive(Debug)]
-struct TestDisk(Arc<Plan>);
-
-#[derive(Debug)]
-struct TestFile {
-    file: Arc<dyn DiskFile>,
-    plan: Arc<Plan>,
-    is_snapshot: bool,
-    is_first: bool,
-}
-
-impl TestDisk {
-    fn file(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        let name = path.file_name().expect("a name").to_string_lossy();
-        Arc::new(TestFile {
-            file,
-            plan: Arc::clone(&self.0),
-            is_snapshot: name.starts_with("snapshot-"),
-            is_first: name.ends_with("-00000000000000000001"),
-        })
-    }
-}
-
-impl Disk for TestDisk {
-    fn make_directory(&self, path: &Path) -> io::Result<()> {
-        SystemDisk.make_directory(path)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(path, SystemDisk.create(path)?))
-    }
-    fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(path, SystemDisk.append(path)?))
-    }
-    fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
-        SystemDisk.read(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        SystemDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        SystemDisk.remove(path)
-    }
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        SystemDisk.copy(from, to)
-    }
-    fn newest(&self, path: &Path) -> io::Result<u64> {
-        SystemDisk.newest(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        SystemDisk.list(path)
-    }
-}
-
-impl DiskFile for TestFile {
-    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let fails = match self.is_snapshot {
-            true => &self.plan.snapshots_fail,
-            false if self.is_first && self.plan.first_fails.load(Ordering::SeqCst) => &self.plan.first_fails,
-            false => &self.plan.journals_fail,
-        };
-        match fails.load(Ordering::SeqCst) {
-            // EIO.
-            true => Err(io::Error::from_raw_os_error(5)),
-            false => self.file.write(slices),
-        }
-    }
-    fn sync(&self) -> io::Result<()> {
-        if self.is_snapshot {
-            self.plan.wait();
-        }
-        Ok(())
-    }
-}
+use disk::{Plan, planned_disk};
 
 /// A client of a session on a directory, which is removed in the end.
 struct OnDisk {
@@ -218,7 +112,7 @@ impl Drop for OnDisk {
 fn client(directory: &Path, plan: &Arc<Plan>, on_disk_error: OnDiskError) -> Client {
     let (clock, hands) = crate::Clock::manual();
     let options = StoreOptions {
-        disk: Arc::new(TestDisk(Arc::clone(plan))),
+        disk: planned_disk(plan),
         on_disk_error,
         ..StoreOptions::new(directory)
     };
@@ -465,6 +359,36 @@ fn snapshots_that_are_asked_for_together_are_answered_each_once() {
     ids.sort_unstable();
     assert_eq!(ids, [1, 2, 3, 4, 5]);
     assert!(!on_disk.client.session.awaits_snapshot());
+}
+
+#[test]
+fn no_input_is_taken_while_a_thousand_snapshots_are_awaited_and_each_is_answered_in_the_end() {
+    let mut on_disk = OnDisk::greeted(OnDiskError::Refuse);
+    on_disk.plan.hold_syncs();
+    let script: Vec<u8> = (1..=3000)
+        .flat_map(|id| request(id, &Command::Snapshot))
+        .collect();
+    let last = request(3001, &set("a", b"after them"));
+    assert!(on_disk.client.send(&[script, last].concat()).is_empty());
+    let session = &on_disk.client.session;
+    assert!(session.awaits_snapshot() && !session.wants_input());
+    let left = session.unprocessed();
+    assert!(!on_disk.client.cache.contains("a"), "done before its turn");
+    let mut session = &mut on_disk.client.session;
+    assert!(!session.process() && session.unprocessed() == left, "nor later");
+    on_disk.plan.let_syncs_go();
+    let mut ids = Vec::new();
+    while ids.len() <= 3000 {
+        let replies = answers(&on_disk.woken());
+        assert!(replies.iter().all(|reply| reply.status == Status::OK));
+        assert!(replies.len() <= 1024 + 1, "{} at once", replies.len());
+        ids.extend(replies.iter().map(|reply| reply.id));
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=3001).collect::<Vec<_>>());
+    session = &mut on_disk.client.session;
+    assert!(!session.awaits_snapshot() && session.wants_input());
+    assert_eq!(on_disk.stat("snapshots"), 3, "one is for all that wait for it");
 }
 
 #[test]

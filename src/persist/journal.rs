@@ -4,6 +4,8 @@
 //! `fdatasync`: while one caller waits for the disk, the changes of the others gather, and the next takes them all (group commit).
 //! The first error latches: from then on nothing is written and no commit succeeds, until a complete new snapshot in new files clears it.
 
+mod begin;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -13,13 +15,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::disk::{Disk, DiskFile, create_anew, write_all};
+use super::disk::{Disk, DiskFile, write_all};
 use super::format::{
-    Change, Content, FILE_HEADER, FileHeader, FileKind, Note, Place, begin_record, push_note, push_record,
-    seal_record,
+    Change, Content, FILE_HEADER, Note, Place, begin_record, push_note, push_record, seal_record,
 };
 
-use super::recovery::Recovery;
+pub(super) use begin::{Beginning, journal_path};
+use begin::{NoFile, create};
 
 /// When what is acknowledged is made to survive more than the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,41 +133,6 @@ const NOTED_EVERY: u64 = 4096;
 
 /// Memory of a larger burst is given back, in bytes.
 const SPARE: usize = 1 << 20;
-
-/// Where a journal begins.
-#[derive(Debug)]
-pub(super) struct Beginning {
-    pub(super) generation: u64,
-    /// When, in Unix milliseconds, for a new file; `None` for one that is there and empty.
-    begun: Option<u64>,
-    /// Bytes of journals that are there already.
-    bytes_since_snapshot: u64,
-    /// The journals that it continues.
-    former: Vec<PathBuf>,
-    /// How long the last of them is, in bytes.
-    follows: Option<u64>,
-}
-
-impl Beginning {
-    /// After what was found in a directory. A start that was followed by no change leaves nothing behind: the next one goes on where it would have.
-    pub(super) fn after(recovery: &Recovery, now: u64) -> Self {
-        let (generation, begun) = match recovery.ends_empty {
-            true => (recovery.newest, None),
-            false => (recovery.newest + 1, Some(now)),
-        };
-        Beginning {
-            generation,
-            begun,
-            bytes_since_snapshot: recovery.journal_bytes,
-            former: recovery.journals().cloned().collect(),
-            follows: recovery.follows,
-        }
-    }
-}
-
-pub(super) fn journal_path(directory: &Path, generation: u64) -> PathBuf {
-    directory.join(format!("journal-{generation:020}"))
-}
 
 impl Journal {
     /// Begins a journal. Those that it continues are synced first: else a power cut could take from them what was read, and keep what is written
@@ -544,50 +511,6 @@ impl Writer {
         self.stats.sync_micros += micros;
         self.stats.longest_sync_micros = self.stats.longest_sync_micros.max(micros);
         result
-    }
-}
-
-/// In the place of a file that could not be had.
-#[derive(Debug)]
-struct NoFile;
-
-impl DiskFile for NoFile {
-    fn write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-fn create(
-    disk: &dyn Disk,
-    directory: &Path,
-    generation: u64,
-    now: u64,
-) -> Result<(PathBuf, Arc<dyn DiskFile>), Failure> {
-    let path = journal_path(directory, generation);
-    let header: [u8; FILE_HEADER] = FileHeader {
-        generation,
-        created: now,
-    }
-    .encode(FileKind::Journal);
-    let file = create_anew(disk, &path).map_err(|error| failure("creating the journal", &path, &error))?;
-    let begun = write_all(&*file, &mut [IoSlice::new(&header)])
-        .map_err(|error| failure("writing the journal", &path, &error))
-        .and_then(|()| {
-            file.sync()
-                .and_then(|()| disk.sync_directory(directory))
-                .map_err(|error| failure("syncing the journal", &path, &error))
-        });
-    match begun {
-        Ok(()) => Ok((path, file)),
-        Err(failure) => {
-            // The next attempt does it again, if this fails.
-            let _ = disk.remove(&path);
-            Err(failure)
-        }
     }
 }
 

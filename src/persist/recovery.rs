@@ -184,8 +184,11 @@ pub fn recover(
         recovery.stale.push(snapshot_path(directory, generation));
     }
     // A cache begins with generation 1, and each later one with a snapshot.
-    recovery.lacks_snapshot =
-        snapshot.is_none() && files.journals.first().is_some_and(|&(generation, _)| generation > 1);
+    recovery.lacks_snapshot = snapshot.is_none()
+        && files
+            .journals
+            .first()
+            .is_some_and(|&(generation, _)| generation > 1);
     let mut next = None;
     let mut former = None;
     if let Some((generation, len)) = snapshot {

@@ -136,7 +136,10 @@ fn a_journal_is_synced_before_the_next_one_holds_anything_and_a_snapshot_before_
         let asked = disk.0.lock().unwrap().clone();
         let last = |what: &str| asked.iter().rposition(|asked| asked == what).unwrap();
         // The last write is the first record; those before it are the header.
-        assert!(last(&format!("sync {FIRST}")) < last(&format!("write {SECOND}")), "{asked:?}");
+        assert!(
+            last(&format!("sync {FIRST}")) < last(&format!("write {SECOND}")),
+            "{asked:?}"
+        );
         assert!(
             disk.position(&format!("sync {SNAPSHOT}.unfinished"))
                 < disk.position(&format!("rename {SNAPSHOT}.unfinished")),
@@ -144,7 +147,10 @@ fn a_journal_is_synced_before_the_next_one_holds_anything_and_a_snapshot_before_
         );
         let renamed = disk.position(&format!("rename {SNAPSHOT}.unfinished"));
         assert_eq!(asked[renamed + 1], "sync directory of files");
-        assert!(renamed + 1 < disk.position(&format!("remove {FIRST}")), "{asked:?}");
+        assert!(
+            renamed + 1 < disk.position(&format!("remove {FIRST}")),
+            "{asked:?}"
+        );
         crash(store);
     }
 }

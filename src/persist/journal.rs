@@ -361,7 +361,7 @@ impl Journal {
         self.sync_dirty();
     }
 
-    /// As `sync_written`, for those who hold `syncing`.
+    /// As `sync_written`, for those who hold `syncing`: so the file is the same at the end.
     fn sync_dirty(&self) {
         let (file, len) = {
             let mut writer = lock(&self.writer);
@@ -374,8 +374,6 @@ impl Journal {
         let began = Instant::now();
         let result = file.sync();
         let mut writer = lock(&self.writer);
-        // It may be another file by now.
-        let len = if Arc::ptr_eq(&file, &writer.file) { len } else { 0 };
         self.synced(&mut writer, began, result, len);
     }
 

@@ -12,12 +12,11 @@ mod threads;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{OpenError, Store, StoreOptions};
 use crate::{Cache, Cursor, SetOptions};
-use quick_disk::QuickDisk;
+use quick_disk::quick_disk;
 
 /// A directory of its own, removed with what is in it.
 pub(super) struct Scratch(PathBuf);
@@ -38,7 +37,7 @@ impl Scratch {
     /// Without syncs: no test here pulls the plug.
     pub(super) fn options(&self) -> StoreOptions {
         StoreOptions {
-            disk: Arc::new(QuickDisk),
+            disk: quick_disk(),
             ..StoreOptions::new(&self.0)
         }
     }

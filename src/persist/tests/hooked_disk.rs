@@ -5,8 +5,7 @@ use std::io::{self, IoSlice, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::quick_disk::QuickDisk;
-use crate::persist::disk::{Disk, DiskFile};
+use crate::persist::disk::{Disk, DiskFile, SystemDisk};
 
 /// Called with the operation and the name of the file.
 type Hook = Arc<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
@@ -60,43 +59,43 @@ impl fmt::Debug for HookedFile {
 
 impl Disk for HookedDisk {
     fn make_directory(&self, path: &Path) -> io::Result<()> {
-        QuickDisk.make_directory(path)
+        SystemDisk.make_directory(path)
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.word("create", path)?;
-        Ok(self.file(path, QuickDisk.create(path)?))
+        Ok(self.file(path, SystemDisk.create(path)?))
     }
     fn append(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.word("append", path)?;
-        Ok(self.file(path, QuickDisk.append(path)?))
+        Ok(self.file(path, SystemDisk.append(path)?))
     }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
-        QuickDisk.read(path)
+        SystemDisk.read(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.word("rename", from)?;
-        QuickDisk.rename(from, to)
+        SystemDisk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.word("remove", path)?;
-        QuickDisk.remove(path)
+        SystemDisk.remove(path)
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        QuickDisk.sync_directory(path)
+        self.word("sync directory", path)
     }
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.word("copy", from)?;
-        QuickDisk.copy(from, to)
+        SystemDisk.copy(from, to)
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.word("link", from)?;
-        QuickDisk.link(from, to)
+        SystemDisk.link(from, to)
     }
     fn newest(&self, path: &Path) -> io::Result<u64> {
-        QuickDisk.newest(path)
+        SystemDisk.newest(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-        QuickDisk.list(path)
+        SystemDisk.list(path)
     }
 }
 

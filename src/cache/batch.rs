@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use super::payload::{Record, SHARED_FROM};
+use super::payload::{Draft, takes_long};
 use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
@@ -77,21 +77,19 @@ impl<'c> Batch<'c> {
         Batch { cache, held: None }
     }
 
-    /// Says which keys come next, some ten or twenty: what is to be looked at for them is fetched from memory at the same time, instead of one
-    /// after the other (as in Chen, Gibbons, Mowry 2001, "group prefetching"). Without effect on keys of a shard that is not held.
+    /// Says which keys come next, up to some dozens: what is to be looked at for them is fetched from memory at the same time, instead of one after
+    /// the other.
     pub(crate) fn expect<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        let mut seen = 0;
-        for key in keys {
-            let (number, key) = self.cache.hashed(key);
-            if self.held.is_none() {
-                self.hold(number);
+        let mut hashes = [0; BATCH_SLICE as usize];
+        let mut keys = keys.into_iter();
+        if self.cache.inner.shards.len() == 1 {
+            let mut count = 0;
+            for (hash, key) in hashes.iter_mut().zip(&mut keys) {
+                *hash = self.cache.hashed(key).1.hash;
+                count += 1;
             }
-            if let Some(slice) = self.held.as_ref().filter(|slice| slice.number == number) {
-                seen ^= slice.shard.fetch(key.hash);
-            }
+            self.hold(0).shard.prefetch(&hashes[..count]);
         }
-        // Loads of which nothing depends would be left out.
-        std::hint::black_box(seen);
     }
 
     pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
@@ -104,14 +102,16 @@ impl<'c> Batch<'c> {
         self.cache.check_lengths(key, value)?;
         let inner = &self.cache.inner;
         let (number, key) = self.cache.hashed(key);
-        if value.len() >= SHARED_FROM {
+        if takes_long(value) {
             // Copying it may take longer than a lock may be held.
             self.release();
         }
-        let record = Record::new(key.hash, key.key, value, options.tag);
+        let draft = Draft::new(key.key, value, options.tag);
         let slice = self.hold(number);
         let deadline = inner.deadline(options.expiry, slice.now);
-        let stored = slice.shard.store(record, deadline, options.condition, slice.now);
+        let stored = slice
+            .shard
+            .store(key.hash, draft, deadline, options.condition, slice.now);
         inner.watch_if_needed(options.expiry);
         stored
     }

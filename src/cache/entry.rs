@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::clock::NEVER;
-use super::payload::Record;
+use super::payload::View;
 
 /// What a value is, so that a value written by one language is read as what it is by another. The cache keeps it and never looks at
 /// it.
@@ -137,36 +137,36 @@ pub struct ScanEntry {
 /// A look at an entry while the lock of its shard is held: be quick, and do not call the cache.
 #[derive(Debug)]
 pub(crate) struct EntryRef<'a> {
-    record: &'a Record,
+    view: View<'a>,
     pub(crate) time_left: TimeLeft,
     /// The moment from which that counts, by the monotonic clock: a little while ago.
     pub(crate) now: u64,
 }
 
 impl<'a> EntryRef<'a> {
-    pub(super) fn new(record: &'a Record, now: u64, deadline: u64) -> Self {
+    pub(super) fn new(view: View<'a>, now: u64, deadline: u64) -> Self {
         EntryRef {
-            record,
+            view,
             time_left: TimeLeft::between(now, deadline),
             now,
         }
     }
 
     pub(crate) fn key(&self) -> &'a [u8] {
-        self.record.key()
+        self.view.key
     }
 
     pub(crate) fn value(&self) -> &'a [u8] {
-        self.record.value()
+        self.view.value
     }
 
     /// The value without a copy, if it is large enough to be shared.
     pub(crate) fn shared_value(&self) -> Option<Bytes> {
-        self.record.shared_value().cloned()
+        self.view.shared.cloned()
     }
 
     pub(crate) fn tag(&self) -> Tag {
-        self.record.tag()
+        self.view.tag
     }
 
     pub(super) fn value_bytes(&self) -> Bytes {

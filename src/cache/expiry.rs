@@ -1,68 +1,39 @@
 //! Deadlines over slots: which entries are past theirs, found without looking at the others.
 //!
-//! A hierarchical timing wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987): seven levels of 64
-//! buckets, the lowest one millisecond wide, each higher one 64 times wider, 139 years in all. A slot lies on the level
-//! of the highest base-64 digit in which its deadline differs from the wheel's time, in the bucket of that digit; as the time comes near, it
-//! moves down. So adding and removing is O(1), each entry moves at most six times in its life, and the order is exact to the millisecond.
+//! A tree of minima whose leaves are the deadlines themselves, slot by slot. An inner node says: none below me is earlier than this. It is a
+//! lower bound only: writing an earlier deadline lowers the nodes above as far as needed, but removing one leaves them as they are, until a
+//! search comes by that finds nothing there and raises them. So adding and removing is O(1), each visit in vain is paid for by an entry that was
+//! removed before, and whether anything has expired at all is one comparison at the root.
 //!
 //! ```text
-//! nodes[slot]  deadline u64 | prev u32 | next u32       16 bytes, absent until the first deadline on that page of slots
-//! heads[b]     first slot of bucket b = level * 64 + digit; then DUE and BEYOND
+//! deadlines[slot]   u64, NEVER if there is none     8 bytes, absent until the first deadline on that page of slots
+//! bounds[0][i]      ≤ all of deadlines[16 i .. 16 i + 16]
+//! bounds[l][i]      ≤ all of bounds[l - 1][16 i .. 16 i + 16]; the highest level has one node    0.53 bytes for each slot, all together
 //! ```
-//! The first node of a bucket has `prev = FIRST | b`, so that a node can be taken out without knowing where it lies.
+//! Half of what a timing wheel takes (Varghese and Lauck, 1987: a deadline and two links), and entries that expire together lie together.
 
 use super::clock::NEVER;
 use super::paged::Paged;
+use super::prefetch::prefetch;
 
-const LEVELS: usize = 7;
-const DIGIT_BITS: u32 = 6;
-const BUCKETS_PER_LEVEL: usize = 1 << DIGIT_BITS;
-/// Slots whose deadline is at or before the wheel's time.
-const DUE: usize = LEVELS * BUCKETS_PER_LEVEL;
-/// Slots whose deadline the wheel cannot express. They wait until they are removed otherwise: 139 years is "not yet".
-const BEYOND: usize = DUE + 1;
-const NONE: u32 = u32::MAX;
-/// Marks `prev` of a bucket's first node. Slots are below it, see `MAX_SLOTS`.
-const FIRST: u32 = 1 << 31;
+/// Children of a node: two cache lines.
+const FAN_OUT: u32 = 16;
 
 /// Slots must be below this number.
-pub(super) const MAX_SLOTS: u32 = FIRST;
-
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    /// `NEVER` exactly if the node is in no bucket.
-    deadline: u64,
-    prev: u32,
-    next: u32,
-}
-
-const NO_NODE: Node = Node {
-    deadline: NEVER,
-    prev: NONE,
-    next: NONE,
-};
+pub(super) const MAX_SLOTS: u32 = 1 << 31;
 
 #[derive(Debug)]
 pub(super) struct Expiry {
-    nodes: Paged<Node>,
-    heads: [u32; BEYOND + 1],
-    /// Bit d of `occupied[l]`: bucket d of level l is not empty.
-    occupied: [u64; LEVELS],
-    /// Deadlines at or before this time are in DUE (or still in `cascading`).
-    time: u64,
-    /// A bucket of a higher level whose time has come and whose slots are being moved down.
-    cascading: Option<usize>,
+    deadlines: Paged<u64>,
+    bounds: Vec<Paged<u64>>,
     len: usize,
 }
 
 impl Expiry {
-    pub(super) const fn new(now: u64) -> Self {
+    pub(super) const fn new() -> Self {
         Expiry {
-            nodes: Paged::new(),
-            heads: [NONE; BEYOND + 1],
-            occupied: [0; LEVELS],
-            time: now,
-            cascading: None,
+            deadlines: Paged::new(),
+            bounds: Vec::new(),
             len: 0,
         }
     }
@@ -73,197 +44,151 @@ impl Expiry {
     }
 
     /// When the entry of `slot` expires, or `NEVER`.
+    #[inline]
     pub(super) fn deadline(&self, slot: u32) -> u64 {
-        self.nodes.get(slot).map_or(NEVER, |node| node.deadline)
+        self.deadlines.get(slot).copied().unwrap_or(NEVER)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(deadline) = self.deadlines.get(slot) {
+            prefetch(deadline);
+        }
     }
 
     pub(super) fn set(&mut self, slot: u32, deadline: u64) {
-        self.remove(slot);
         if deadline == NEVER {
-            return;
+            return self.remove(slot);
         }
-        self.nodes.put(slot, Node { deadline, ..NO_NODE }, &NO_NODE);
-        self.len += 1;
-        self.link(slot, self.bucket_for(deadline));
+        self.len += usize::from(self.deadline(slot) == NEVER);
+        self.deadlines.put(slot, deadline, &NEVER);
+        self.lower(slot, deadline);
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
         if self.deadline(slot) != NEVER {
-            self.unlink(slot);
-            self.nodes[slot].deadline = NEVER;
+            self.deadlines[slot] = NEVER;
             self.len -= 1;
         }
     }
 
     /// What was in slot `from` is now in slot `to`, which has no deadline.
     pub(super) fn relocate(&mut self, from: u32, to: u32) {
-        let Some(&node) = self.nodes.get(from).filter(|node| node.deadline != NEVER) else {
-            return;
-        };
-        self.nodes[from].deadline = NEVER;
-        self.nodes.put(to, node, &NO_NODE);
-        if node.next != NONE {
-            self.nodes[node.next].prev = to;
-        }
-        if node.prev & FIRST == 0 {
-            self.nodes[node.prev].next = to;
-        } else {
-            self.heads[(node.prev & !FIRST) as usize] = to;
-        }
+        let deadline = self.deadline(from);
+        self.remove(from);
+        self.set(to, deadline);
     }
 
     /// No slot at `end` or above has a deadline; what is kept about them can go.
     pub(super) fn truncate(&mut self, end: usize) {
-        self.nodes.truncate(end);
+        self.deadlines.truncate(end);
+        let mut nodes = end;
+        for level in &mut self.bounds {
+            nodes = nodes.div_ceil(FAN_OUT as usize);
+            level.truncate(nodes);
+        }
     }
 
-    /// A slot whose deadline is at or before `now`; it stays until it is removed. Gives up, with `None`, after
-    /// moving `budget` slots between levels: call again to go on. `budget` is lowered by the work done.
+    /// A slot whose deadline is at or before `now`; it stays until it is removed. Gives up, with `None`, after looking at `budget` groups of
+    /// nodes: call again to go on. `budget` is lowered by the work done.
     pub(super) fn expired(&mut self, now: u64, budget: &mut u32) -> Option<u32> {
+        let top = self.bounds.len().checked_sub(1)?;
+        let (mut level, mut node) = (top, 0);
         loop {
-            if self.heads[DUE] != NONE {
-                return Some(self.heads[DUE]);
-            }
-            if let Some(bucket) = self.cascading {
-                match self.heads[bucket] {
-                    NONE => self.cascading = None,
-                    slot if self.nodes[slot].deadline <= now => return Some(slot),
-                    _ if *budget == 0 => return None,
-                    slot => {
-                        *budget -= 1;
-                        self.unlink(slot);
-                        self.link(slot, self.bucket_for(self.nodes[slot].deadline));
-                    }
-                }
-                continue;
-            }
-            match self.next_bucket() {
-                Some((bucket, start)) if start <= now => {
-                    self.time = self.time.max(start);
-                    if bucket < BUCKETS_PER_LEVEL {
-                        self.all_due(bucket);
-                    } else {
-                        self.cascading = Some(bucket);
-                    }
-                }
-                // Nothing lies between the old time and the new one, so no slot changes its level or bucket.
-                _ => {
-                    self.time = self.time.max(now);
+            if self.bounds[level].get(node).is_none_or(|&bound| bound > now) {
+                // The root, or a node that has just been raised.
+                if level == top {
                     return None;
                 }
+                (level, node) = (level + 1, node / FAN_OUT);
+                continue;
+            }
+            if *budget == 0 {
+                return None;
+            }
+            *budget -= 1;
+            let first = node * FAN_OUT;
+            let children = match level {
+                0 => &self.deadlines,
+                _ => &self.bounds[level - 1],
+            };
+            let mut least = NEVER;
+            let mut found = None;
+            for child in first..first + FAN_OUT {
+                let bound = children.get(child).copied().unwrap_or(NEVER);
+                if bound <= now {
+                    found = Some(child);
+                    break;
+                }
+                least = least.min(bound);
+            }
+            match found {
+                Some(slot) if level == 0 => return Some(slot),
+                Some(child) => (level, node) = (level - 1, child),
+                None => self.bounds[level][node] = least,
             }
         }
     }
 
-    /// The occupied bucket that comes first, and the time at which it begins.
-    fn next_bucket(&self) -> Option<(usize, u64)> {
-        // What lies on a level shares all higher digits with the time, so lower levels come first.
-        let level = self.occupied.iter().position(|&bits| bits != 0)?;
-        let digit = self.occupied[level].trailing_zeros();
-        let shift = shift(level);
-        let block = self.time >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
-        Some((
-            level * BUCKETS_PER_LEVEL + digit as usize,
-            block | u64::from(digit) << shift,
-        ))
-    }
-
-    fn bucket_for(&self, deadline: u64) -> usize {
-        if deadline <= self.time {
-            return DUE;
-        }
-        let highest_difference = 63 - (deadline ^ self.time).leading_zeros();
-        let level = (highest_difference / DIGIT_BITS) as usize;
-        if level >= LEVELS {
-            return BEYOND;
-        }
-        level * BUCKETS_PER_LEVEL + digit(deadline, level)
-    }
-
-    /// Moves a bucket of the lowest level, whose slots all have one deadline, to DUE, which is empty.
-    fn all_due(&mut self, bucket: usize) {
-        let first = self.heads[bucket];
-        self.heads[bucket] = NONE;
-        self.occupied[0] &= !(1 << bucket);
-        self.heads[DUE] = first;
-        self.nodes[first].prev = first_of(DUE);
-    }
-
-    fn link(&mut self, slot: u32, bucket: usize) {
-        let next = self.heads[bucket];
-        self.heads[bucket] = slot;
-        if bucket < DUE {
-            self.occupied[bucket / BUCKETS_PER_LEVEL] |= 1 << (bucket % BUCKETS_PER_LEVEL);
-        }
-        let node = &mut self.nodes[slot];
-        node.prev = first_of(bucket);
-        node.next = next;
-        if next != NONE {
-            self.nodes[next].prev = slot;
+    /// A group of slots whose deadlines are at or before `now`, those that lie beside one that `expired` gives; they stay until they are removed.
+    pub(super) fn expired_together(&mut self, now: u64, budget: &mut u32, found: &mut Vec<u32>) {
+        found.clear();
+        if let Some(slot) = self.expired(now, budget) {
+            let first = slot / FAN_OUT * FAN_OUT;
+            found.extend((first..first + FAN_OUT).filter(|&slot| self.deadline(slot) <= now));
         }
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Node { prev, next, .. } = self.nodes[slot];
-        if next != NONE {
-            self.nodes[next].prev = prev;
-        }
-        if prev & FIRST == 0 {
-            self.nodes[prev].next = next;
-            return;
-        }
-        let bucket = (prev & !FIRST) as usize;
-        self.heads[bucket] = next;
-        if next == NONE && bucket < DUE {
-            self.occupied[bucket / BUCKETS_PER_LEVEL] &= !(1 << (bucket % BUCKETS_PER_LEVEL));
+    /// Makes sure that no node above a slot says more than this.
+    fn lower(&mut self, slot: u32, deadline: u64) {
+        let mut node = slot;
+        let mut level = 0;
+        loop {
+            node /= FAN_OUT;
+            if level == self.bounds.len() {
+                // There were up to sixteen nodes on the highest level, and the first of them was the root.
+                let mut above = Paged::new();
+                if let Some(root) = self.bounds.last().and_then(|level| level.get(0)) {
+                    above.push(*root);
+                }
+                self.bounds.push(above);
+            }
+            let bounds = &mut self.bounds[level];
+            if bounds.get(node).is_some_and(|&bound| bound <= deadline) {
+                return;
+            }
+            bounds.put(node, deadline, &NEVER);
+            let is_root = bounds.end() <= 1;
+            level += 1;
+            if is_root && level == self.bounds.len() {
+                return;
+            }
         }
     }
 
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
         let mut seen = 0;
-        for bucket in 0..=BEYOND {
-            let mut slot = self.heads[bucket];
-            let mut prev = first_of(bucket);
-            if bucket < DUE {
-                let bit = self.occupied[bucket / BUCKETS_PER_LEVEL] >> (bucket % BUCKETS_PER_LEVEL) & 1;
-                assert_eq!(bit == 1, slot != NONE, "bitmap of bucket {bucket}");
-            }
-            while slot != NONE {
-                let node = self.nodes[slot];
-                assert_eq!(node.prev, prev, "prev of slot {slot}");
-                assert_ne!(
-                    node.deadline, NEVER,
-                    "slot {slot} is in a bucket without a deadline"
+        for slot in 0..self.deadlines.end() {
+            let slot = u32::try_from(slot).expect("fewer than MAX_SLOTS");
+            let deadline = self.deadlines.get(slot).copied().unwrap_or(NEVER);
+            seen += usize::from(deadline != NEVER);
+            let mut node = slot;
+            for (level, bounds) in self.bounds.iter().enumerate() {
+                node /= FAN_OUT;
+                let bound = bounds.get(node).copied().unwrap_or(NEVER);
+                assert!(
+                    bound <= deadline,
+                    "slot {slot} expires at {deadline}, level {level} says {bound}"
                 );
-                // What was beyond the wheel stays there when the time comes near.
-                if bucket != BEYOND && self.cascading != Some(bucket) {
-                    assert_eq!(self.bucket_for(node.deadline), bucket, "bucket of slot {slot}");
-                }
-                seen += 1;
-                prev = slot;
-                slot = node.next;
             }
         }
-        assert_eq!(seen, self.len, "slots in buckets");
+        assert_eq!(seen, self.len, "slots with a deadline");
+        assert!(
+            self.bounds.last().is_none_or(|root| root.end() <= 1),
+            "more than one root"
+        );
     }
-}
-
-/// `prev` of the first node of a bucket.
-#[expect(clippy::cast_possible_truncation, reason = "there are 450 buckets")]
-const fn first_of(bucket: usize) -> u32 {
-    FIRST | bucket as u32
-}
-
-/// The bits of a time below the digit of a level.
-#[expect(clippy::cast_possible_truncation, reason = "there are 7 levels")]
-const fn shift(level: usize) -> u32 {
-    level as u32 * DIGIT_BITS
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a digit is below 64")]
-const fn digit(time: u64, level: usize) -> usize {
-    (time >> shift(level)) as usize % BUCKETS_PER_LEVEL
 }
 
 #[cfg(test)]
@@ -299,41 +224,41 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_the_slots_past_their_deadline_are_found(start in 0u64..1 << 30, steps in prop::collection::vec(step(), 0..200)) {
-            let mut wheel = Expiry::new(start);
+            let mut tree = Expiry::new();
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             let mut now = start;
             for step in steps {
                 match step {
                     Step::Set(slot, ttl) => {
                         let deadline = now.saturating_add(ttl);
-                        wheel.set(slot, deadline);
+                        tree.set(slot, deadline);
                         if deadline == NEVER { model.remove(&slot); } else { model.insert(slot, deadline); }
                     }
-                    Step::Remove(slot) => { wheel.remove(slot); model.remove(&slot); }
+                    Step::Remove(slot) => { tree.remove(slot); model.remove(&slot); }
                     Step::Relocate(from, to) => if !model.contains_key(&to) {
-                        wheel.relocate(from, to);
+                        tree.relocate(from, to);
                         if let Some(deadline) = model.remove(&from) { model.insert(to, deadline); }
                     }
                     Step::Advance(by, first_budget) => {
                         now += by;
                         let mut budget = first_budget;
                         loop {
-                            match wheel.expired(now, &mut budget) {
+                            match tree.expired(now, &mut budget) {
                                 Some(slot) => {
                                     prop_assert!(model.remove(&slot).is_some_and(|deadline| deadline <= now));
-                                    wheel.remove(slot);
+                                    tree.remove(slot);
                                 }
-                                None if budget == 0 => { wheel.validate(); budget = 1_000; }
+                                None if budget == 0 => { tree.validate(); budget = 1_000; }
                                 None => break,
                             }
                         }
                         prop_assert!(model.values().all(|&deadline| deadline > now));
                     }
                 }
-                wheel.validate();
-                prop_assert_eq!(wheel.len(), model.len());
+                tree.validate();
+                prop_assert_eq!(tree.len(), model.len());
                 for (&slot, &deadline) in &model {
-                    prop_assert_eq!(wheel.deadline(slot), deadline);
+                    prop_assert_eq!(tree.deadline(slot), deadline);
                 }
             }
         }
@@ -341,16 +266,16 @@ mod tests {
 
     #[test]
     fn many_deadlines_at_one_instant_are_handed_out_in_bounded_steps() {
-        let mut wheel = Expiry::new(0);
+        let mut tree = Expiry::new();
         for slot in 0..100_000 {
-            wheel.set(slot, 1_000_000);
+            tree.set(slot, 1_000_000);
         }
         let mut found = 0;
         loop {
             let mut budget = 64;
-            match wheel.expired(1_000_000, &mut budget) {
+            match tree.expired(1_000_000, &mut budget) {
                 Some(slot) => {
-                    wheel.remove(slot);
+                    tree.remove(slot);
                     found += 1;
                 }
                 None if budget == 0 => {}

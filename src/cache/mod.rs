@@ -18,8 +18,10 @@ mod housekeeper;
 mod index;
 mod observer;
 mod paged;
+mod pages;
 mod payload;
 mod policy;
+mod prefetch;
 mod scan;
 mod shard;
 mod stats;
@@ -47,9 +49,9 @@ pub use stats::Stats;
 use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
-use payload::Record;
+use payload::Draft;
 use policy::Lru;
-use shard::{Comparison, Deadline, Hashed, Limits};
+use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
 
 type Shard = shard::Shard<Lru>;
 
@@ -107,12 +109,12 @@ impl Cache {
     }
 
     fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
-        let now = clock.now();
+        let hasher = RandomState::new();
         let inner = Arc::new_cyclic(|itself| Inner {
             shards: (0..shards)
-                .map(|_| Locked::new(Shard::new(limits, now)))
+                .map(|_| Locked::new(Shard::new(limits, hasher.clone())))
                 .collect(),
-            hasher: RandomState::new(),
+            hasher,
             clock,
             settings,
             watched: AtomicBool::new(false),
@@ -235,9 +237,10 @@ impl Cache {
         let (key, expected, value) = (key.as_ref(), expected.as_ref(), value.as_ref());
         self.check_lengths(key, value)?;
         let key = self.hashed(key);
-        let record = Record::new(key.1.hash, key.1.key, value, options.tag);
-        let found = self.with_shard(key, |shard, _, now| {
-            shard.compare_and_set(expected, record, self.inner.deadline(options.expiry, now), now)
+        let draft = Draft::new(key.1.key, value, options.tag);
+        let found = self.with_shard(key, |shard, key, now| {
+            let deadline = self.inner.deadline(options.expiry, now);
+            shard.compare_and_set(key.hash, expected, draft, deadline, now)
         });
         self.inner.watch_if_needed(options.expiry);
         found.map(|comparison| match comparison {
@@ -252,8 +255,7 @@ impl Cache {
     pub fn clear(&self) -> u64 {
         // All locks at once, so that an observer can be told in one word.
         let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
-        let now = self.inner.clock.now();
-        let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear(now)).collect();
+        let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear()).collect();
         shards[0].tell(&Observed::Clear { prefix: &[] });
         drop(shards);
         let removed = old.iter().map(|shard| shard.stats().items).sum();
@@ -404,10 +406,6 @@ impl Cache {
         Ok(())
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the low half of the hash is for the index"
-    )]
     fn hashed<'k>(&self, key: &'k [u8]) -> (usize, Hashed<'k>) {
         let hash = self.inner.hasher.hash_one(key);
         let shard = (hash >> 32) as usize & (self.inner.shards.len() - 1);
@@ -415,7 +413,7 @@ impl Cache {
             shard,
             Hashed {
                 key,
-                hash: hash as u32,
+                hash: index_hash(hash),
             },
         )
     }

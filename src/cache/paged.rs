@@ -1,8 +1,8 @@
 //! An array in pages, so that growing never copies what is there, shrinking gives memory back, and what is written
 //! far out takes no memory below it: no stall, and no moment at which an old and a new copy are both there.
 
-/// Bytes per page. Nine of them and the allocator's own books fill half a MiB; of a power of two, a good part of each would be waste.
-const PAGE_BYTES: usize = 56 << 10;
+/// Bytes per page: a size of which the allocator loses nothing, see pages.rs.
+const PAGE_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Paged<T> {
@@ -110,7 +110,7 @@ mod tests {
 
     const PAGE: usize = Paged::<u32>::PAGE;
     /// Three pages and one element.
-    const END: u32 = 3 * (56 << 10) / 4 + 1;
+    const END: u32 = 3 * (64 << 10) / 4 + 1;
 
     #[test]
     fn every_element_stays_at_its_index_while_pages_are_added_and_taken_away() {

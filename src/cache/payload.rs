@@ -1,177 +1,115 @@
 //! What a slot holds: the bytes of key and value, and what they weigh.
 //!
-//! Small entries are one allocation, key and value behind each other. Values from `SHARED_FROM` bytes up are reference-counted, so that
-//! reading one copies nothing and writing it to a slow reader holds no lock.
+//! Small entries are packed, key and value behind each other, into pages of one size class; a slot knows its page and its place there, and there is
+//! no pointer and no allocation for each. Large ones are allocations of their own, and values from `SHARED_FROM` bytes up are given away
+//! by reference, so that reading one copies nothing and writing it to a slow reader holds no lock.
 //!
 //! ```text
-//! Slot, 32 bytes   body 16 (Box<[u8]>, or Box<Large> in the niche) | hash u32 | key_len u32 | previous u32 | tag u8 | 3 free
-//! body             key bytes | value bytes                                         up to SHARED_FROM
+//! wheres[slot]   u32: 0 | page, 19 bits | place, 12 bits          packed: see packed.rs
+//!                     1 | place in the list of large ones
+//!                     all ones: vacant
 //! ```
+//! An entry keeps its slot until that is given up; its place changes when it is overwritten by one of another length, or its page is evacuated.
+
+mod larges;
+mod packed;
+mod vacancies;
 
 use bytes::Bytes;
 
 use super::entry::Tag;
 use super::paged::Paged;
+use super::pages::{LONGEST, Pages, Place};
+use super::prefetch::{prefetch, prefetch_bytes};
+pub(super) use larges::Large;
+use larges::Larges;
+use packed::packed_len;
+use vacancies::Vacancies;
 
 /// Values of at least this many bytes are shared instead of copied.
 pub(super) const SHARED_FROM: usize = 16 * 1024;
 
-/// What an entry costs beside its bytes, in bytes: the slot (32), the recency links (8), the deadline (16), one vacant slot to 16 occupied ones (4),
-/// its cell of the index (8, in segments that are 3/8 to 3/4 full: up to 21), and what allocator and huge pages lose (15). Measured by
-/// `tests/memory.rs`.
-pub(crate) const ENTRY_OVERHEAD: u64 = 96;
+/// What an entry costs beside its place, in bytes: the slot (4), the links of the policy (8), its cell of the index (9 to 12), vacant slots and places (4).
+/// Measured by `tests/memory.rs`.
+pub(crate) const ENTRY_OVERHEAD: u64 = 28;
+/// What a deadline costs.
+pub(crate) const DEADLINE_OVERHEAD: u64 = 9;
 
-/// The allocations behind a large entry beside its key and value: `Large` and the reference count of `Bytes`.
-const LARGE_OVERHEAD: u64 = 80;
-
-/// `key_len` of a slot that holds nothing; its `hash` is then the next free slot.
 const VACANT: u32 = u32::MAX;
-const NONE: u32 = u32::MAX;
+/// Marks where a large entry is.
+const LARGE: u32 = 1 << 31;
 /// So many slots may be vacant in any case; and one to 16 occupied ones. They cost little, and a slot given up costs moving an entry.
 /// (Fewer in tests of this crate, so that they see it happen.)
 const MOST_VACANT: usize = if cfg!(test) { 2 } else { 4096 };
+/// The bytes of an entry that are fetched before it is looked at.
+const PREFETCHED: usize = 192;
 
-/// An entry's content, made before a lock is taken and dropped after it is released.
+/// What is to be written: made before a lock is taken, as far as that takes long.
 #[derive(Debug)]
-pub(super) struct Record {
-    body: Body,
-    hash: u32,
-    key_len: u32,
-    /// Only while vacant: the one before in the chain of vacant slots.
-    previous: u32,
-    tag: Tag,
+pub(super) struct Draft<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) tag: Tag,
+    content: Content<'a>,
 }
 
 #[derive(Debug)]
-enum Body {
-    Packed(Box<[u8]>),
+enum Content<'a> {
+    /// The value, to be copied into its place.
+    Packed(&'a [u8]),
     Large(Box<Large>),
 }
 
-#[derive(Debug)]
-struct Large {
-    key: Box<[u8]>,
-    value: Bytes,
-}
-
-impl Record {
-    /// The key must be shorter than `u32::MAX`.
-    pub(super) fn new(hash: u32, key: &[u8], value: &[u8], tag: Tag) -> Self {
-        let body = if value.len() < SHARED_FROM {
-            let mut bytes = Vec::with_capacity(key.len() + value.len());
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(value);
-            Body::Packed(bytes.into_boxed_slice())
-        } else {
-            Body::Large(Box::new(Large {
-                key: key.into(),
-                value: Bytes::copy_from_slice(value),
-            }))
-        };
-        Record {
-            body,
-            hash,
-            key_len: u32::try_from(key.len()).unwrap_or(VACANT - 1),
-            previous: NONE,
-            tag,
-        }
-    }
-
-    fn vacant(next: u32) -> Self {
-        let body = Body::Packed(Box::new([]));
-        Record {
-            body,
-            hash: next,
-            key_len: VACANT,
-            previous: NONE,
-            tag: Tag::BYTES,
-        }
-    }
-
-    /// The neighbours of a vacant slot in their chain.
-    const fn chain(&self) -> (u32, u32) {
-        (self.previous, self.hash)
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        match &self.body {
-            Body::Packed(bytes) => &bytes[..self.key_len as usize],
-            Body::Large(large) => &large.key,
-        }
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        match &self.body {
-            Body::Packed(bytes) => &bytes[self.key_len as usize..],
-            Body::Large(large) => &large.value,
-        }
-    }
-
+/// What a slot holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) tag: Tag,
     /// The value, if it can be had without copying it.
-    pub(super) fn shared_value(&self) -> Option<&Bytes> {
-        match &self.body {
-            Body::Packed(_) => None,
-            Body::Large(large) => Some(&large.value),
+    pub(super) shared: Option<&'a Bytes>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(key: &'a [u8], value: &'a [u8], tag: Tag) -> Self {
+        let content = match packed_len(key.len(), value.len()) {
+            Some(_) => Content::Packed(value),
+            None => Content::Large(Box::new(Large::new(key, value, tag))),
+        };
+        Draft { key, tag, content }
+    }
+
+    /// What is large about it, to be dropped without a lock.
+    pub(super) fn into_large(self) -> Option<Box<Large>> {
+        match self.content {
+            Content::Packed(_) => None,
+            Content::Large(large) => Some(large),
         }
-    }
-
-    pub(super) const fn tag(&self) -> Tag {
-        self.tag
-    }
-
-    pub(super) const fn hash(&self) -> u32 {
-        self.hash
-    }
-
-    /// Bytes charged against `max_bytes`.
-    pub(super) fn weight(&self) -> u64 {
-        match &self.body {
-            Body::Packed(bytes) => ENTRY_OVERHEAD + allocated(bytes.len()),
-            Body::Large(large) => {
-                ENTRY_OVERHEAD + LARGE_OVERHEAD + allocated(large.key.len()) + allocated(large.value.len())
-            }
-        }
-    }
-
-    /// Whether freeing it takes long enough not to do it under a lock.
-    pub(super) const fn is_large(&self) -> bool {
-        match &self.body {
-            Body::Packed(bytes) => bytes.len() >= SHARED_FROM,
-            Body::Large(_) => true,
-        }
-    }
-
-    const fn is_vacant(&self) -> bool {
-        self.key_len == VACANT
     }
 }
 
-/// What an allocation of `len` bytes takes: steps of 16 bytes up to 64, then four size classes to each power of two, as
-/// mimalloc has them and most allocators nearly so; whole pages of 4 KiB from 1 MiB up.
-const fn allocated(len: usize) -> u64 {
-    let len = len as u64;
-    let step = match len {
-        0..=64 => 16,
-        0x10_0000.. => 4096,
-        _ => 1 << ((len - 1).ilog2() - 2),
-    };
-    len.next_multiple_of(step)
+/// Whether a value takes so long to copy that no lock should be held meanwhile.
+pub(super) const fn takes_long(value: &[u8]) -> bool {
+    value.len() > LONGEST
 }
 
-/// Slots and what they hold. An entry keeps its slot through overwrites; it moves only when slots are given up.
+/// Slots and what they hold.
 #[derive(Debug)]
 pub(super) struct Payload {
-    slots: Paged<Record>,
-    /// The first of a chain of vacant slots, linked in both directions.
-    free: u32,
+    wheres: Paged<u32>,
+    vacant: Vacancies,
+    pages: Pages,
+    larges: Larges,
     len: usize,
 }
 
 impl Payload {
-    pub(super) const fn new() -> Self {
+    /// For so many bytes in all, about.
+    pub(super) fn new(max_bytes: u64) -> Self {
         Payload {
-            slots: Paged::new(),
-            free: NONE,
+            wheres: Paged::new(),
+            vacant: Vacancies::new(),
+            pages: Pages::new(max_bytes),
+            larges: Larges::new(),
             len: 0,
         }
     }
@@ -183,142 +121,225 @@ impl Payload {
 
     /// All slots, occupied or not, are below this number.
     pub(super) fn end(&self) -> usize {
-        self.slots.end()
+        self.wheres.end()
     }
 
-    pub(super) fn insert(&mut self, record: Record) -> u32 {
+    /// Bytes charged against `max_bytes` for an entry without a deadline.
+    pub(super) fn weight_of(&self, draft: &Draft<'_>) -> u64 {
+        ENTRY_OVERHEAD
+            + match &draft.content {
+                Content::Packed(value) => self.packed_cost(draft.key.len(), value.len()),
+                Content::Large(large) => large.cost(),
+            }
+    }
+
+    /// What an occupied slot is charged with, its deadline not included.
+    pub(super) fn weight(&self, slot: u32) -> u64 {
+        ENTRY_OVERHEAD
+            + match self.place(slot) {
+                Ok(place) => {
+                    let (key, value, _) = packed::read(self.pages.bytes(place));
+                    self.packed_cost(key.len(), value.len())
+                }
+                Err(number) => self.larges[number].cost(),
+            }
+    }
+
+    fn packed_cost(&self, key: usize, value: usize) -> u64 {
+        packed_len(key, value).map_or(0, |len| self.pages.cost(len))
+    }
+
+    pub(super) fn insert(&mut self, draft: Draft<'_>) -> u32 {
+        let at = self.put(draft);
         self.len += 1;
-        if self.free == NONE {
-            let slot = u32::try_from(self.slots.end()).expect("fewer than MAX_SLOTS");
-            self.slots.push(record);
+        if let Some(slot) = self.vacant.first() {
+            self.vacant.remove(slot);
+            self.wheres[slot] = at;
             return slot;
         }
-        let slot = self.free;
-        self.take_from_chain(self.slots[slot].chain());
-        self.slots[slot] = record;
+        let slot = u32::try_from(self.wheres.end()).expect("fewer than MAX_SLOTS");
+        self.wheres.push(at);
         slot
     }
 
-    /// Puts another record into an occupied slot and gives back the one that was there.
-    pub(super) fn replace(&mut self, slot: u32, record: Record) -> Record {
-        std::mem::replace(&mut self.slots[slot], record)
+    /// Puts something else into an occupied slot and gives back what is large about what was there.
+    pub(super) fn replace(&mut self, slot: u32, draft: Draft<'_>) -> Option<Box<Large>> {
+        let at = self.wheres[slot];
+        if let (Ok(place), Content::Packed(value)) = (where_of(at), &draft.content)
+            && let Some(len) = packed_len(draft.key.len(), value.len())
+            && self.pages.is_as_long(place, len)
+        {
+            packed::write(self.pages.bytes_mut(place), draft.key, value, draft.tag);
+            return None;
+        }
+        self.wheres[slot] = self.put(draft);
+        self.give_back(at)
     }
 
-    pub(super) fn remove(&mut self, slot: u32) -> Record {
+    /// Empties a slot and gives back what was large about what it held.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Box<Large>> {
         self.len -= 1;
-        let next = self.free;
-        if next != NONE {
-            self.slots[next].previous = slot;
-        }
-        self.free = slot;
-        std::mem::replace(&mut self.slots[slot], Record::vacant(next))
+        self.vacant.insert(slot);
+        let at = std::mem::replace(&mut self.wheres[slot], VACANT);
+        self.give_back(at)
     }
 
     /// Whether so many slots are vacant that some should be given up.
     pub(super) fn is_sparse(&self) -> bool {
-        self.slots.end() - self.len > MOST_VACANT.max(self.len / 16)
+        self.vacant.len() > MOST_VACANT.max(self.len / 16)
     }
 
-    /// Gives up the last slot; there must be vacant ones. If it holds an entry, that moves into a vacant one: from where, and to where.
+    /// Gives up the last slot; there must be vacant ones. If it holds an entry, that goes into a vacant one: from where, and to where.
     pub(super) fn give_up_last(&mut self) -> Option<(u32, u32)> {
-        let record = self.slots.pop()?;
-        if record.is_vacant() {
-            self.take_from_chain(record.chain());
-            return None;
-        }
-        let from = u32::try_from(self.slots.end()).expect("fewer than MAX_SLOTS");
-        let to = self.free;
-        self.take_from_chain(self.slots[to].chain());
-        self.slots[to] = record;
-        Some((from, to))
+        let at = self.wheres.pop()?;
+        let from = u32::try_from(self.wheres.end()).expect("fewer than MAX_SLOTS");
+        let moved = if at == VACANT {
+            self.vacant.remove(from);
+            None
+        } else {
+            let to = self.vacant.first().expect("there are vacant slots");
+            self.vacant.remove(to);
+            self.wheres[to] = at;
+            Some((from, to))
+        };
+        self.vacant.truncate(self.wheres.end());
+        moved
     }
 
-    fn take_from_chain(&mut self, (previous, next): (u32, u32)) {
-        match previous {
-            NONE => self.free = next,
-            _ => self.slots[previous].hash = next,
-        }
-        if next != NONE {
-            self.slots[next].previous = previous;
+    /// An entry whose place should be given up, for the sake of others: its key, and how to know its slot. See `move_out`.
+    pub(super) fn straggler(&mut self) -> Option<(&[u8], InPlace)> {
+        let place = self.pages.straggler()?;
+        Some((packed::key(self.pages.bytes(place)), InPlace(place.0)))
+    }
+
+    pub(super) const fn has_entries_to_move(&self) -> bool {
+        self.pages.is_being_evacuated()
+    }
+
+    pub(super) fn is_in(&self, slot: u32, place: InPlace) -> bool {
+        self.wheres[slot] == place.0
+    }
+
+    /// Moves what a slot holds to another place.
+    pub(super) fn move_out(&mut self, slot: u32) {
+        let Ok(from) = self.place(slot) else { return };
+        match self.pages.copy(from) {
+            Some(to) => {
+                self.wheres[slot] = to.0;
+                self.pages.give_back(from);
+            }
+            None => self.pages.give_up_evacuation(),
         }
     }
 
-    /// The record of an occupied slot.
-    pub(super) fn record(&self, slot: u32) -> &Record {
-        &self.slots[slot]
+    /// What an occupied slot holds.
+    #[inline]
+    pub(super) fn view(&self, slot: u32) -> View<'_> {
+        match self.place(slot) {
+            Ok(place) => {
+                let (key, value, tag) = packed::read(self.pages.bytes(place));
+                View {
+                    key,
+                    value,
+                    tag,
+                    shared: None,
+                }
+            }
+            Err(number) => self.larges[number].view(),
+        }
     }
 
-    /// The record of any slot number, if it holds one.
-    pub(super) fn get(&self, slot: u32) -> Option<&Record> {
-        self.slots.get(slot).filter(|record| !record.is_vacant())
+    /// The key of what an occupied slot holds.
+    #[inline]
+    pub(super) fn key(&self, slot: u32) -> &[u8] {
+        match self.place(slot) {
+            Ok(place) => packed::key(self.pages.bytes(place)),
+            Err(number) => self.larges[number].view().key,
+        }
+    }
+
+    /// Whether any slot number holds something.
+    pub(super) fn is_occupied(&self, slot: u32) -> bool {
+        self.wheres.get(slot).is_some_and(|&at| at != VACANT)
+    }
+
+    /// Fetches where a slot's entry is.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, slot: u32) {
+        if let Some(at) = self.wheres.get(slot) {
+            prefetch(at);
+        }
+    }
+
+    /// Fetches a slot's entry.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, slot: u32) {
+        match self.place(slot) {
+            Ok(place) => prefetch_bytes(self.pages.bytes(place), PREFETCHED),
+            Err(number) => prefetch(&self.larges[number]),
+        }
+    }
+
+    #[inline]
+    fn place(&self, slot: u32) -> Result<Place, u32> {
+        where_of(self.wheres[slot])
+    }
+
+    fn put(&mut self, draft: Draft<'_>) -> u32 {
+        let large = match draft.content {
+            Content::Large(large) => large,
+            Content::Packed(value) => {
+                let len = packed_len(draft.key.len(), value.len()).unwrap_or(usize::MAX);
+                match self.pages.take(len) {
+                    Some(place) => {
+                        packed::write(self.pages.bytes_mut(place), draft.key, value, draft.tag);
+                        return place.0;
+                    }
+                    // All 32 GiB of pages are full.
+                    None => Box::new(Large::new(draft.key, value, draft.tag)),
+                }
+            }
+        };
+        LARGE | self.larges.insert(large)
+    }
+
+    fn give_back(&mut self, at: u32) -> Option<Box<Large>> {
+        match where_of(at) {
+            Ok(place) => {
+                self.pages.give_back(place);
+                None
+            }
+            Err(number) => Some(self.larges.remove(number)),
+        }
     }
 
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
-        let mut vacant = 0;
-        let (mut previous, mut slot) = (NONE, self.free);
-        while slot != NONE {
-            assert!(
-                self.slots[slot].is_vacant(),
-                "slot {slot} is in the chain of vacant ones"
-            );
-            assert_eq!(self.slots[slot].previous, previous, "chain at slot {slot}");
-            vacant += 1;
-            previous = slot;
-            slot = self.slots[slot].hash;
+        let (mut packed, mut large) = (0, 0);
+        for slot in 0..self.wheres.end() {
+            let slot = u32::try_from(slot).expect("fewer than MAX_SLOTS");
+            let at = self.wheres[slot];
+            assert_eq!(at == VACANT, self.vacant.contains(slot), "slot {slot}");
+            packed += usize::from(at < LARGE);
+            large += usize::from((LARGE..VACANT).contains(&at));
         }
-        assert_eq!(vacant + self.len, self.slots.end(), "vacant slots");
+        assert_eq!(packed + large, self.len, "occupied slots");
+        assert_eq!(self.wheres.end() - self.len, self.vacant.len(), "vacant slots");
+        assert_eq!(self.pages.validate(), packed, "occupied places");
+        assert_eq!(self.larges.len(), large, "large entries");
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The place of an entry, as something to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InPlace(u32);
 
-    #[test]
-    fn a_slot_is_as_small_as_its_drawing() {
-        assert_eq!(size_of::<Record>(), 32);
-    }
-
-    #[test]
-    fn small_and_large_entries_give_back_key_and_value() {
-        for len in [0, 1, SHARED_FROM - 1, SHARED_FROM, SHARED_FROM + 1] {
-            let value = vec![7; len];
-            let record = Record::new(1, b"key", &value, Tag::TEXT);
-            assert_eq!(record.key(), b"key");
-            assert_eq!(record.value(), value);
-            assert_eq!(record.shared_value().is_some(), len >= SHARED_FROM);
-            assert!(record.weight() >= 3 + len as u64);
-        }
-    }
-
-    #[test]
-    fn the_charge_follows_size_classes_and_never_falls_below_the_length() {
-        assert_eq!(allocated(0), 0);
-        assert_eq!(allocated(1), 16);
-        assert_eq!(allocated(64), 64);
-        assert_eq!(allocated(65), 80);
-        assert_eq!(allocated(129), 160);
-        assert_eq!(allocated(1 << 20), 1 << 20);
-        let mut last = 0;
-        for len in 0..10_000 {
-            let charged = allocated(len);
-            assert!(charged >= len as u64 && charged >= last);
-            last = charged;
-        }
-    }
-
-    #[test]
-    fn vacated_slots_are_used_again_before_new_ones() {
-        let mut payload = Payload::new();
-        let record = |n: u32| Record::new(n, b"k", b"v", Tag::BYTES);
-        let slots: Vec<u32> = (0..4).map(|n| payload.insert(record(n))).collect();
-        payload.remove(slots[1]);
-        payload.remove(slots[2]);
-        assert!(payload.get(slots[1]).is_none());
-        assert_eq!(payload.insert(record(9)), slots[2]);
-        assert_eq!(payload.insert(record(9)), slots[1]);
-        assert_eq!(payload.insert(record(9)), 4);
-        assert_eq!(payload.len(), 5);
+/// The place, or the number of a large entry.
+#[inline]
+const fn where_of(at: u32) -> Result<Place, u32> {
+    if at & LARGE == 0 {
+        Ok(Place(at))
+    } else {
+        Err(at & !LARGE)
     }
 }

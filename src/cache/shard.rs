@@ -4,25 +4,23 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
+
+use super::clock::NEVER;
 use super::entry::{Condition, EntryRef, TimeLeft};
 use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
 use super::observer::{Observed, Observer};
-use super::payload::{Payload, Record};
+use super::payload::{DEADLINE_OVERHEAD, Draft, Large, Payload};
 use super::policy::Policy;
 use super::stats::Stats;
 use super::sweep::Sweep;
 
+mod room;
 mod walk;
 
 pub(super) use walk::Walk;
-
-/// Slots that one eviction may move within the expiry wheel while it looks for an expired entry to take first.
-const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
-
-/// Slots that one operation gives up at most. More than a slice of expired entries leaves vacant, so that this keeps pace.
-const SLOTS_PER_COMPACTION: u32 = 512;
 
 /// A key and the part of its hash that the index uses.
 #[derive(Debug, Clone, Copy)]
@@ -60,30 +58,37 @@ pub(super) struct Shard<P> {
     policy: P,
     expiry: Expiry,
     limits: Limits,
+    /// That of the cache: the same hashes.
+    hasher: RandomState,
     /// `items` and `items_with_deadline` are filled in when asked for.
     stats: Stats,
-    /// Large records that are gone, for the holder of the lock to drop once it has let go of it: freeing many MiB takes a while.
-    graveyard: Vec<Record>,
+    /// Large entries that are gone, for the holder of the lock to drop once it has let go of it: freeing many MiB takes a while.
+    #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
+    graveyard: Vec<Box<Large>>,
     observer: Option<Arc<dyn Observer>>,
     /// Entries that are not here may be where the observer keeps them, whether any was evicted or not.
     others_elsewhere: bool,
     /// While everything is being shown.
     sweep: Option<Sweep>,
+    /// Slots that have expired and are being removed; kept for its memory.
+    expired: Vec<u32>,
 }
 
 impl<P: Policy> Shard<P> {
-    pub(super) fn new(limits: Limits, now: u64) -> Self {
+    pub(super) fn new(limits: Limits, hasher: RandomState) -> Self {
         Shard {
-            index: Index::new(),
-            payload: Payload::new(),
+            index: Index::new(limits.bytes),
+            payload: Payload::new(limits.bytes),
             policy: P::new(),
-            expiry: Expiry::new(now),
+            expiry: Expiry::new(),
             limits,
+            hasher,
             stats: Stats::default(),
             graveyard: Vec::new(),
             observer: None,
             others_elsewhere: false,
             sweep: None,
+            expired: Vec::new(),
         }
     }
 
@@ -103,7 +108,8 @@ impl<P: Policy> Shard<P> {
         !self.graveyard.is_empty()
     }
 
-    pub(super) fn take_graves(&mut self) -> Vec<Record> {
+    #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
+    pub(super) fn take_graves(&mut self) -> Vec<Box<Large>> {
         std::mem::take(&mut self.graveyard)
     }
 
@@ -115,41 +121,29 @@ impl<P: Policy> Shard<P> {
         };
         self.stats.hits += 1;
         self.policy.access(slot);
-        Some(EntryRef::new(
-            self.payload.record(slot),
-            now,
-            self.expiry.deadline(slot),
-        ))
+        Some(self.entry(slot, now))
     }
 
     /// Looks at an entry: neither counts nor refreshes.
     pub(super) fn peek(&mut self, key: Hashed<'_>, now: u64) -> Option<EntryRef<'_>> {
         let slot = self.live(key, now)?;
-        Some(EntryRef::new(
-            self.payload.record(slot),
-            now,
-            self.expiry.deadline(slot),
-        ))
+        Some(self.entry(slot, now))
     }
 
     /// Writes an entry. `Ok(false)` if the condition did not hold.
     pub(super) fn store(
         &mut self,
-        record: Record,
+        hash: u32,
+        draft: Draft<'_>,
         deadline: Deadline,
         condition: Condition,
         now: u64,
     ) -> Result<bool, Error> {
-        let found = self.live(
-            Hashed {
-                key: record.key(),
-                hash: record.hash(),
-            },
-            now,
-        );
+        let key = Hashed { key: draft.key, hash };
+        let found = self.live(key, now);
         match (condition, found) {
             (Condition::IfAbsent, Some(_)) | (Condition::IfPresent, None) => {
-                self.bury(record);
+                self.bury(draft.into_large());
                 return Ok(false);
             }
             _ => {}
@@ -158,15 +152,16 @@ impl<P: Policy> Shard<P> {
             (Deadline::At(at), _) | (Deadline::KeepOr(at), None) => at,
             (Deadline::KeepOr(_), Some(slot)) => self.expiry.deadline(slot),
         };
-        let weight = record.weight();
+        let weight = self.payload.weight_of(&draft) + weight_of(deadline);
         let fits = weight <= self.limits.bytes;
         if deadline <= now || !fits {
-            self.tell_removal(record.key(), found.is_some());
+            self.tell_removal(key.key, found.is_some());
             if let Some(slot) = found {
                 self.stats.removals += 1;
                 self.discard(slot);
+                self.compact();
             }
-            self.bury(record);
+            self.bury(draft.into_large());
             if fits {
                 return Ok(true);
             }
@@ -180,30 +175,29 @@ impl<P: Policy> Shard<P> {
             Some(slot) => {
                 self.stats.updates += 1;
                 self.policy.access(slot);
-                let old = self.payload.replace(slot, record);
-                self.stats.bytes = self.stats.bytes - old.weight() + weight;
+                self.stats.bytes -= self.weight(slot);
+                let old = self.payload.replace(slot, draft);
                 self.bury(old);
                 slot
             }
             None => {
                 self.make_room(1, weight, now);
                 self.stats.inserts += 1;
-                self.stats.bytes += weight;
-                let hash = record.hash();
-                let slot = self.payload.insert(record);
+                let slot = self.payload.insert(draft);
                 self.index.insert(hash, slot);
                 self.policy.insert(slot);
                 slot
             }
         };
         self.expiry.set(slot, deadline);
+        self.stats.bytes += self.weight(slot);
         if let Some(observer) = &self.observer {
-            let record = self.payload.record(slot);
+            let entry = self.payload.view(slot);
             observer.changed(&Observed::Set {
-                key: record.key(),
-                value: record.value(),
-                shared: record.shared_value(),
-                tag: record.tag(),
+                key: entry.key,
+                value: entry.value,
+                shared: entry.shared,
+                tag: entry.tag,
                 time_left: TimeLeft::between(now, deadline),
                 now,
             });
@@ -224,11 +218,7 @@ impl<P: Policy> Shard<P> {
         let found = self.live(key, now);
         self.tell_removal(key.key, found.is_some());
         let slot = found?;
-        let result = seen(EntryRef::new(
-            self.payload.record(slot),
-            now,
-            self.expiry.deadline(slot),
-        ));
+        let result = seen(self.entry(slot, now));
         self.stats.removals += 1;
         self.discard(slot);
         self.compact();
@@ -264,14 +254,19 @@ impl<P: Policy> Shard<P> {
                 self.discard(slot);
             }
             Deadline::At(at) => {
+                self.stats.bytes -= self.weight(slot);
                 self.expiry.set(slot, at);
+                self.stats.bytes += self.weight(slot);
                 self.tell(&Observed::Deadline {
                     key: key.key,
                     time_left: TimeLeft::between(now, at),
                     now,
                 });
+                // A deadline weighs something. The entry is the most recently used one.
+                self.make_room(0, 0, now);
             }
         }
+        self.compact();
         true
     }
 
@@ -296,39 +291,39 @@ impl<P: Policy> Shard<P> {
                 max: max_len,
             });
         }
-        let record = Record::new(key.hash, key.key, text.as_bytes(), tag);
-        self.store(record, Deadline::KeepOr(when_created), Condition::Always, now)?;
+        let draft = Draft::new(key.key, text.as_bytes(), tag);
+        let deadline = Deadline::KeepOr(when_created);
+        self.store(key.hash, draft, deadline, Condition::Always, now)?;
         Ok(sum)
     }
 
-    /// Writes `record` if the key holds exactly the bytes `expected`.
+    /// Writes what is drafted if the key holds exactly the bytes `expected`.
     pub(super) fn compare_and_set(
         &mut self,
+        hash: u32,
         expected: &[u8],
-        record: Record,
+        draft: Draft<'_>,
         deadline: Deadline,
         now: u64,
     ) -> Result<Comparison, Error> {
-        let key = Hashed {
-            key: record.key(),
-            hash: record.hash(),
-        };
+        let key = Hashed { key: draft.key, hash };
         let found = match self.peek(key, now) {
             None => Comparison::Missing,
             Some(entry) if entry.value() == expected => Comparison::Equal,
             Some(_) => Comparison::Different,
         };
         if found == Comparison::Equal {
-            self.store(record, deadline, Condition::Always, now)?;
+            self.store(hash, draft, deadline, Condition::Always, now)?;
         } else {
-            self.bury(record);
+            self.bury(draft.into_large());
         }
         Ok(found)
     }
 
     /// Empties the shard at once. What it held is in the result, to be dropped without the lock.
-    pub(super) fn clear(&mut self, now: u64) -> Self {
-        let old = std::mem::replace(self, Shard::new(self.limits, now));
+    pub(super) fn clear(&mut self) -> Self {
+        let new = Shard::new(self.limits, self.hasher.clone());
+        let old = std::mem::replace(self, new);
         self.observer.clone_from(&old.observer);
         self.others_elsewhere = old.others_elsewhere;
         // A sweep that is under way has nothing left to show.
@@ -339,22 +334,6 @@ impl<P: Policy> Shard<P> {
             ..old.stats
         };
         old
-    }
-
-    /// Removes expired entries, up to `count` of them; `true` if there may be more.
-    pub(super) fn reclaim(&mut self, count: u32, now: u64) -> bool {
-        let mut budget = count;
-        let mut more = true;
-        for _ in 0..count {
-            let Some(slot) = self.expiry.expired(now, &mut budget) else {
-                more = budget == 0;
-                break;
-            };
-            self.stats.expirations += 1;
-            self.discard(slot);
-        }
-        self.compact();
-        more
     }
 
     pub(super) fn observe(&mut self, observer: Option<Arc<dyn Observer>>) {
@@ -380,18 +359,34 @@ impl<P: Policy> Shard<P> {
         }
     }
 
-    /// See `Index::fetch`.
-    pub(super) fn fetch(&self, hash: u32) -> u64 {
-        self.index.fetch(hash)
+    /// Fetches what is to be looked at for these keys from memory at the same time, instead of one after the other: the places where their searches
+    /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
+    pub(super) fn prefetch(&self, hashes: &[u32]) {
+        for &hash in hashes {
+            self.index.prefetch(hash);
+        }
+        let slot = |&hash: &u32| self.index.find(hash, |_| true);
+        for slot in hashes.iter().filter_map(slot) {
+            self.payload.prefetch_slot(slot);
+            self.policy.prefetch(slot);
+            self.expiry.prefetch(slot);
+        }
+        for slot in hashes.iter().filter_map(slot) {
+            self.payload.prefetch_entry(slot);
+            self.policy.prefetch_neighbours(slot);
+        }
+    }
+
+    #[inline]
+    fn entry(&self, slot: u32, now: u64) -> EntryRef<'_> {
+        EntryRef::new(self.payload.view(slot), now, self.expiry.deadline(slot))
     }
 
     /// The slot that holds the key, unless it has expired: then it is removed.
+    #[inline]
     fn live(&mut self, key: Hashed<'_>, now: u64) -> Option<u32> {
         let payload = &self.payload;
-        let slot = self.index.find(key.hash, |slot| {
-            let record = payload.record(slot);
-            record.key() == key.key
-        })?;
+        let slot = self.index.find(key.hash, |slot| payload.key(slot) == key.key)?;
         if self.expiry.deadline(slot) > now {
             return Some(slot);
         }
@@ -400,70 +395,34 @@ impl<P: Policy> Shard<P> {
         None
     }
 
-    /// Evicts until `items` more entries of `bytes` in all fit: expired ones first, then those that the policy names.
-    fn make_room(&mut self, items: u64, bytes: u64, now: u64) {
-        loop {
-            let too_many = self.payload.len() as u64 + items > self.limits.items;
-            let too_heavy = self.stats.bytes.saturating_add(bytes) > self.limits.bytes;
-            if !too_many && !too_heavy {
-                return;
-            }
-            let mut budget = EXPIRY_STEPS_PER_EVICTION;
-            if let Some(slot) = self.expiry.expired(now, &mut budget) {
-                self.stats.expirations += 1;
-                self.discard(slot);
-                continue;
-            }
-            let Some(slot) = self.policy.victim() else {
-                return;
-            };
-            if too_many {
-                self.stats.evictions_by_items += 1;
-            } else {
-                self.stats.evictions_by_bytes += 1;
-            }
-            self.discard(slot);
-        }
+    /// Bytes charged for what a slot holds.
+    fn weight(&self, slot: u32) -> u64 {
+        self.payload.weight(slot) + weight_of(self.expiry.deadline(slot))
     }
 
-    /// Takes an occupied slot out of all four parts. The caller counts why.
-    fn discard(&mut self, slot: u32) {
-        let record = self.payload.remove(slot);
-        self.stats.bytes -= record.weight();
-        self.index.remove(record.hash(), slot);
-        self.policy.remove(slot);
-        self.expiry.remove(slot);
-        self.bury(record);
+    #[inline]
+    fn hash_of(&self, key: &[u8]) -> u32 {
+        index_hash(self.hasher.hash_one(key))
     }
 
-    /// Gives slots up if many are vacant, so that memory taken for many small entries comes back when few large ones follow. Entries move; whoever
-    /// calls this must not use slots that it knew before.
-    fn compact(&mut self) {
-        if !self.payload.is_sparse() {
-            return;
-        }
-        for _ in 0..SLOTS_PER_COMPACTION {
-            if !self.payload.is_sparse() {
-                break;
-            }
-            if let Some((from, to)) = self.payload.give_up_last() {
-                self.index.relocate(self.payload.record(to).hash(), from, to);
-                self.policy.relocate(from, to);
-                if let Some(sweep) = &mut self.sweep {
-                    sweep.relocate(from, to);
-                }
-                self.expiry.relocate(from, to);
-            }
-        }
-        self.policy.truncate(self.payload.end());
-        self.expiry.truncate(self.payload.end());
+    fn bury(&mut self, large: Option<Box<Large>>) {
+        self.graveyard.extend(large);
     }
+}
 
-    fn bury(&mut self, record: Record) {
-        if record.is_large() {
-            self.graveyard.push(record);
-        }
-    }
+/// The part of a key's hash that the index uses.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half; the upper one chooses the shard"
+)]
+pub(super) const fn index_hash(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// Bytes charged for a deadline.
+const fn weight_of(deadline: u64) -> u64 {
+    if deadline == NEVER { 0 } else { DEADLINE_OVERHEAD }
 }
 
 fn parse_integer(value: &[u8]) -> Result<i64, Error> {

@@ -2,6 +2,7 @@
 
 use super::Policy;
 use crate::cache::paged::Paged;
+use crate::cache::prefetch::prefetch;
 
 const NONE: u32 = u32::MAX;
 
@@ -114,6 +115,21 @@ impl Policy for Lru {
 
     fn truncate(&mut self, end: usize) {
         self.links.truncate(end);
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        if let Some(links) = self.links.get(slot) {
+            prefetch(links);
+        }
+    }
+
+    #[inline]
+    fn prefetch_neighbours(&self, slot: u32) {
+        if let Some(&Links { newer, older }) = self.links.get(slot) {
+            self.prefetch(newer);
+            self.prefetch(older);
+        }
     }
 
     fn victim(&mut self) -> Option<u32> {

@@ -23,6 +23,10 @@ pub(super) trait Policy: Send {
     /// No slot at `end` or above is known; what is kept about them can go.
     fn truncate(&mut self, end: usize);
 
+    /// Fetches what is looked at when a slot is accessed: first what is known of the slot, then, when that has come, what it leads to.
+    fn prefetch(&self, _slot: u32) {}
+    fn prefetch_neighbours(&self, _slot: u32) {}
+
     /// The slot to evict next; it stays known until it is removed. `None` only if no slot is known.
     fn victim(&mut self) -> Option<u32>;
 

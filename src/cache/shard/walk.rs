@@ -33,7 +33,7 @@ impl<P: Policy> Shard<P> {
             next = self.index.walk(hash, &mut found);
             looked_at += 1 + found.len();
             for &(_, slot) in &found {
-                if !self.payload.record(slot).key().starts_with(prefix) {
+                if !self.payload.key(slot).starts_with(prefix) {
                     continue;
                 }
                 if self.expiry.deadline(slot) <= now {
@@ -41,7 +41,7 @@ impl<P: Policy> Shard<P> {
                 } else {
                     self.stats.removals += 1;
                     self.tell(&Observed::Remove {
-                        key: self.payload.record(slot).key(),
+                        key: self.payload.key(slot),
                     });
                 }
                 self.discard(slot);
@@ -73,9 +73,7 @@ impl<P: Policy> Shard<P> {
         };
         let mut show_once = |sweep: &mut Sweep, slot| {
             let deadline = self.expiry.deadline(slot);
-            sweep.mark(slot)
-                && deadline > now
-                && show(EntryRef::new(self.payload.record(slot), now, deadline))
+            sweep.mark(slot) && deadline > now && show(EntryRef::new(self.payload.view(slot), now, deadline))
         };
         for _ in 0..count {
             if sweep.left == 0 {
@@ -133,12 +131,10 @@ impl<P: Policy> Shard<P> {
                 if stop && !inseparable {
                     return Some(hash);
                 }
-                let record = self.payload.record(slot);
-                let deadline = self.expiry.deadline(slot);
-                if !record.key().starts_with(prefix) || deadline <= now {
+                if !self.payload.key(slot).starts_with(prefix) || self.expiry.deadline(slot) <= now {
                     continue;
                 }
-                match show(EntryRef::new(record, now, deadline), inseparable) {
+                match show(self.entry(slot, now), inseparable) {
                     Walk::On => {}
                     Walk::StopAfter => stop = true,
                     Walk::StopBefore => return Some(hash),
@@ -159,7 +155,7 @@ impl<P: Policy> Shard<P> {
         slots.retain(|&slot| self.expiry.deadline(slot) > now);
         slots
             .into_iter()
-            .map(|slot| self.payload.record(slot).key().to_vec())
+            .map(|slot| self.payload.key(slot).to_vec())
             .collect()
     }
 
@@ -170,15 +166,16 @@ impl<P: Policy> Shard<P> {
         let mut with_deadline = 0;
         for slot in 0..u32::try_from(self.payload.end()).expect("fewer than MAX_SLOTS") {
             let deadline = self.expiry.deadline(slot);
-            let Some(record) = self.payload.get(slot) else {
+            if !self.payload.is_occupied(slot) {
                 assert_eq!(deadline, NEVER, "vacant slot {slot} has a deadline");
                 continue;
-            };
+            }
             occupied += 1;
-            bytes += record.weight();
+            bytes += self.weight(slot);
             with_deadline += usize::from(deadline != NEVER);
+            let hash = self.hash_of(self.payload.key(slot));
             assert_eq!(
-                self.index.find(record.hash(), |other| other == slot),
+                self.index.find(hash, |other| other == slot),
                 Some(slot),
                 "index of slot {slot}"
             );
@@ -193,7 +190,7 @@ impl<P: Policy> Shard<P> {
         order.dedup();
         assert_eq!(order.len(), occupied, "slots known twice to the policy");
         assert!(
-            order.iter().all(|&slot| self.payload.get(slot).is_some()),
+            order.iter().all(|&slot| self.payload.is_occupied(slot)),
             "the policy knows a vacant slot"
         );
         assert!(occupied as u64 <= self.limits.items, "max_items is broken");

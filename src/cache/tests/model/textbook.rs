@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::super::clock::millis_rounded_up;
-use super::super::super::payload::Record;
+use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, Payload};
 use super::super::super::{CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft};
 use super::Found;
 
@@ -17,6 +17,8 @@ pub(super) struct Textbook {
     pub(super) stats: Stats,
     max_items: usize,
     max_bytes: u64,
+    /// Knows what things weigh.
+    scales: Payload,
     default_ttl: Option<u64>,
     now: u64,
     /// Unix time at the start of the clock, as the wall clock has it now. A wall clock before 1970 shows 1970.
@@ -31,12 +33,6 @@ pub(super) struct Item {
     deadline: Option<u64>,
 }
 
-impl Item {
-    fn weight(&self) -> u64 {
-        Record::new(0, &self.key, &self.value, self.tag).weight()
-    }
-}
-
 impl Textbook {
     pub(super) fn new(
         max_items: Option<u64>,
@@ -49,6 +45,7 @@ impl Textbook {
             stats: Stats::default(),
             max_items: max_items.map_or(usize::MAX, |items| items as usize),
             max_bytes: max_bytes.unwrap_or(u64::MAX),
+            scales: Payload::new(max_bytes.unwrap_or(u64::MAX)),
             default_ttl,
             now: 0,
             wall_offset: wall.cast_signed(),
@@ -56,7 +53,25 @@ impl Textbook {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.entries.iter().map(Item::weight).sum()
+        self.entries.iter().map(|entry| self.weight(entry)).sum()
+    }
+
+    fn weight(&self, entry: &Item) -> u64 {
+        let draft = Draft::new(&entry.key, &entry.value, entry.tag);
+        self.scales.weight_of(&draft) + entry.deadline.map_or(0, |_| DEADLINE_OVERHEAD)
+    }
+
+    fn evict(&mut self) {
+        loop {
+            if self.entries.len() > self.max_items {
+                self.stats.evictions_by_items += 1;
+            } else if self.max_bytes != u64::MAX && self.bytes() > self.max_bytes {
+                self.stats.evictions_by_bytes += 1;
+            } else {
+                return;
+            }
+            self.entries.remove(0);
+        }
     }
 
     pub(super) fn advance(&mut self, by: u64) {
@@ -155,6 +170,7 @@ impl Textbook {
         } else {
             self.entries[at].deadline = deadline;
             self.refresh(at);
+            self.evict();
         }
         true
     }
@@ -190,7 +206,7 @@ impl Textbook {
             tag: options.tag,
             deadline,
         };
-        let weight = entry.weight();
+        let weight = self.weight(&entry);
         if weight > self.max_bytes {
             self.remove(key);
             self.stats.refused += 1;
@@ -211,16 +227,8 @@ impl Textbook {
             None => self.stats.inserts += 1,
         }
         self.entries.push(entry);
-        loop {
-            if self.entries.len() > self.max_items {
-                self.stats.evictions_by_items += 1;
-            } else if self.max_bytes != u64::MAX && self.bytes() > self.max_bytes {
-                self.stats.evictions_by_bytes += 1;
-            } else {
-                return Ok(true);
-            }
-            self.entries.remove(0);
-        }
+        self.evict();
+        Ok(true)
     }
 
     /// As `set`, for a value that is the key.

@@ -12,11 +12,10 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 
 use rustcache::persist::repair::RepairError;
-use rustcache::persist::{OpenError, Store};
+use rustcache::persist::{OpenError, Opening};
 use rustcache::session::{Broken, Session};
 use rustcache::transport::stdio::{self, End};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -89,16 +88,22 @@ fn serve(options: &Serve) -> ExitCode {
     if io::stdin().is_terminal() {
         return complain(ON_A_TERMINAL, USAGE);
     }
-    let mut session = match session(options) {
-        Ok(session) => session,
-        Err((error, code)) => return complain(&format!("rustcache: {error}"), code),
-    };
     let stop = match signals() {
         Ok(stop) => stop,
         Err(error) => return complain(&format!("rustcache: cannot handle signals: {error}"), FAILED),
     };
+    let mut session = match session(options) {
+        Ok(session) => session,
+        Err(error) => return not_opened(&error),
+    };
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
-    let mut code = match stdio::serve(&mut session, io::stdin(), io::stdout(), stop) {
+    let served = stdio::serve(&mut session, io::stdin(), io::stdout(), stop);
+    if let Some(Broken::NotOpened(error)) = session.broken() {
+        let code = not_opened(error);
+        std::mem::forget(session);
+        return code;
+    }
+    let mut code = match served {
         Ok(end) => ended(&session, &end),
         Err(error) => {
             tracing::error!(%error, "reading or writing failed");
@@ -116,53 +121,29 @@ fn serve(options: &Serve) -> ExitCode {
     code.into()
 }
 
-/// What serves the client, on a cache that is kept in a directory if there is to be one. Else why not, and the exit code.
-fn session(options: &Serve) -> Result<Session, (String, u8)> {
+/// What serves the client, on a cache that is kept in a directory if there is to be one. That is loaded while the client is served already.
+fn session(options: &Serve) -> Result<Session, OpenError> {
     let replies = options.max_pending_replies();
-    let Some(store) = options.store() else {
-        let cache = options
-            .builder()
-            .build()
-            .map_err(|error| (error.to_string(), USAGE))?;
-        return Ok(Session::new(cache, replies));
-    };
-    let store = while_somebody_waits(|| Store::open(store, options.builder())).map_err(|error| {
-        let code = match error {
-            OpenError::Build(_) => USAGE,
-            OpenError::Locked { .. } => DIRECTORY_IN_USE,
-            OpenError::Disk(_) | OpenError::Damaged(_) => DIRECTORY,
-        };
-        (error.to_string(), code)
-    })?;
-    Ok(Session::with_store(Arc::new(store), replies))
+    match options.store() {
+        Some(store) => Ok(Session::opening(
+            Opening::begin(store, options.builder())?,
+            replies,
+        )),
+        None => {
+            let cache = options.builder().build().map_err(OpenError::Build)?;
+            Ok(Session::new(cache, replies))
+        }
+    }
 }
 
-/// Does what may take long before anybody is served. When nobody is left who would be, it ends as a crash would, which is safe at any moment: the next
-/// daemon finds the directory free.
-fn while_somebody_waits<T>(work: impl FnOnce() -> T) -> T {
-    let watcher = io::pipe().and_then(|(over, working)| {
-        let watch = move || {
-            if let Ok(true) = stdio::wait_for_hang_up(io::stdin(), io::stdout(), over) {
-                tracing::warn!("whoever started this has gone before the directory was loaded");
-                std::process::exit(UNREAD_REPLIES.into());
-            }
-        };
-        let watcher = thread::Builder::new()
-            .name("rustcache-orphan".into())
-            .spawn(watch)?;
-        Ok((watcher, working))
-    });
-    let done = work();
-    match watcher {
-        Ok((watcher, working)) => {
-            drop(working);
-            // It either ends at once, or ends all.
-            let _ = watcher.join();
-        }
-        // Then it is noticed when all is loaded.
-        Err(error) => tracing::warn!(%error, "the client is not watched while the directory is loaded"),
-    }
-    done
+/// Says why nothing can be served.
+fn not_opened(error: &OpenError) -> ExitCode {
+    let code = match error {
+        OpenError::Build(_) => USAGE,
+        OpenError::Locked { .. } => DIRECTORY_IN_USE,
+        OpenError::Disk(_) | OpenError::Damaged(_) => DIRECTORY,
+    };
+    complain(&format!("rustcache: {error}"), code)
 }
 
 /// Logs how the connection came to its end, and gives the exit code.
@@ -178,6 +159,23 @@ fn ended(session: &Session, end: &End) -> u8 {
                 "the input has ended within a frame: these bytes were dropped"
             );
             DONE
+        }
+        // Whatever is under way ends as by a crash, which is safe at any moment: the next daemon finds the directory free.
+        End::Stopped { .. } if session.is_loading() => {
+            let unanswered = session.unprocessed();
+            if unanswered == 0 {
+                tracing::info!("stopped before the directory was loaded");
+                return DONE;
+            }
+            tracing::warn!(
+                unanswered,
+                "stopped before the directory was loaded: these bytes of requests were not answered"
+            );
+            UNREAD_REPLIES
+        }
+        End::ReaderGone { .. } if session.is_loading() => {
+            tracing::warn!("whoever started this has gone before the directory was loaded");
+            UNREAD_REPLIES
         }
         End::Stopped { unread: 0 } => {
             tracing::info!("stopped");

@@ -6,11 +6,12 @@
 mod durable;
 mod execute;
 mod input;
+mod loading;
 
 use std::sync::Arc;
 
 use crate::Cache;
-use crate::persist::{Failure, Store};
+use crate::persist::{Failure, OpenError, Opening, Store};
 use crate::protocol::command::{Command, Reply, WireLimits};
 use crate::protocol::fixed::{self, Letter};
 use crate::protocol::framed::{self, Next, PREFACE, VERSIONS, encode_reply};
@@ -20,6 +21,7 @@ use crate::protocol::status::{Refusal, Status};
 use durable::Durable;
 use execute::Executor;
 use input::Input;
+use loading::{Held, most_held};
 
 /// Bytes of replies, and of input, that make a round.
 const REPLIES_PER_ROUND: usize = 16 * 1024;
@@ -36,6 +38,7 @@ pub struct Session {
     input: Input,
     out: Outbox,
     mode: Mode,
+    held: Held,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub enum Broken {
     Refused(Refusal),
     /// Nothing can be written to the disk any more, and the daemon is to end then.
     DiskFailed(Failure),
+    /// The directory could not be opened. What was held back was not done.
+    NotOpened(OpenError),
 }
 
 impl std::fmt::Display for Broken {
@@ -77,6 +82,7 @@ impl std::fmt::Display for Broken {
             ),
             Broken::Refused(refusal) => refusal.fmt(f),
             Broken::DiskFailed(failure) => failure.fmt(f),
+            Broken::NotOpened(error) => error.fmt(f),
         }
     }
 }
@@ -87,6 +93,8 @@ enum Step {
     Taken(usize),
     /// Nothing can be done before there are this many bytes.
     Needs(usize),
+    /// Nothing can be done before the directory is loaded.
+    Waits,
     Broken(Broken),
 }
 
@@ -101,6 +109,7 @@ impl Session {
             input: Input::default(),
             out: Outbox::new(),
             mode: Mode::Undecided,
+            held: Held::default(),
         }
     }
 
@@ -111,21 +120,41 @@ impl Session {
         session
     }
 
+    /// A session on a directory that is being opened. Once it is known to be ours, what does not concern the cache is answered; all else is held back until
+    /// it is loaded. If it cannot be opened, the session is [broken](Self::broken).
+    pub fn opening(opening: Opening, max_pending_replies: usize) -> Self {
+        let mut session = Self::new(opening.cache().clone(), max_pending_replies);
+        session.executor.opening = Some(opening);
+        session
+    }
+
+    /// Whether the directory is not loaded yet.
+    pub fn is_loading(&self) -> bool {
+        self.executor.opening.is_some()
+    }
+
     /// What keeps the cache in a directory, if anything does.
     pub fn store(&self) -> Option<&Store> {
         self.executor.durable.as_ref().map(Durable::store)
     }
 
     /// `wake` is called, by another thread, when [`process`](Self::process) can do something although nothing was received. Never, unless
-    /// the session [awaits a snapshot](Self::awaits_snapshot).
+    /// the session [awaits](Self::awaits_wake) that.
     pub fn wake_with(&mut self, wake: impl Fn() + Send + Sync + 'static) {
-        if let Some(durable) = &mut self.executor.durable {
+        if let Some(opening) = &self.executor.opening {
+            opening.wake_with(Arc::new(wake));
+        } else if let Some(durable) = &mut self.executor.durable {
             durable.wake_with(Arc::new(wake));
         }
     }
 
+    /// Whether there is something to come without input: the directory is not loaded, or a snapshot that was asked for is not answered yet.
+    pub fn awaits_wake(&self) -> bool {
+        self.is_loading() || self.awaits_snapshot()
+    }
+
     /// Whether a snapshot was asked for that is not answered yet.
-    pub fn awaits_snapshot(&self) -> bool {
+    fn awaits_snapshot(&self) -> bool {
         self.executor
             .durable
             .as_ref()
@@ -161,6 +190,9 @@ impl Session {
 
     /// Whether the session can do with more input now. If not, write what waits first, or end the connection if it is [broken](Self::broken).
     pub fn wants_input(&self) -> bool {
+        if self.is_loading() && self.out.len() + self.unprocessed() >= most_held(self.max_pending_replies) {
+            return false;
+        }
         self.out.len() < self.max_pending_replies && self.broken().is_none() && !self.is_held_up()
     }
 
@@ -177,9 +209,9 @@ impl Session {
         }
     }
 
-    /// Bytes that were received and have not been processed: part of a frame, or frames that wait for room in the outbox.
+    /// Bytes that were received and have not been processed: part of a frame, or frames that wait for room in the outbox, or for the directory.
     pub fn unprocessed(&self) -> usize {
-        self.input.filled().len()
+        self.held.len() + self.input.filled().len()
     }
 
     /// Answers what has been received, as far as the outbox has room. `true` if a call after the outbox was written can do more without new
@@ -200,6 +232,9 @@ impl Session {
 
     /// Pauses after this many bytes of replies, or of input, or a little more.
     fn process_up_to(&mut self, replies: usize, input: usize) -> bool {
+        if let Some(outcome) = self.executor.opening.as_ref().and_then(Opening::outcome) {
+            self.opened(outcome);
+        }
         // Where writes are kept, the replies of a round are by themselves until that is done.
         let waiting = self.out.len();
         let before = match &self.executor.durable {
@@ -227,10 +262,30 @@ impl Session {
         paused
     }
 
+    /// The directory is loaded, or cannot be.
+    fn opened(&mut self, outcome: Result<Store, OpenError>) {
+        let wake = self.executor.opening.take().and_then(|opening| opening.waker());
+        let held = self.held.take();
+        match outcome {
+            Ok(store) => {
+                self.input.put_back(held);
+                let mut durable = Durable::new(Arc::new(store));
+                if let Some(wake) = wake {
+                    durable.wake_with(wake);
+                }
+                self.executor.durable = Some(durable);
+            }
+            // One that the client has broken stays so.
+            Err(error) if self.broken().is_none() => self.mode = Mode::Broken(Broken::NotOpened(error)),
+            Err(_) => {}
+        }
+    }
+
     /// Answers what was received into `out`, which is empty or all that waits: `waiting` bytes.
     fn answer(&mut self, out: &mut Outbox, waiting: usize, replies: usize, input: usize) -> bool {
         let (mut done, mut needed) = (0, 0);
         let begun_with = out.len();
+        let is_loading = self.is_loading();
         self.executor.answer_snapshots(out);
         let paused = loop {
             let made = out.len() - begun_with;
@@ -240,7 +295,13 @@ impl Session {
             if waiting + made >= self.max_pending_replies {
                 break true;
             }
-            if self.is_held_up() {
+            if self.is_held_up()
+                || self
+                    .executor
+                    .opening
+                    .as_ref()
+                    .is_some_and(|opening| !opening.is_ours())
+            {
                 break false;
             }
             let rest = &self.input.filled()[done..];
@@ -261,6 +322,8 @@ impl Session {
                         Step::Broken(Broken::UnknownProtocol(first))
                     }
                 },
+                // Its replies come in the order of the requests.
+                Mode::Fixed if is_loading => Step::Waits,
                 Mode::Fixed => match rest.first_chunk() {
                     None => Step::Needs(fixed::FRAME),
                     Some(frame) => {
@@ -268,12 +331,20 @@ impl Session {
                         Step::Taken(fixed::FRAME)
                     }
                 },
+                Mode::Framed(stage) if is_loading => {
+                    self.held.step(rest, stage, self.limits, &mut self.executor, out)
+                }
                 Mode::Framed(stage) => framed_step(rest, stage, self.limits, &mut self.executor, out),
             };
             match step {
                 Step::Taken(count) => done += count,
                 Step::Needs(count) => {
                     needed = count;
+                    break false;
+                }
+                Step::Waits => {
+                    // As much as comes: the buffer is to grow in few steps.
+                    needed = usize::MAX;
                     break false;
                 }
                 Step::Broken(broken) => self.mode = Mode::Broken(broken),
@@ -318,8 +389,7 @@ fn framed_step(
             let request = framed::decode_request(&rest[..len]);
             match request.command {
                 Ok(Command::Hello { lowest, highest, .. }) => {
-                    let common = *VERSIONS.end().min(&highest);
-                    if common < lowest || common < *VERSIONS.start() {
+                    let Some(common) = common_version(lowest, highest) else {
                         let text = format!(
                             "the client speaks protocol versions {lowest} to {highest} and this daemon {} to {}: use a matching pair",
                             VERSIONS.start(),
@@ -331,7 +401,7 @@ fn framed_step(
                             executor,
                             out,
                         );
-                    }
+                    };
                     *stage = Stage::Greeted;
                     let hello = Reply::Hello {
                         lowest: *VERSIONS.start(),
@@ -364,6 +434,12 @@ fn framed_step(
             Step::Taken(len)
         }
     }
+}
+
+/// The highest version that we and a client can both speak.
+fn common_version(lowest: u16, highest: u16) -> Option<u16> {
+    let common = *VERSIONS.end().min(&highest);
+    (common >= lowest && common >= *VERSIONS.start()).then_some(common)
 }
 
 /// Answers with an error after which the connection ends.

@@ -183,7 +183,7 @@ pub(super) fn look<V: Keep>(
     );
     let disk = ReadingDisk(Arc::clone(progress));
     let mut ledger = Ledger::new();
-    let recovery = recover(&disk, directory, &mut ledger, |_| {})?;
+    let recovery = recover(&disk, directory, &mut ledger, |_, file| file)?;
     // As a start does: the clock may have been set back.
     let now = Clock::system().unix_millis().max(newest(&listed));
 

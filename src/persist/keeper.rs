@@ -19,10 +19,11 @@ use super::disk::Disk;
 use super::format::SnapshotEntry;
 use super::journal::{Failure, Journal, failure, journal_path, lock};
 use super::lock::DirectoryLock;
+use super::opening::Loading;
 use super::recovery::Files;
 use super::scribe::unix_deadline;
 use super::snapshot::{SnapshotWriter, snapshot_path};
-use super::store::{StoreOptions, StoreStats};
+use super::store::{SnapshotProgress, StoreOptions, StoreStats};
 
 mod tidy;
 
@@ -38,7 +39,8 @@ pub(super) struct Inner {
     pub(super) writing: Mutex<()>,
     /// The generation whose journal was begun for a snapshot that is not done.
     pub(super) begun: Mutex<Option<u64>>,
-    pub(super) stats: Mutex<StoreStats>,
+    pub(super) stats: Arc<Mutex<StoreStats>>,
+    pub(super) loading: Arc<Loading>,
     pub(super) lock: DirectoryLock,
 }
 
@@ -80,12 +82,14 @@ impl Inner {
     /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation. A panic is a failure, after which nothing is durable.
     fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
-        catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
-            let failure = panicked("writing a snapshot");
-            self.journal.latch_now(failure.clone());
-            lock(&self.stats).snapshot_progress = 0;
-            Err(failure)
-        })
+        let written =
+            catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
+                let failure = panicked("writing a snapshot");
+                self.journal.latch_now(failure.clone());
+                Err(failure)
+            });
+        lock(&self.stats).snapshot = SnapshotProgress::default();
+        written
     }
 
     /// Begins a snapshot and its journal, if there is none from an attempt that failed: a disk without room is not to be filled with journals.
@@ -114,6 +118,12 @@ impl Inner {
 
     fn write_one_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let began = Instant::now();
+        let of = self.cache.stats().items;
+        lock(&self.stats).snapshot = SnapshotProgress {
+            is_under_way: true,
+            of,
+            ..SnapshotProgress::default()
+        };
         let (generation, mut writer) = self.begin_snapshot()?;
         let mut has_failed = false;
         let mut reported = began;
@@ -155,13 +165,18 @@ impl Inner {
                         });
                         goes_on = goes_on && writer.write_full_block();
                     }
-                    lock(&self.stats).snapshot_progress = writer.entries().max(1);
+                    {
+                        let snapshot = &mut lock(&self.stats).snapshot;
+                        snapshot.entries = writer.entries();
+                        snapshot.bytes = writer.bytes();
+                    }
                     if reported.elapsed() >= REPORTS_EVERY {
                         reported = Instant::now();
                         tracing::info!(
                             generation,
                             entries = writer.entries(),
-                            of = self.cache.stats().items,
+                            of,
+                            bytes = writer.bytes(),
                             "writing a snapshot"
                         );
                     }
@@ -178,7 +193,6 @@ impl Inner {
                 },
             )
         };
-        lock(&self.stats).snapshot_progress = 0;
         if swept.is_break() && !has_failed {
             writer.abandon();
             return Ok(None);
@@ -342,7 +356,7 @@ pub(super) fn ending() -> Failure {
     }
 }
 
-fn panicked(what: &str) -> Failure {
+pub(super) fn panicked(what: &str) -> Failure {
     Failure {
         what: what.to_owned(),
         cause: "the thread that does it has panicked: please report it, with what it said on stderr"

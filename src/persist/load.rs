@@ -9,6 +9,7 @@ use crate::cache::Batch;
 use crate::{Cache, Cursor, Expiry, SetOptions, Tag};
 
 use super::format::{Change, SnapshotEntry, fingerprint};
+use super::opening::Loading;
 use super::replay::Sink;
 
 pub(super) struct Loader<'c> {
@@ -25,6 +26,8 @@ pub(super) struct Loader<'c> {
     has_dropped: bool,
     applied: u64,
     reported: Instant,
+    /// Told of each record.
+    loading: &'c Loading,
 }
 
 /// Looking at the clock for each record would cost more than some of them.
@@ -103,7 +106,7 @@ impl Expired {
 
 impl<'c> Loader<'c> {
     /// `now`, in Unix milliseconds, may be later than what the cache's clock says.
-    pub(super) fn new(cache: &'c Cache, now: u64) -> Self {
+    pub(super) fn new(cache: &'c Cache, now: u64, loading: &'c Loading) -> Self {
         Loader {
             cache,
             batch: cache.batch(),
@@ -113,17 +116,22 @@ impl<'c> Loader<'c> {
             has_dropped: false,
             applied: 0,
             reported: Instant::now(),
+            loading,
         }
     }
 
     fn report_progress(&mut self) {
         self.applied += 1;
+        self.loading.applied(self.applied);
         if self.applied.is_multiple_of(LOOKS_EVERY) && self.reported.elapsed() >= REPORTS_EVERY {
             self.reported = Instant::now();
             self.batch.release();
+            let stats = self.loading.stats();
             tracing::info!(
                 applied = self.applied,
                 items = self.cache.stats().items,
+                bytes = stats.loaded_bytes,
+                of = stats.load_bytes,
                 "loading"
             );
         }
@@ -270,7 +278,8 @@ mod tests {
 
     /// A loader of which nothing is too late that has a deadline after `NOW`.
     fn loader(cache: &Cache) -> Loader<'_> {
-        Loader::new(cache, cache.clock().unix_millis())
+        let loading = Box::leak(Box::default());
+        Loader::new(cache, cache.clock().unix_millis(), loading)
     }
 
     fn set(loader: &mut Loader<'_>, key: &str, value: &[u8], deadline: Option<u64>) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! store.rs      Store: opens a directory, commits, ends
+//! opening.rs    the same beside other work, and how far it has come
 //! keeper.rs     snapshots, when they are due and what they make superfluous; a sync every second
 //! scribe.rs     cache → changes
 //! journal.rs    changes → memory → file            recovery.rs   which files, in which order
@@ -21,6 +22,7 @@ mod keeper;
 mod ledger;
 mod load;
 mod lock;
+mod opening;
 mod reading;
 pub mod recovery;
 pub mod repair;
@@ -34,5 +36,6 @@ mod tests;
 mod window;
 
 pub use journal::{Failure, JournalStats, Sync};
+pub use opening::{LoadStats, Opening, Waker};
 pub use recovery::{Recover, Recovery};
-pub use store::{OnDiskError, OpenError, Store, StoreOptions, StoreStats};
+pub use store::{OnDiskError, OpenError, SnapshotProgress, Store, StoreOptions, StoreStats};

@@ -31,6 +31,14 @@ impl Progress {
         self.done.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// How much is done, and of how much, in bytes.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (
+            self.done.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
+    }
+
     /// What is being done, and how much of it is done in percent.
     pub fn percent(&self) -> (&'static str, u64) {
         let total = self.total.load(Ordering::Relaxed).max(1);
@@ -118,7 +126,7 @@ impl Disk for ReadingDisk {
         refused()
     }
     fn read(&self, path: &Path) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(Counted(open_quietly(path)?, Arc::clone(&self.0))))
+        Ok(Counted::boxed(open_quietly(path)?, &self.0))
     }
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         refused()
@@ -145,9 +153,16 @@ fn refused<T>() -> io::Result<T> {
     Err(io::ErrorKind::ReadOnlyFilesystem.into())
 }
 
-struct Counted(File, Arc<Progress>);
+/// A file of which is told how much of it was read.
+pub(super) struct Counted<R>(R, Arc<Progress>);
 
-impl Read for Counted {
+impl<R: Read + 'static> Counted<R> {
+    pub(super) fn boxed(file: R, progress: &Arc<Progress>) -> Box<dyn Read> {
+        Box::new(Counted(file, Arc::clone(progress)))
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let count = self.0.read(bytes)?;
         self.1.add(count);

@@ -5,7 +5,7 @@
 //! predecessor is missing cannot be put on top of anything older: what it does not mention might be stale.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
@@ -151,6 +151,13 @@ impl Files {
         files.journals.sort_unstable();
         Ok(files)
     }
+
+    /// Bytes of those that [`recover`] reads.
+    pub(super) fn bytes_to_read(&self) -> u64 {
+        let (base, snapshot) = self.snapshots.last().copied().unwrap_or((0, 0));
+        let journals = self.journals.iter().filter(|&&(generation, _)| generation >= base);
+        snapshot + journals.map(|(_, len)| len).sum::<u64>()
+    }
 }
 
 /// The generation in a name that we have given: 20 digits. All other names belong to somebody else. There is always a next one.
@@ -162,7 +169,7 @@ fn generation(name: &str, prefix: &str) -> Option<u64> {
     digits.parse().ok().filter(|&generation| generation < u64::MAX)
 }
 
-/// Replays a directory into `sink`. Changes nothing on the disk.
+/// Replays a directory into `sink`. Changes nothing on the disk. `watched` is given each file before it is read, and gives what is read.
 ///
 /// # Errors
 /// When a file cannot be read. Damage is no error.
@@ -170,7 +177,7 @@ pub fn recover(
     disk: &dyn Disk,
     directory: &Path,
     sink: &mut impl Sink,
-    mut progress: impl FnMut(&Path),
+    mut watched: impl FnMut(&Path, Box<dyn Read>) -> Box<dyn Read>,
 ) -> Result<Recovery, Failure> {
     let files =
         Files::list(disk, directory).map_err(|error| failure("reading the directory", directory, &error))?;
@@ -193,11 +200,10 @@ pub fn recover(
     let mut former = None;
     if let Some((generation, len)) = snapshot {
         let path = snapshot_path(directory, generation);
-        progress(&path);
         let file = disk
             .read(&path)
             .map_err(|error| failure("reading the snapshot", &path, &error))?;
-        let report = replay_snapshot(file, generation, sink)
+        let report = replay_snapshot(watched(&path, file), generation, sink)
             .map_err(|error| failure("reading the snapshot", &path, &error))?;
         recovery.snapshot_bytes = len;
         recovery.saw(path, report, generation);
@@ -215,11 +221,10 @@ pub fn recover(
             former = None;
         }
         next = Some(generation + 1);
-        progress(&path);
         let file = disk
             .read(&path)
             .map_err(|error| failure("reading the journal", &path, &error))?;
-        let report = replay_journal_after(former, file, generation, sink)
+        let report = replay_journal_after(former, watched(&path, file), generation, sink)
             .map_err(|error| failure("reading the journal", &path, &error))?;
         recovery.journal_bytes += len.saturating_sub(FILE_HEADER as u64);
         recovery.ends_empty =

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::disk::{Disk, DiskFile, create_anew, write_all};
-use super::format::{FileHeader, FileKind, SnapshotEntry, block_header, push_entry};
+use super::format::{BLOCK_HEADER, FILE_HEADER, FileHeader, FileKind, SnapshotEntry, block_header, push_entry};
 use super::journal::{Failure, failure};
 
 /// A block is written once it has this many bytes.
@@ -32,6 +32,7 @@ pub(super) struct SnapshotWriter {
     block: Vec<u8>,
     count: u32,
     entries: u64,
+    bytes: u64,
     full: SyncSender<Block>,
     /// Memory of blocks that have been written.
     spare: Receiver<Vec<u8>>,
@@ -75,6 +76,7 @@ impl SnapshotWriter {
             block: Vec::with_capacity(2 * BLOCK),
             count: 0,
             entries: 0,
+            bytes: FILE_HEADER as u64,
             full,
             spare,
             waiting: 0,
@@ -96,6 +98,11 @@ impl SnapshotWriter {
     /// Entries written so far, or about to be.
     pub(super) fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// The same in bytes of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Has what was added written, if it is a block's worth. `false` if there is no use in going on: `finish` says why.
@@ -138,6 +145,7 @@ impl SnapshotWriter {
         let is_large = block.len() >= LARGE;
         let count = std::mem::take(&mut self.count);
         self.entries += u64::from(count);
+        self.bytes += (BLOCK_HEADER + block.len()) as u64;
         self.waiting += 1;
         if self.full.send((block, count)).is_err() {
             return false;

@@ -12,15 +12,19 @@ use crate::cache::{Cache, Observer};
 use crate::{BuildError, Builder};
 
 use super::disk::{Disk, SystemDisk};
-use super::journal::{Beginning, Failure, Journal, JournalStats, Sync, failure, lock};
+use super::journal::{Beginning, Failure, Journal, Sync, failure, lock};
 use super::keeper::{Inner, ending};
 use super::load::Loader;
 use super::lock::{DirectoryLock, LockError, explain};
-use super::recovery::{Recover, Recovery, recover};
+use super::opening::Loading;
+use super::reading::Counted;
+use super::recovery::{Files, Recover, Recovery, recover};
 use super::scribe::Scribe;
 use ahead::Ahead;
+pub use stats::{SnapshotProgress, StoreStats};
 
 mod ahead;
+mod stats;
 
 /// What becomes of writes once something on the disk has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +76,7 @@ impl StoreOptions {
 }
 
 /// Why a directory could not be opened.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenError {
     /// The cache itself cannot be built.
     Build(BuildError),
@@ -143,35 +147,6 @@ fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// What a store has done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoreStats {
-    /// Of the journal.
-    pub journal: JournalStats,
-    /// Snapshots written since the start.
-    pub snapshots: u64,
-    /// When the last of them was finished, in Unix milliseconds; 0 = none yet.
-    pub last_snapshot_at: u64,
-    /// How long it took, in milliseconds.
-    pub last_snapshot_millis: u64,
-    /// Its length in bytes: that of the one that was loaded, if none was written since.
-    pub last_snapshot_bytes: u64,
-    /// Its entries.
-    pub last_snapshot_entries: u64,
-    /// Entries of the snapshot that is being written so far; 0 = none is.
-    pub snapshot_progress: u64,
-    /// Entries and changes applied when the directory was opened.
-    pub recovered: u64,
-    /// Records that were known to be lost then.
-    pub dropped: u64,
-    /// Files in which there was damage then.
-    pub damaged_files: u64,
-    /// How long that took, in milliseconds.
-    pub recovery_millis: u64,
-    /// Whether something on the disk has failed since.
-    pub failed: bool,
-}
-
 /// A cache in a directory.
 #[derive(Debug)]
 pub struct Store {
@@ -188,21 +163,34 @@ impl Store {
     /// See [`OpenError`]. Damage is no error, unless [`Recover::Strict`] is asked for: what is intact is kept, and [`recovery`](Self::recovery) tells the
     /// rest.
     pub fn open(options: StoreOptions, builder: Builder) -> Result<Self, OpenError> {
-        let began = Instant::now();
         let cache = builder.build().map_err(OpenError::Build)?;
+        Self::open_telling(options, cache, &Arc::default())
+    }
+
+    /// As `open`, into a cache that is empty, and tells meanwhile how far it has come.
+    pub(super) fn open_telling(
+        options: StoreOptions,
+        cache: Cache,
+        loading: &Arc<Loading>,
+    ) -> Result<Self, OpenError> {
+        let began = Instant::now();
         let clock = cache.clock().clone();
         let directory = options.directory.as_path();
         let disk = Arc::clone(&options.disk);
-        let lock = lock_directory(&*disk, directory, options.lock_patience)?;
+        let directory_lock = lock_directory(&*disk, directory, options.lock_patience)?;
+        let files = Files::list(&*disk, directory)
+            .map_err(|error| OpenError::Disk(failure("reading the directory", directory, &error)))?;
+        loading.begin(files.bytes_to_read());
 
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
         let by_clock = clock.unix_millis();
         let now = by_clock.max(created);
         let is_set_back = now > by_clock;
-        let mut sink = Ahead::new(Loader::new(&cache, now), by_clock, now);
-        let recovery = recover(&*disk, directory, &mut sink, |path| {
+        let mut sink = Ahead::new(Loader::new(&cache, now, loading), by_clock, now);
+        let recovery = recover(&*disk, directory, &mut sink, |path, file| {
             tracing::debug!(path = %path.display(), "reading");
+            Counted::boxed(file, loading.bytes())
         })
         .map_err(OpenError::Disk)?;
         sink.report(directory);
@@ -230,7 +218,8 @@ impl Store {
         };
         cache.observe(Some(&(Arc::new(scribe) as Arc<dyn Observer>)));
 
-        let stats = StoreStats {
+        let stats = Arc::clone(loading.store_stats());
+        *lock(&stats) = StoreStats {
             last_snapshot_bytes: recovery.snapshot_bytes,
             recovered: recovery.applied(),
             dropped: recovery.lost(),
@@ -247,8 +236,9 @@ impl Store {
             ordered: Condvar::new(),
             writing: Mutex::new(()),
             begun: Mutex::new(None),
-            stats: Mutex::new(stats),
-            lock,
+            stats,
+            loading: Arc::clone(loading),
+            lock: directory_lock,
         });
         if let Err(failure) = inner.tidy(&recovery, is_set_back) {
             if inner.options.on_disk_error == OnDiskError::Exit {
@@ -284,6 +274,7 @@ impl Store {
         if store.sync() == Sync::EverySecond {
             store.start("rustcache-sync", Inner::keep_synced)?;
         }
+        loading.end();
         Ok(store)
     }
 
@@ -366,6 +357,7 @@ impl Store {
         StoreStats {
             journal: self.inner.journal.stats(),
             failed: self.failure().is_some(),
+            load: self.inner.loading.stats(),
             ..lock(&self.inner.stats).clone()
         }
     }

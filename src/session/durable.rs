@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::persist::{Failure, OnDiskError, Store, Sync};
+use crate::persist::{Failure, OnDiskError, Store, Sync, Waker};
 use crate::protocol::command::Reply;
 use crate::protocol::fixed::{self, Letter};
 use crate::protocol::framed::encode_reply;
@@ -20,8 +20,6 @@ pub(super) enum Asker {
     /// Version 2: the request with this id.
     Framed(u32),
 }
-
-pub(super) type Waker = Arc<dyn Fn() + Send + std::marker::Sync>;
 
 /// A snapshot that is done, or has failed, and all who asked for it.
 type Finished = (Vec<Asker>, Result<(), Failure>);

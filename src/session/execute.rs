@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::cache::{Batch, EntryRef};
-use crate::persist::StoreStats;
+use crate::cache::{Batch, EntryRef, Stats as CacheStats};
+use crate::persist::{Opening, StoreStats};
 use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
 use crate::protocol::fixed;
 use crate::protocol::framed::{encode_items_header, encode_reply, encode_value_item, finish_items};
@@ -25,6 +25,8 @@ pub(super) struct Executor {
     unix_seconds: Option<u64>,
     /// What keeps a directory adds.
     pub(super) durable: Option<Durable>,
+    /// That directory, as long as it is not loaded.
+    pub(super) opening: Option<Opening>,
 }
 
 /// What executing a command comes to, when there is no value to be shown on the way.
@@ -50,6 +52,7 @@ impl Executor {
             refusals: 0,
             unix_seconds: None,
             durable: None,
+            opening: None,
         }
     }
 
@@ -325,7 +328,12 @@ impl Executor {
     }
 
     fn stats(&self) -> String {
-        let stats = self.cache.stats();
+        let (stats, on_disk) = match (&self.opening, &self.durable) {
+            // Whoever fills the cache may hold its lock for long, and nothing of it is served yet.
+            (Some(opening), _) => (CacheStats::default(), Some(opening.stats())),
+            (None, Some(durable)) => (self.cache.stats(), Some(durable.store().stats())),
+            (None, None) => (self.cache.stats(), None),
+        };
         let numbers = [
             ("items", stats.items),
             ("bytes", stats.bytes),
@@ -352,7 +360,6 @@ impl Executor {
             ("pid", u64::from(std::process::id())),
         ];
         let mut json = String::from("{");
-        let on_disk = self.durable.as_ref().map(|durable| durable.store().stats());
         for (at, (name, number)) in numbers.iter().chain(&disk_numbers(on_disk)).enumerate() {
             // Writing to a String cannot fail.
             let _ = write!(json, "{}\"{name}\":{number}", if at == 0 { "" } else { "," });
@@ -363,7 +370,7 @@ impl Executor {
 }
 
 /// All are 0 where there is no directory.
-fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 18] {
+fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 25] {
     let persistent = u64::from(stats.is_some());
     let stats = stats.unwrap_or_default();
     [
@@ -379,7 +386,14 @@ fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 18] {
         ("last_snapshot_ms", stats.last_snapshot_millis),
         ("last_snapshot_bytes", stats.last_snapshot_bytes),
         ("last_snapshot_entries", stats.last_snapshot_entries),
-        ("snapshot_progress", stats.snapshot_progress),
+        ("snapshot_under_way", u64::from(stats.snapshot.is_under_way)),
+        ("snapshot_progress", stats.snapshot.entries),
+        ("snapshot_entries", stats.snapshot.of),
+        ("snapshot_bytes", stats.snapshot.bytes),
+        ("loading", u64::from(stats.load.is_loading)),
+        ("loaded_bytes", stats.load.loaded_bytes),
+        ("load_bytes", stats.load.load_bytes),
+        ("loaded_entries", stats.load.loaded_entries),
         ("recovered", stats.recovered),
         ("dropped_records", stats.dropped),
         ("recovery_ms", stats.recovery_millis),

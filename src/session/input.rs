@@ -51,6 +51,18 @@ impl Input {
         self.needed = count;
     }
 
+    /// Puts bytes before those that are there.
+    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        bytes.extend_from_slice(self.filled());
+        self.start = 0;
+        self.end = bytes.len();
+        self.needed = 0;
+        self.buffer = bytes;
+    }
+
     pub(super) fn consume(&mut self, count: usize) {
         if count == 0 {
             return;
@@ -94,6 +106,24 @@ mod tests {
                 input.will_need(need);
                 left = left + put - take;
                 prop_assert_eq!(input.filled().len(), left);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_comes_before_what_is_there() {
+        for before in [0, 1, 100_000] {
+            for there in [0, 1, 100_000] {
+                let mut input = Input::default();
+                let mut left = 7 + there;
+                while left > 0 {
+                    left -= read(&mut input, left);
+                }
+                input.consume(7);
+                input.put_back(vec![1; before]);
+                input.put_back(Vec::new());
+                assert_eq!(input.filled(), [vec![1; before], vec![0; there]].concat());
+                assert!(!input.space().is_empty());
             }
         }
     }

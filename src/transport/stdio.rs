@@ -37,12 +37,12 @@ pub enum End {
     },
     /// The client broke the protocol: see [`Session::broken`]. It was told.
     Broken,
-    /// The client went away without reading so many bytes of replies.
+    /// The client went away without reading so many bytes of replies, or while the session [is loading](Session::is_loading).
     ReaderGone {
         /// Bytes not written.
         unread: usize,
     },
-    /// We were told to stop. What had been read was answered; so many bytes of replies could not be written in time.
+    /// We were told to stop. What had been read was answered, unless the session [is loading](Session::is_loading); so many bytes of replies could not be written in time.
     Stopped {
         /// Bytes not written.
         unread: usize,
@@ -122,6 +122,8 @@ fn serve_until(
         let _ = write(&waker, &[0]);
     });
     let mut at_end = false;
+    // Nobody is left at the other end of the input, though there may be something to read.
+    let mut hung_up = false;
     let mut stop_by: Option<Instant> = None;
     loop {
         let more = session.process_round();
@@ -141,7 +143,10 @@ fn serve_until(
         if unread == 0 && session.broken().is_some() {
             return Ok(End::Broken);
         }
-        let waits = session.awaits_snapshot();
+        if session.is_loading() && stop_by.is_some() {
+            return Ok(End::Stopped { unread });
+        }
+        let waits = session.awaits_wake();
         if unread == 0 && !waits {
             if stop_by.is_some() {
                 return Ok(End::Stopped { unread });
@@ -157,22 +162,35 @@ fn serve_until(
         }
 
         let reading = !at_end && stop_by.is_none() && session.wants_input();
+        let watching = match (session.is_loading(), reading, at_end || hung_up) {
+            (false, ..) | (true, true, _) => None,
+            (true, false, false) => Some(input),
+            (true, false, true) => Some(output),
+        };
         let ready = match told {
             Some(told) if reading && unread == 0 && !waits => Ready {
                 input: true,
                 stop: told.load(Ordering::Acquire),
                 woken: false,
+                hung_up: false,
             },
             _ => wait(
                 (reading, input),
                 (unread > 0, output),
                 (stop_by.is_none(), stop),
                 (waits, woken.as_fd()),
+                watching,
                 stop_by.map(|stop_by| stop_by.saturating_duration_since(Instant::now())),
             )?,
         };
         if ready.woken {
             read(&woken, &mut [0; 64])?;
+        }
+        if ready.hung_up {
+            if at_end || hung_up {
+                return Ok(End::ReaderGone { unread });
+            }
+            hung_up = true;
         }
         if ready.stop {
             stop_by = Some(Instant::now() + STOP_GRACE);
@@ -187,45 +205,6 @@ fn serve_until(
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
             }
-        }
-    }
-}
-
-/// Waits until nobody is left at the other end of both: `true`. An input that has ended is no such thing, since whoever wrote it may wait for the
-/// replies. Or until the other end of `over` is closed, `false`.
-///
-/// # Errors
-/// When the descriptors cannot be watched.
-pub fn wait_for_hang_up(input: impl AsFd, output: impl AsFd, over: impl AsFd) -> io::Result<bool> {
-    let over = over.as_fd();
-    loop {
-        for end in [input.as_fd(), output.as_fd()] {
-            // Nothing is asked for: that it is hung up is told in any case.
-            let mut fds = [
-                PollFd::from_borrowed_fd(end, PollFlags::empty()),
-                PollFd::from_borrowed_fd(over, PollFlags::IN),
-            ];
-            while fds.iter().all(|fd| fd.revents().is_empty()) {
-                match poll(&mut fds, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if !fds[1].revents().is_empty() {
-                return Ok(false);
-            }
-        }
-        // A named pipe may have been opened again meanwhile.
-        let mut both = [
-            PollFd::from_borrowed_fd(input.as_fd(), PollFlags::empty()),
-            PollFd::from_borrowed_fd(output.as_fd(), PollFlags::empty()),
-        ];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        if matches!(poll(&mut both, Some(&now)), Ok(2)) {
-            return Ok(true);
         }
     }
 }
@@ -255,6 +234,7 @@ struct Ready {
     input: bool,
     stop: bool,
     woken: bool,
+    hung_up: bool,
 }
 
 /// Waits until one of those that are asked about can be read or written, or until the timeout.
@@ -263,9 +243,10 @@ fn wait(
     (ask_output, output): (bool, BorrowedFd<'_>),
     (ask_stop, stop): (bool, BorrowedFd<'_>),
     (ask_woken, woken): (bool, BorrowedFd<'_>),
+    watching: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let mut fds = Vec::with_capacity(4);
+    let mut fds = Vec::with_capacity(5);
     let mut ask = |asked: bool, fd, flags| {
         asked.then(|| {
             fds.push(PollFd::from_borrowed_fd(fd, flags));
@@ -276,6 +257,8 @@ fn wait(
     ask(ask_output, output, PollFlags::OUT);
     let stop = ask(ask_stop, stop, PollFlags::IN);
     let woken = ask(ask_woken, woken, PollFlags::IN);
+    // Nothing is asked for: that it is hung up is told in any case.
+    let watching = watching.and_then(|fd| ask(true, fd, PollFlags::empty()));
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -286,6 +269,7 @@ fn wait(
         input: is_ready(input),
         stop: is_ready(stop),
         woken: is_ready(woken),
+        hung_up: is_ready(watching),
     })
 }
 
@@ -402,42 +386,6 @@ mod tests {
         drop(output);
         input.read_to_end(&mut read).expect("the rest");
         assert!(read == replies);
-    }
-
-    #[test]
-    fn nobody_is_left_once_input_and_output_are_both_hung_up() {
-        for input_first in [true, false] {
-            let (stdin, input) = io::pipe().expect("a pipe");
-            let (output, stdout) = UnixStream::pair().expect("a pair of sockets");
-            let (over, _loading) = io::pipe().expect("a pipe");
-            match input_first {
-                true => drop((input, output)),
-                false => drop((output, input)),
-            }
-            assert!(wait_for_hang_up(stdin, stdout, over).expect("it is watched"));
-        }
-    }
-
-    #[test]
-    fn whoever_has_only_ended_the_input_or_only_the_output_is_still_there() {
-        let over = || {
-            let (over, loading) = io::pipe().expect("a pipe");
-            drop(loading);
-            over
-        };
-        let (stdin, input) = io::pipe().expect("a pipe");
-        let (output, stdout) = io::pipe().expect("a pipe");
-        drop(input);
-        assert!(!wait_for_hang_up(&stdin, &stdout, over()).expect("it is watched"));
-        drop((stdin, stdout, output));
-        // One socket for both, of which the client has ended its side.
-        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        ours.shutdown(std::net::Shutdown::Write).expect("it is open");
-        assert!(!wait_for_hang_up(&theirs, &theirs, over()).expect("it is watched"));
-        let (stdin, _input) = io::pipe().expect("a pipe");
-        let (output, stdout) = io::pipe().expect("a pipe");
-        drop(output);
-        assert!(!wait_for_hang_up(stdin, stdout, over()).expect("it is watched"));
     }
 
     #[test]

@@ -67,8 +67,12 @@ impl Drop for Scratch {
     }
 }
 
+/// A daemon that has loaded its directory.
 pub(crate) fn keeping(directory: &str, more: &[&str]) -> Daemon {
-    Daemon::greeted(Link::Sockets, &[&["--dir", directory][..], more].concat(), &[])
+    let mut daemon = Daemon::greeted(Link::Sockets, &[&["--dir", directory][..], more].concat(), &[]);
+    // It is held back until then.
+    daemon.ask(&Request::Contains { key: b"" });
+    daemon
 }
 
 /// A counter of STATS.
@@ -215,18 +219,20 @@ fn a_second_daemon_is_refused_with_6_and_told_who_has_the_directory() {
     assert_eq!(next.ask(&get(b"d")).body, b"v");
 }
 
-/// It looks whether it gets the lock, and sleeps, and looks again.
+/// The thread that opens the directory looks whether it gets the lock, and sleeps, and looks again.
 #[cfg(target_os = "linux")]
 fn wait_until_it_has_looked(daemon: &Daemon, times: u32) {
-    let path = format!("/proc/{}/status", daemon.pid());
+    let tasks = format!("/proc/{}/task", daemon.pid());
     let looks = || {
-        let status = fs::read_to_string(&path).expect("it waits");
+        let tasks = fs::read_dir(&tasks).expect("it waits");
+        let mut statuses = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let status = statuses.find(|status| status.starts_with("Name:\trustcache-load\n"))?;
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        line.expect("a counter").trim().parse::<u32>().expect("a number")
+        line.expect("a counter").trim().parse::<u32>().ok()
     };
-    while looks() < times {
+    while looks().is_none_or(|looks| looks < times) {
         thread::yield_now();
     }
 }

@@ -331,7 +331,7 @@ fn calls_are_answered_while_a_snapshot_is_written_and_it_is_answered_by_its_id()
         assert_eq!(on_disk.set("b", value).status, Status::OK);
         assert_eq!(on_disk.client.get("b").as_deref(), Some(value));
     }
-    assert!(on_disk.client.session.awaits_snapshot() && on_disk.client.session.wants_input());
+    assert!(on_disk.client.session.awaits_wake() && on_disk.client.session.wants_input());
     // What was written meanwhile is there, whatever becomes of the snapshot.
     let expected = ["v", "3"].map(|value| Some(value.to_owned()));
     assert_eq!(on_disk.after_a_kill(&["a", "b"]), expected);
@@ -339,7 +339,7 @@ fn calls_are_answered_while_a_snapshot_is_written_and_it_is_answered_by_its_id()
     let replies = answers(&on_disk.woken());
     assert_eq!((replies.len(), replies[0].id), (1, 40));
     assert_eq!(replies[0].status, Status::OK);
-    assert!(!on_disk.client.session.awaits_snapshot());
+    assert!(!on_disk.client.session.awaits_wake());
     assert_eq!(on_disk.after_a_kill(&["a", "b"]), expected);
 }
 
@@ -358,7 +358,7 @@ fn snapshots_that_are_asked_for_together_are_answered_each_once() {
     }
     ids.sort_unstable();
     assert_eq!(ids, [1, 2, 3, 4, 5]);
-    assert!(!on_disk.client.session.awaits_snapshot());
+    assert!(!on_disk.client.session.awaits_wake());
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn no_input_is_taken_while_a_thousand_snapshots_are_awaited_and_each_is_answered
     let last = request(3001, &set("a", b"after them"));
     assert!(on_disk.client.send(&[script, last].concat()).is_empty());
     let session = &on_disk.client.session;
-    assert!(session.awaits_snapshot() && !session.wants_input());
+    assert!(session.awaits_wake() && !session.wants_input());
     let left = session.unprocessed();
     assert!(!on_disk.client.cache.contains("a"), "done before its turn");
     let mut session = &mut on_disk.client.session;
@@ -387,7 +387,7 @@ fn no_input_is_taken_while_a_thousand_snapshots_are_awaited_and_each_is_answered
     ids.sort_unstable();
     assert_eq!(ids, (1..=3001).collect::<Vec<_>>());
     session = &mut on_disk.client.session;
-    assert!(!session.awaits_snapshot() && session.wants_input());
+    assert!(!session.awaits_wake() && session.wants_input());
     assert_eq!(on_disk.stat("snapshots"), 3, "one is for all that wait for it");
 }
 

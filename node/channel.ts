@@ -40,6 +40,9 @@ const MAX_GIVEN_UP = 100_000;
 /** A call that was under way in as many deaths of daemons may be what they die of. */
 const MAX_SENDS = 4;
 
+/** What a daemon answers although its directory is not loaded; everything else it holds back. */
+const ANSWERED_WHILE_LOADING: ReadonlySet<number> = new Set([Op.PING, Op.STATS]);
+
 /** For a call that was sent, and that there is no other daemon for because of `error`. */
 function lastOf(error: Error, maybeApplied: boolean): Error {
   if (error instanceof ClosedError) return new ClosedError(maybeApplied);
@@ -56,6 +59,8 @@ export interface ChannelOptions {
   maxQueuedBytes: number;
   /** Whether calls that a dead daemon has not answered go to the next one, if they may: it holds what that one held. @default false */
   sendsAgain?: boolean;
+  /** Whether the daemon may still be loading its directory when it has answered the handshake. @default false */
+  loads?: boolean;
   /** The first id to use; for tests of the wrap-around. */
   firstId?: number;
 }
@@ -87,12 +92,15 @@ type Executor<T> = (resolve: (value: T) => void, reject: (reason: unknown) => vo
 export class Channel {
   readonly #options: ChannelOptions;
   readonly #sendsAgain: boolean;
+  readonly #loads: boolean;
   readonly #hooks: ChannelHooks;
   /** Both null without a connection. */
   #outbox: Outbox | null = null;
   #reader: ReplyReader | null = null;
-  /** Null until the handshake is done: no call is sent before. */
+  /** Null until the handshake is done, and the directory is loaded: no call is sent before. */
   #limits: Limits | null = null;
+  /** Not null between these two: the few calls are sent that are answered then. */
+  #loading: Limits | null = null;
   #connection = 0;
   #closed = false;
   readonly #clock = new Clock(
@@ -117,6 +125,7 @@ export class Channel {
   constructor(options: ChannelOptions, hooks: ChannelHooks) {
     this.#options = options;
     this.#sendsAgain = options.sendsAgain ?? false;
+    this.#loads = options.loads ?? false;
     this.#hooks = hooks;
     this.#sent = new SentCalls(options.firstId ?? 1);
   }
@@ -134,6 +143,11 @@ export class Channel {
   /** What the daemon allows, once known. */
   get limits(): Limits | null {
     return this.#limits;
+  }
+
+  /** True when the daemon has answered the handshake, and is loading its directory. */
+  get isLoading(): boolean {
+    return this.#loading !== null;
   }
 
   /** The number of the last connection. No two of a process have the same. */
@@ -168,8 +182,8 @@ export class Channel {
   }
 
   /**
-   * Sends preface and HELLO on a new wire, and what waits once the reply is there. Rejects when the handshake is refused,
-   * or when the connection ends before.
+   * Sends preface and HELLO on a new wire, and what waits once the reply is there and the directory is loaded. Rejects when the handshake
+   * is refused, or when the connection ends before.
    */
   connect(wire: Wire): Promise<Handshake> {
     const outbox = new Outbox(wire, this.#onWritten);
@@ -181,13 +195,18 @@ export class Channel {
       const handshake = decodeHandshake(status, tag, buf, start, end);
       // At once, not in a promise's reaction: replies that follow in the same chunk may be as long as this allows.
       reader.maxLength = handshake.frameLimit;
-      this.#limits = handshake;
-      this.#sendWaiting();
+      if (this.#loads) this.#loading = handshake;
+      else this.#open(handshake);
       return handshake;
     };
     const id = this.#sent.takeId();
     const promise = new Promise<Handshake>(capture as Executor<Handshake>);
-    this.#keep(new Call(Op.HELLO, decode as Decode<unknown>, resolveOf, rejectOf, 0, 0), id);
+    const [resolve, reject] = [resolveOf, rejectOf];
+    const greeted = (handshake: unknown) => this.#awaitLoad(outbox, handshake as Handshake, resolve, reject);
+    this.#keep(
+      new Call(Op.HELLO, decode as Decode<unknown>, this.#loads ? greeted : resolve, reject, 0, 0),
+      id,
+    );
     outbox.raw(PREFACE);
     const name = `node ${process.version}`;
     outbox.request(
@@ -205,6 +224,36 @@ export class Channel {
     return promise;
   }
 
+  /** A daemon holds this request back until it has loaded its directory: the reply says that it has. */
+  #awaitLoad(
+    outbox: Outbox,
+    handshake: Handshake,
+    resolve: (value: unknown) => void,
+    reject: (reason: unknown) => void,
+  ): void {
+    const decode = () => {
+      this.#loading = null;
+      this.#open(handshake);
+      return handshake;
+    };
+    const id = this.#sent.takeId();
+    outbox.request(id, Op.CONTAINS, 0, Tag.BYTES, null, NO_EXPIRY, "", null, handshake);
+    this.#keep(new Call(Op.CONTAINS, decode, resolve, reject, 0, 0), id);
+    const later: Call[] = [];
+    for (const call of this.#waiting.takeAll()) {
+      if (ANSWERED_WHILE_LOADING.has(call.op)) this.#send(call, outbox, handshake);
+      else later.push(call);
+    }
+    this.#waiting.unshift(later);
+    outbox.flush();
+  }
+
+  /** Calls may be sent from now on; those that wait are. */
+  #open(limits: Limits): void {
+    this.#limits = limits;
+    this.#sendWaiting();
+  }
+
   /** One chunk from the daemon. */
   receive(chunk: Buffer): void {
     if (this.#reader === null) return;
@@ -213,7 +262,7 @@ export class Channel {
     } catch (error) {
       // The frames' boundaries are lost: no byte after this one can be believed, and no call is made on this connection.
       this.#reader = null;
-      this.#limits = null;
+      this.suspend();
       this.#hooks.broken(error as ProtocolError);
     }
     this.#release();
@@ -227,6 +276,7 @@ export class Channel {
   /** The connection is about to end: what was sent may still be answered, but new calls wait for the next one. */
   suspend(): void {
     this.#limits = null;
+    this.#loading = null;
   }
 
   /**
@@ -272,7 +322,7 @@ export class Channel {
     this.#outbox?.stop();
     this.#outbox = null;
     this.#reader = null;
-    this.#limits = null;
+    this.suspend();
   }
 
   /**
@@ -297,14 +347,15 @@ export class Channel {
     const timeout = options?.timeout ?? this.#options.timeout;
     if (this.#closed) return Promise.reject(new ClosedError());
     const outbox = this.#outbox;
-    const limits = this.#limits;
+    const loading = this.#loading !== null && ANSWERED_WHILE_LOADING.has(op) ? this.#loading : null;
+    const limits = this.#limits ?? loading;
     let id = 0;
     if (outbox === null || !outbox.flushDue) this.#clock.look();
     if (
       limits !== null &&
       outbox !== null &&
       outbox.queued <= this.#options.maxQueuedBytes &&
-      this.#waiting.size === 0
+      (this.#waiting.size === 0 || loading !== null)
     ) {
       id = this.#sent.takeId();
       try {
@@ -470,22 +521,27 @@ export class Channel {
     while (outbox !== null && limits !== null && outbox.queued <= max) {
       const call = this.#waiting.shift();
       if (call === undefined) break;
-      const draft = call.draft!;
-      const { flags, tag, fields, expiry, key, value } = draft;
-      try {
-        const id = this.#sent.takeId();
-        const body = typeof value === "function" ? value(limits) : value;
-        outbox.request(id, call.op, flags, tag, fields, expiry, key, body, limits);
-        draft.sends++;
-        if (!draft.again) call.draft = null;
-        this.#live--;
-        this.#keep(call, id);
-      } catch (error) {
-        this.#settle(call)?.reject(error);
-      }
+      this.#send(call, outbox, limits);
     }
     this.#checkDrained();
     this.#release();
+  }
+
+  /** Sends a call that waited. */
+  #send(call: Call, outbox: Outbox, limits: Limits): void {
+    const draft = call.draft!;
+    const { flags, tag, fields, expiry, key, value } = draft;
+    try {
+      const id = this.#sent.takeId();
+      const body = typeof value === "function" ? value(limits) : value;
+      outbox.request(id, call.op, flags, tag, fields, expiry, key, body, limits);
+      draft.sends++;
+      if (!draft.again) call.draft = null;
+      this.#live--;
+      this.#keep(call, id);
+    } catch (error) {
+      this.#settle(call)?.reject(error);
+    }
   }
 
   #isDrained(): boolean {

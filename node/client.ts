@@ -74,8 +74,17 @@ export interface Stats {
   readonly last_snapshot_ms: number;
   readonly last_snapshot_bytes: number;
   readonly last_snapshot_entries: number;
-  /** Entries written so far of the one under way. */
+  /** Of the one under way: 1 if there is one, entries written so far, entries that there were when it began, bytes written so far. */
+  readonly snapshot_under_way: number;
   readonly snapshot_progress: number;
+  readonly snapshot_entries: number;
+  readonly snapshot_bytes: number;
+  /** 1 while the directory is loaded: `stats` and `ping` are answered then, all other calls wait. The counters of the cache are 0. */
+  readonly loading: number;
+  /** Bytes read of the files in the directory, and how many there are to read; entries and changes applied. They stay when it is loaded. */
+  readonly loaded_bytes: number;
+  readonly load_bytes: number;
+  readonly loaded_entries: number;
   /** Entries and changes that were applied at the start, those that were damaged, and how long it took. */
   readonly recovered: number;
   readonly dropped_records: number;
@@ -87,7 +96,7 @@ export interface Stats {
 
 /** What a cache tells; `on` takes these names. */
 export interface CacheEvents extends Record<string, (...args: never[]) => void> {
-  /** A daemon has started and answered. */
+  /** A daemon has started and answered, and has loaded its directory. */
   ready: (daemon: Handshake) => void;
   /** A daemon is started in the place of one that died. `attempt` counts within the restart window, from 1. */
   restart: (info: { readonly attempt: number; readonly reason: Error }) => void;
@@ -388,7 +397,7 @@ export class Cache {
     return this.#plain(Op.PING, decodeDone, options);
   }
 
-  /** What the daemon holds and has counted. */
+  /** What the daemon holds and has counted. Answered also while it loads its directory, when `start` has not resolved. */
   stats(options?: CallOptions): Promise<Stats> {
     return this.#plain(Op.STATS, decodeJson as Decode<Stats>, options);
   }

@@ -15,6 +15,7 @@ import {
   ClosedError,
   ConnectionLostError,
   createCache,
+  DirectoryError,
   DirectoryInUseError,
   StartError,
 } from "./index.js";
@@ -419,6 +420,70 @@ describe("close", () => {
     await assert.rejects(stuck, { code: "ERR_RUSTCACHE_TIMEOUT", maybeApplied: true });
     assert.equal(cache.pending, 0);
     await cache.close();
+  });
+});
+
+describe("a daemon that is loading its directory", () => {
+  const loading = (mode: string, options: CacheOptions = {}) => fake(mode, { dir: directory, ...options });
+
+  test("tells how far it is; the start, and all other calls, wait until it is done", async () => {
+    const cache = loading("loading");
+    let started = false;
+    const start = cache.start().then(() => {
+      started = true;
+    });
+    const call = cache.get("k");
+    // One that waited for the handshake, and one that was made after it.
+    for (const bytes of [1, 2]) {
+      const stats = await cache.stats();
+      assert.deepEqual([stats.loading, stats.loaded_bytes, stats.load_bytes], [1, bytes, 1000]);
+    }
+    assert.equal(started, false);
+    await cache.ping();
+    await start;
+    assert.equal(await call, undefined);
+    await cache.close();
+  });
+
+  test("may take longer than startTimeout, as long as it comes further", async () => {
+    const cache = loading("loading-long", { startTimeout: 1500 });
+    await cache.start();
+    assert.equal(await cache.get("k"), undefined);
+    await cache.close();
+  });
+
+  test("is ended when it comes no further: the error says how far it was", async () => {
+    const cache = loading("loading-hangs", { startTimeout: 1500 });
+    const call = assert.rejects(cache.get("k"), { code: "ERR_RUSTCACHE_START" });
+    await assert.rejects(cache.start(), {
+      code: "ERR_RUSTCACHE_START",
+      message: /loaded 0 of the 1000 bytes .* no further within 1500 ms/,
+    });
+    await call;
+    await cache.close();
+  });
+
+  test("and cannot load it: the start and what waits for it reject with the error of the directory", async () => {
+    const cache = loading("loading-fails");
+    const calls = [cache.start(), cache.get("k"), cache.increment("n")];
+    const results = Promise.allSettled(calls);
+    await cache.ping();
+    for (const result of await results) {
+      assert.ok(result.status === "rejected", "it resolved");
+      assert.ok(result.reason instanceof DirectoryError, String(result.reason));
+      assert.match(result.reason.message, /there is damage: journal-1/);
+    }
+    await cache.close();
+  });
+
+  test("is killed by a close() that no call waits for", async () => {
+    const cache = loading("loading");
+    const start = assert.rejects(cache.start(), ClosedError);
+    await cache.stats();
+    const { pid } = cache;
+    await cache.close();
+    await start;
+    assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
   });
 });
 

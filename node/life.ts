@@ -7,11 +7,19 @@
 
 import type { ChildProcess } from "node:child_process";
 import { findBinary } from "./binary.js";
+import type { Decode } from "./call.js";
 import { Channel } from "./channel.js";
 import { DaemonProcess } from "./child.js";
 import { directoryError, makeDirectory } from "./directory.js";
 import { ClosedError, ConnectionLostError, RestartsExhaustedError, StartError } from "./errors.js";
-import type { Handshake } from "./protocol.js";
+import { type Handshake, NO_EXPIRY, Op } from "./protocol.js";
+import { decodeJson } from "./replies.js";
+
+/** What a daemon that loads tells of it. */
+type Stats = Record<
+  "loaded_bytes" | "load_bytes" | "loaded_entries" | "snapshot_progress" | "snapshot_bytes",
+  number
+>;
 
 /** The longest pause before a restart, ms. */
 const LONGEST_PAUSE_MS = 5000;
@@ -37,7 +45,7 @@ export interface DaemonOptions {
   readonly makesDir: boolean;
   /** Milliseconds, of entries that are written without a TTL; undefined = for ever. */
   readonly defaultTtl: number | undefined;
-  /** Milliseconds from spawn to the end of the handshake. */
+  /** Milliseconds from spawn to the end of the handshake, and then between two signs that loading the directory goes on. */
   readonly startTimeout: number;
   /** Milliseconds from the end of input to SIGTERM. */
   readonly closeTimeout: number;
@@ -50,7 +58,7 @@ export interface DaemonOptions {
 }
 
 export interface DaemonEvents {
-  /** A daemon has answered the handshake. */
+  /** A daemon has answered the handshake and loaded its directory. */
   ready(handshake: Handshake): void;
   /** The running daemon died unasked. */
   lost(error: ConnectionLostError): void;
@@ -112,6 +120,7 @@ export class Life {
         timeout: options.timeout,
         maxQueuedBytes: options.maxQueuedBytes,
         sendsAgain: options.dir !== null,
+        loads: options.dir !== null,
       },
       {
         busy: () => this.#process?.hold(),
@@ -144,7 +153,10 @@ export class Life {
     return this.#state === "idle" && !this.#ending && !this.hadProcess && this.channel.pending === 0;
   }
 
-  /** Resolves when a daemon has answered. Idempotent. Forgets about former failures. */
+  /**
+   * Resolves when a daemon has answered, and has loaded its directory: what is wrong with that is an error of the start, and no call waits
+   * for it unawares. Idempotent. Forgets about former failures.
+   */
   start(): Promise<void> {
     if (this.#state === "up") return Promise.resolve();
     if (this.#starting !== null) return this.#starting;
@@ -294,13 +306,7 @@ export class Life {
       await process.dead;
       throw hopeless(this.#lastFailure as StartError);
     }
-    const timer = setTimeout(
-      () =>
-        process.kill(
-          `it did not answer the handshake within ${startTimeout} ms (see the option startTimeout)`,
-        ),
-      startTimeout,
-    );
+    const watch = setInterval(this.#watcherOfStart(process), startTimeout);
     try {
       const handshake = await this.channel.connect(process.wire);
       // It may have died between its answer and this reaction.
@@ -317,8 +323,36 @@ export class Life {
       }
       throw this.#lastFailure ?? error;
     } finally {
-      clearTimeout(timer);
+      clearInterval(watch);
     }
+  }
+
+  /** To be called every `startTimeout` ms during a start: ends a daemon that has not come further since. */
+  #watcherOfStart(process: DaemonProcess): () => void {
+    const within = `within ${this.#options.startTimeout} ms (see the option startTimeout)`;
+    let last = "";
+    let isAsked = false;
+    const look = (stats: Stats) => {
+      isAsked = false;
+      if (this.#process !== process || !this.channel.isLoading) return;
+      const { loaded_bytes, load_bytes, loaded_entries, snapshot_progress, snapshot_bytes } = stats;
+      const now = [loaded_bytes, loaded_entries, snapshot_progress, snapshot_bytes].join();
+      if (now === last)
+        process.kill(
+          `it has loaded ${loaded_bytes} of the ${load_bytes} bytes in its directory, and came no further ${within}`,
+        );
+      last = now;
+    };
+    return () => {
+      if (!this.channel.isLoading) process.kill(`it did not answer the handshake ${within}`);
+      else if (isAsked) process.kill(`it was loading its directory, and did not say how far it is ${within}`);
+      else {
+        isAsked = true;
+        this.channel
+          .call(Op.STATS, 0, 0, null, NO_EXPIRY, null, null, decodeJson as Decode<Stats>, { timeout: 0 })
+          .then(look, () => {});
+      }
+    };
   }
 
   #onDead(process: DaemonProcess, reason: string, code: number | null, line: string): void {

@@ -50,7 +50,11 @@ export interface CacheOptions extends DirectoryOptions {
   timeout?: number | undefined;
   /** Bytes queued for the daemon above which further calls wait their turn (see `drained`). @default 16_777_216 */
   maxQueuedBytes?: number | undefined;
-  /** Milliseconds that the daemon has to answer when it is started. @default 10_000; with `dir` 300_000, since it loads what is there */
+  /**
+   * Milliseconds that the daemon has to answer when it is started. With `dir` it then loads what is there, which may take as long as it
+   * likes: this is how long it may do so without coming any further. @default 10_000; with `dir` 60_000, since a slow disk may need that to
+   * sync what a crash has left
+   */
   startTimeout?: number | undefined;
   /** Milliseconds that the daemon has to end by itself on `close`. @default 5_000 */
   closeTimeout?: number | undefined;
@@ -205,7 +209,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
     maxQueuedBytes:
       integer(options.maxQueuedBytes, "maxQueuedBytes", 1, Number.MAX_SAFE_INTEGER) ?? 16 * 2 ** 20,
     startTimeout:
-      integer(options.startTimeout, "startTimeout", 1, MAX_TIMER) ?? (dir === null ? 10_000 : 300_000),
+      integer(options.startTimeout, "startTimeout", 1, MAX_TIMER) ?? (dir === null ? 10_000 : 60_000),
     closeTimeout: integer(options.closeTimeout, "closeTimeout", 1, MAX_TIMER) ?? 5_000,
     restart: restartPolicy(options.restart),
     reopens: false,

@@ -346,7 +346,7 @@ describe("the options of a directory", () => {
       args.join(" "),
       `--dir ${path} --sync always --recover strict --on-disk-error memory --snapshot-after 16mb --snapshot-every 60000ms`,
     );
-    assert.equal(startTimeout, 300_000);
+    assert.equal(startTimeout, 60_000);
     assert.equal(checkCacheOptions({ dir: "x", startTimeout: 5 }).startTimeout, 5);
     assert.deepEqual(checkCacheOptions({ dir: null }).args, []);
     assert.equal(checkCacheOptions({}).startTimeout, 10_000);

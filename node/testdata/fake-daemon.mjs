@@ -6,7 +6,9 @@ import { appendFileSync, closeSync, readFileSync } from "node:fs";
 
 const [mode, argument] = process.argv.slice(2);
 const PREFACE = Buffer.from([0xf5, 0x52, 0x43, 0xf5]);
-const [HELLO, GET, SET, REMOVE, SET_MANY] = [0x01, 0x10, 0x11, 0x12, 0x21];
+const [HELLO, PING, STATS, GET, SET, REMOVE, CONTAINS, SET_MANY] = [
+  0x01, 0x02, 0x03, 0x10, 0x11, 0x12, 0x14, 0x21,
+];
 const [OK, MISS, UNSUPPORTED_VERSION, DISK_FAILED, NOT_DURABLE] = [0, 1, 0x87, 0x8c, 0x8d];
 
 function reply(id, status, body = "", tag = 1) {
@@ -47,6 +49,32 @@ function serve(on = {}) {
     }
   });
   process.stdin.on("end", on.end ?? (() => process.exit(0)));
+}
+
+/**
+ * Is loading its directory: `ping` is called when it is asked for a sign of life, `asked` with the times that it was asked for STATS, which
+ * tell of `step` bytes for each time. What they are given ends the loading.
+ */
+function load({ ping = () => {}, asked = () => {}, step = 0 }) {
+  const held = [];
+  let times = 0;
+  const loaded = () => {
+    for (const [id, op] of held.splice(0)) process.stdout.write(reply(id, op === GET ? MISS : OK));
+  };
+  serve({
+    [CONTAINS]: (id) => held.push([id, CONTAINS]),
+    [PING](id) {
+      process.stdout.write(reply(id, OK));
+      ping(loaded);
+    },
+    [STATS](id) {
+      const stats = { loading: 1, loaded_bytes: ++times * step, load_bytes: 1000, loaded_entries: 0 };
+      process.stdout.write(reply(id, OK, JSON.stringify(stats), 2));
+      asked(times, loaded);
+    },
+    // Nothing else may come before it is loaded.
+    [GET]: (id) => (held.length > 0 ? process.exit(9) : process.stdout.write(reply(id, MISS))),
+  });
 }
 
 /** How often this was called with the same file. */
@@ -154,6 +182,25 @@ const modes = {
     if (count() > 1) process.exit(6);
     serve({ [SET]: () => process.exit(4) });
   },
+  /** Loads its directory until it gets a PING. */
+  loading: () => load({ ping: (loaded) => loaded(), step: 1 }),
+  /** Loads its directory until it gets a PING, and finds damage. */
+  "loading-fails": () =>
+    load({
+      ping() {
+        process.stderr.write("rustcache: there is damage: journal-1\n", () => process.exit(5));
+      },
+    }),
+  /** Comes no further. */
+  "loading-hangs": () => load({}),
+  /** Takes until it was asked for its progress three times. */
+  "loading-long": () =>
+    load({
+      asked(times, loaded) {
+        if (times === 3) loaded();
+      },
+      step: 100,
+    }),
   /** Works until a SET, then it cannot have its directory. */
   "loses-its-directory"() {
     if (count() > 1) {

@@ -108,7 +108,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_VALUE", default_value = "64mib", value_parser = size)]
     max_value: u64,
 
-    /// Stop reading while so many bytes of replies wait for the client to read them.
+    /// Stop reading while so many bytes of replies wait for the client to read them, or of requests for the directory to be loaded.
     #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_PENDING_REPLIES", default_value = "64mib", value_parser = size)]
     max_pending_replies: u64,
 

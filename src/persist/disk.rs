@@ -1,6 +1,8 @@
 //! The few things that persistence asks of a file system, behind a trait so that tests can make each of them fail.
 
 #[cfg(test)]
+pub(crate) mod gated;
+#[cfg(test)]
 pub(crate) mod wrapped;
 
 use std::ffi::OsStr;

@@ -13,7 +13,7 @@ pub use super::ledger::Totals;
 use super::ledger::{Keep, Ledger, Length};
 pub use super::reading::{Holder, Progress};
 use super::reading::{Listed, ReadingDisk, holder, list, newest};
-use super::recovery::{Recovery, recover};
+use super::recovery::{Files, Recovery, recover};
 use super::replay::FileReport;
 use super::snapshot::snapshot_path;
 
@@ -146,6 +146,7 @@ impl Entries {
 /// # Errors
 /// When the directory or a file in it cannot be read. Damage is no error.
 pub fn inspect(directory: &Path, progress: &Arc<Progress>) -> Result<(Inspection, Entries), Failure> {
+    progress.begin("reading", 0);
     // A daemon may replace files while they are read.
     let mut attempts = 5;
     loop {
@@ -183,7 +184,13 @@ pub(super) fn look<V: Keep>(
     );
     let disk = ReadingDisk(Arc::clone(progress));
     let mut ledger = Ledger::new();
-    let recovery = recover(&disk, directory, &mut ledger, |_, file| file)?;
+    let recovery = recover(
+        &disk,
+        directory,
+        Files::list(&disk, directory)?,
+        &mut ledger,
+        |_, file| file,
+    )?;
     // As a start does: the clock may have been set back.
     let now = Clock::system().unix_millis().max(newest(&listed));
 

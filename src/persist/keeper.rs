@@ -82,12 +82,11 @@ impl Inner {
     /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation. A panic is a failure, after which nothing is durable.
     fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
-        let written =
-            catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
-                let failure = panicked("writing a snapshot");
-                self.journal.latch_now(failure.clone());
-                Err(failure)
-            });
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
+            let failure = panicked("writing a snapshot");
+            self.journal.latch_now(failure.clone());
+            Err(failure)
+        });
         lock(&self.stats).snapshot = SnapshotProgress::default();
         written
     }
@@ -220,8 +219,7 @@ impl Inner {
 
     fn remove_older(&self, generation: u64) -> Result<(), Failure> {
         let StoreOptions { directory, disk, .. } = &self.options;
-        let files = Files::list(&**disk, directory)
-            .map_err(|error| failure("reading the directory", directory, &error))?;
+        let files = Files::list(&**disk, directory)?;
         let older = |files: &[(u64, u64)]| -> Vec<u64> {
             files
                 .iter()

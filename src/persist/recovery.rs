@@ -130,7 +130,11 @@ impl Files {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Self> {
+    pub fn list(disk: &dyn Disk, directory: &Path) -> Result<Self, Failure> {
+        Self::listed(disk, directory).map_err(|error| failure("reading the directory", directory, &error))
+    }
+
+    fn listed(disk: &dyn Disk, directory: &Path) -> io::Result<Self> {
         let mut files = Files::default();
         for (path, len) in disk.list(directory)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -155,7 +159,10 @@ impl Files {
     /// Bytes of those that [`recover`] reads.
     pub(super) fn bytes_to_read(&self) -> u64 {
         let (base, snapshot) = self.snapshots.last().copied().unwrap_or((0, 0));
-        let journals = self.journals.iter().filter(|&&(generation, _)| generation >= base);
+        let journals = self
+            .journals
+            .iter()
+            .filter(|&&(generation, _)| generation >= base);
         snapshot + journals.map(|(_, len)| len).sum::<u64>()
     }
 }
@@ -169,18 +176,17 @@ fn generation(name: &str, prefix: &str) -> Option<u64> {
     digits.parse().ok().filter(|&generation| generation < u64::MAX)
 }
 
-/// Replays a directory into `sink`. Changes nothing on the disk. `watched` is given each file before it is read, and gives what is read.
+/// Replays the files of a directory into `sink`. Changes nothing on the disk. `watched` is given each file before it is read, and gives what is read.
 ///
 /// # Errors
 /// When a file cannot be read. Damage is no error.
 pub fn recover(
     disk: &dyn Disk,
     directory: &Path,
+    files: Files,
     sink: &mut impl Sink,
     mut watched: impl FnMut(&Path, Box<dyn Read>) -> Box<dyn Read>,
 ) -> Result<Recovery, Failure> {
-    let files =
-        Files::list(disk, directory).map_err(|error| failure("reading the directory", directory, &error))?;
     let mut recovery = Recovery {
         stale: files.unfinished,
         ..Recovery::default()

@@ -178,17 +178,16 @@ impl Store {
         let directory = options.directory.as_path();
         let disk = Arc::clone(&options.disk);
         let directory_lock = lock_directory(&*disk, directory, options.lock_patience)?;
-        let files = Files::list(&*disk, directory)
-            .map_err(|error| OpenError::Disk(failure("reading the directory", directory, &error)))?;
-        loading.begin(files.bytes_to_read());
 
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
+        let files = Files::list(&*disk, directory).map_err(OpenError::Disk)?;
+        loading.begin(files.bytes_to_read());
         let by_clock = clock.unix_millis();
         let now = by_clock.max(created);
         let is_set_back = now > by_clock;
         let mut sink = Ahead::new(Loader::new(&cache, now, loading), by_clock, now);
-        let recovery = recover(&*disk, directory, &mut sink, |path, file| {
+        let recovery = recover(&*disk, directory, files, &mut sink, |path, file| {
             tracing::debug!(path = %path.display(), "reading");
             Counted::boxed(file, loading.bytes())
         })

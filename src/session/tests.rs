@@ -6,6 +6,7 @@ mod durable;
 mod expiry;
 mod fixed;
 mod handshake;
+mod loading;
 mod many;
 mod ops;
 mod pieces;

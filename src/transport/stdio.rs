@@ -321,11 +321,13 @@ fn send(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> 
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::fs::File;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::Cache;
+    use crate::persist::disk::gated::GatedDirectory;
 
     /// A session whose outbox holds many replies, and what they are. More than any pipe holds.
     fn waiting() -> (Session, Vec<u8>) {
@@ -386,6 +388,124 @@ mod tests {
         drop(output);
         input.read_to_end(&mut read).expect("the rest");
         assert!(read == replies);
+    }
+
+    /// Serves a session whose directory is not loaded before the gate is opened; `stop` is the end where a byte stops it. Gives how it ended, and whether it
+    /// was loading then.
+    fn serve_loading(
+        directory: &GatedDirectory,
+        (stdin, stdout): (OwnedFd, OwnedFd),
+        stop: UnixStream,
+    ) -> std::thread::JoinHandle<(End, bool)> {
+        let mut session = Session::opening(directory.opening(), 100_000);
+        directory.gate.wait_until_somebody_waits();
+        std::thread::spawn(move || {
+            let end = serve(&mut session, stdin, stdout, stop).expect("it is served");
+            (end, session.is_loading())
+        })
+    }
+
+    fn pair(of_sockets: bool) -> ((OwnedFd, OwnedFd), (File, File)) {
+        let (stdin, input): (OwnedFd, OwnedFd) = match of_sockets {
+            true => UnixStream::pair().map(|(a, b)| (a.into(), b.into())),
+            false => io::pipe().map(|(a, b)| (a.into(), b.into())),
+        }
+        .expect("a pair");
+        let (output, stdout): (OwnedFd, OwnedFd) = match of_sockets {
+            true => UnixStream::pair().map(|(a, b)| (a.into(), b.into())),
+            false => io::pipe().map(|(a, b)| (a.into(), b.into())),
+        }
+        .expect("a pair");
+        ((stdin, stdout), (input.into(), output.into()))
+    }
+
+    /// A request of version 1.
+    fn get(key: u8) -> [u8; 128] {
+        let mut frame = [0; 128];
+        (frame[0], frame[1]) = (b'G', key);
+        frame
+    }
+
+    #[test]
+    fn a_session_that_loads_ends_once_input_and_output_are_both_hung_up() {
+        for of_sockets in [true, false] {
+            // Whether there is something to be read, nothing, or more than is held back.
+            for frames in [0, 1, 900] {
+                let directory = GatedDirectory::new();
+                let (stop, _stopper) = UnixStream::pair().expect("a pair of sockets");
+                let (theirs, (mut input, output)) = pair(of_sockets);
+                let serving = serve_loading(&directory, theirs, stop);
+                for _ in 0..frames {
+                    input.write_all(&get(b'a')).expect("it is read, or there is room");
+                }
+                drop((input, output));
+                let end = serving.join().expect("no panic");
+                assert_eq!(end, (End::ReaderGone { unread: 0 }, true), "{frames} frames");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_has_only_ended_the_input_gets_his_replies_when_all_is_loaded() {
+        for of_sockets in [true, false] {
+            let directory = GatedDirectory::new();
+            let (stop, _stopper) = UnixStream::pair().expect("a pair of sockets");
+            let (theirs, (mut input, mut output)) = pair(of_sockets);
+            let serving = serve_loading(&directory, theirs, stop);
+            for _ in 0..900 {
+                input.write_all(&get(b'a')).expect("it is read, or there is room");
+            }
+            drop(input);
+            directory.gate.open();
+            let mut replies = Vec::new();
+            output.read_to_end(&mut replies).expect("it is answered");
+            assert_eq!(replies.len(), 900 * 65);
+            assert!(replies.chunks(65).all(|reply| reply.starts_with(b"1\0")));
+            let end = serving.join().expect("no panic");
+            assert_eq!(end, (End::Closed { incomplete: 0 }, false));
+        }
+    }
+
+    #[test]
+    fn a_stop_does_not_wait_for_the_loading() {
+        for of_sockets in [true, false] {
+            let directory = GatedDirectory::new();
+            let (stop, mut stopper) = UnixStream::pair().expect("a pair of sockets");
+            let (theirs, (mut input, output)) = pair(of_sockets);
+            let serving = serve_loading(&directory, theirs, stop);
+            input.write_all(&get(b'a')).expect("it is read, or there is room");
+            stopper.write_all(b"x").expect("there is room");
+            let end = serving.join().expect("no panic");
+            assert_eq!(end, (End::Stopped { unread: 0 }, true));
+            drop(output);
+        }
+    }
+
+    #[test]
+    fn two_full_pipes_do_not_deadlock_while_it_loads() {
+        for of_sockets in [true, false] {
+            let directory = GatedDirectory::new();
+            let (stop, _stopper) = UnixStream::pair().expect("a pair of sockets");
+            let (theirs, (mut input, mut output)) = pair(of_sockets);
+            let serving = serve_loading(&directory, theirs, stop);
+            // Far more than the session and the pipes hold, of requests and of replies. It is loaded when more was written than is held back.
+            let (written, is_written) = std::sync::mpsc::channel();
+            let writer = std::thread::spawn(move || {
+                for number in 0..30_000 {
+                    input.write_all(&get(b'b')).expect("it is read");
+                    if number == 900 {
+                        written.send(()).expect("it is awaited");
+                    }
+                }
+            });
+            is_written.recv().expect("so much is taken");
+            directory.gate.open();
+            let mut replies = Vec::new();
+            output.read_to_end(&mut replies).expect("it is answered");
+            writer.join().expect("no panic");
+            assert_eq!(replies.len(), 30_000 * 65);
+            assert_eq!(serving.join().expect("no panic").0, End::Closed { incomplete: 0 });
+        }
     }
 
     #[test]

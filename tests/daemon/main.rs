@@ -9,6 +9,8 @@ mod golden;
 mod inspect;
 mod options;
 mod pressure;
+#[cfg(target_os = "linux")]
+mod progress;
 mod shell;
 mod streams;
 mod support;

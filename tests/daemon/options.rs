@@ -256,7 +256,7 @@ fn a_log_of_text_has_no_colours_where_nobody_sees_them() {
 }
 
 /// The controlling side of a terminal, and the other one.
-fn terminal() -> (std::os::fd::OwnedFd, File) {
+pub(crate) fn terminal() -> (std::os::fd::OwnedFd, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&controller).expect("granted");
     unlockpt(&controller).expect("unlocked");

@@ -285,7 +285,7 @@ fn a_full_disk_is_a_clear_error_and_leaves_nothing_behind() {
     let mut room = 0;
     loop {
         let left = Arc::new(AtomicU64::new(room));
-        let disk: Arc<dyn Disk> = Arc::new(WrappedDisk(move |_: &Path, file| {
+        let disk: Arc<dyn Disk> = Arc::new(WrappedDisk::new(move |_: &Path, file| {
             Arc::new(FullFile(file, Arc::clone(&left))) as Arc<dyn DiskFile>
         }));
         let result = repair(scratch.path(), Some(&to), &disk, &Arc::default());

@@ -11,7 +11,7 @@ use crate::persist::disk::{Disk, DiskFile};
 struct QuickFile(Arc<dyn DiskFile>);
 
 pub(super) fn quick_disk() -> Arc<dyn Disk> {
-    Arc::new(WrappedDisk(|_: &Path, file| -> Arc<dyn DiskFile> {
+    Arc::new(WrappedDisk::new(|_: &Path, file| -> Arc<dyn DiskFile> {
         Arc::new(QuickFile(file))
     }))
 }

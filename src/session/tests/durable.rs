@@ -332,6 +332,11 @@ fn calls_are_answered_while_a_snapshot_is_written_and_it_is_answered_by_its_id()
         assert_eq!(on_disk.client.get("b").as_deref(), Some(value));
     }
     assert!(on_disk.client.session.awaits_wake() && on_disk.client.session.wants_input());
+    // It waits for its sync.
+    while on_disk.stat("snapshot_under_way") == 0 {
+        std::thread::yield_now();
+    }
+    assert!((1..=2).contains(&on_disk.stat("snapshot_entries")));
     // What was written meanwhile is there, whatever becomes of the snapshot.
     let expected = ["v", "3"].map(|value| Some(value.to_owned()));
     assert_eq!(on_disk.after_a_kill(&["a", "b"]), expected);
@@ -340,6 +345,9 @@ fn calls_are_answered_while_a_snapshot_is_written_and_it_is_answered_by_its_id()
     assert_eq!((replies.len(), replies[0].id), (1, 40));
     assert_eq!(replies[0].status, Status::OK);
     assert!(!on_disk.client.session.awaits_wake());
+    for name in ["under_way", "progress", "entries", "bytes"] {
+        assert_eq!(on_disk.stat(&format!("snapshot_{name}")), 0, "{name}");
+    }
     assert_eq!(on_disk.after_a_kill(&["a", "b"]), expected);
 }
 

@@ -51,7 +51,7 @@ struct TestFile {
 /// The disk of which the plan decides.
 pub(super) fn planned_disk(plan: &Arc<Plan>) -> Arc<dyn Disk> {
     let plan = Arc::clone(plan);
-    Arc::new(WrappedDisk(move |path: &Path, file| {
+    Arc::new(WrappedDisk::new(move |path: &Path, file| {
         let name = path.file_name().expect("a name").to_string_lossy();
         Arc::new(TestFile {
             file,

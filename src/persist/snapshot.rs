@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::disk::{Disk, DiskFile, create_anew, write_all};
-use super::format::{BLOCK_HEADER, FILE_HEADER, FileHeader, FileKind, SnapshotEntry, block_header, push_entry};
+use super::format::{
+    BLOCK_HEADER, FILE_HEADER, FileHeader, FileKind, SnapshotEntry, block_header, push_entry,
+};
 use super::journal::{Failure, failure};
 
 /// A block is written once it has this many bytes.

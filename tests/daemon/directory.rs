@@ -221,7 +221,7 @@ fn a_second_daemon_is_refused_with_6_and_told_who_has_the_directory() {
 
 /// The thread that opens the directory looks whether it gets the lock, and sleeps, and looks again.
 #[cfg(target_os = "linux")]
-fn wait_until_it_has_looked(daemon: &Daemon, times: u32) {
+pub(crate) fn wait_until_it_has_looked(daemon: &Daemon, times: u32) {
     let tasks = format!("/proc/{}/task", daemon.pid());
     let looks = || {
         let tasks = fs::read_dir(&tasks).expect("it waits");
@@ -238,7 +238,7 @@ fn wait_until_it_has_looked(daemon: &Daemon, times: u32) {
 }
 
 /// The lock of a directory, held by one that is ending: whoever comes waits.
-fn ending(scratch: &Scratch) -> File {
+pub(crate) fn ending(scratch: &Scratch) -> File {
     let mut lock = File::create(scratch.path().join("lock")).expect("a lock file");
     lock.lock().expect("it is ours");
     writeln!(lock, "{} ending", std::process::id()).expect("written");

@@ -7,6 +7,7 @@ mod ends;
 #[path = "../support/golden.rs"]
 mod golden;
 mod inspect;
+mod loading;
 mod options;
 mod pressure;
 #[cfg(target_os = "linux")]

@@ -6,13 +6,15 @@
 mod checked;
 #[path = "support/damage.rs"]
 mod damage;
+#[path = "support/noise.rs"]
+mod noise;
 
 use arbitrary::Arbitrary;
 use checked::{Checked, Written};
 use damage::{Damage, file};
 use libfuzzer_sys::fuzz_target;
 use rustcache::Tag;
-use rustcache::persist::format::{Change, FileHeader, FileKind, Place, push_record};
+use rustcache::persist::format::{Change, FileKind, Place, push_record};
 use rustcache::persist::replay::replay_journal;
 
 const GENERATION: u64 = 3;
@@ -42,25 +44,18 @@ enum Step {
 
 fuzz_target!(|input: Input| {
     match input {
-        Input::Noise { with_header, bytes } => noise(with_header, &bytes),
+        Input::Noise { with_header, bytes } => {
+            let header = if with_header { header() } else { Vec::new() };
+            noise::noise(header, &bytes, |file, sink| {
+                replay_journal(file, GENERATION, sink)
+            });
+        }
         Input::Damaged { steps, damage } => damaged(&steps, &damage),
     }
 });
 
 fn header() -> Vec<u8> {
-    let header = FileHeader {
-        generation: GENERATION,
-        created: 1,
-    };
-    header.encode(FileKind::Journal).to_vec()
-}
-
-fn noise(with_header: bool, bytes: &[u8]) {
-    let mut journal = if with_header { header() } else { Vec::new() };
-    journal.extend_from_slice(bytes);
-    let mut sink = Checked::default();
-    replay_journal(file(&journal), GENERATION, &mut sink).expect("memory can be read");
-    assert!(sink.bytes <= journal.len(), "more comes out than went in");
+    noise::header(FileKind::Journal, GENERATION)
 }
 
 fn damaged(steps: &[Step], damage: &[Damage]) {

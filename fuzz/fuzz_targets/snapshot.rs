@@ -6,13 +6,15 @@
 mod checked;
 #[path = "support/damage.rs"]
 mod damage;
+#[path = "support/noise.rs"]
+mod noise;
 
 use arbitrary::Arbitrary;
 use checked::{Checked, Written};
 use damage::{Damage, file};
 use libfuzzer_sys::fuzz_target;
 use rustcache::Tag;
-use rustcache::persist::format::{FileHeader, FileKind, SnapshotEntry, block_header, push_entry};
+use rustcache::persist::format::{FileKind, SnapshotEntry, block_header, push_entry};
 use rustcache::persist::replay::replay_snapshot;
 
 const GENERATION: u64 = 3;
@@ -40,25 +42,18 @@ struct Entry {
 
 fuzz_target!(|input: Input| {
     match input {
-        Input::Noise { with_header, bytes } => noise(with_header, &bytes),
+        Input::Noise { with_header, bytes } => {
+            let header = if with_header { header() } else { Vec::new() };
+            noise::noise(header, &bytes, |file, sink| {
+                replay_snapshot(file, GENERATION, sink)
+            });
+        }
         Input::Damaged { blocks, damage } => damaged(&blocks, &damage),
     }
 });
 
 fn header() -> Vec<u8> {
-    let header = FileHeader {
-        generation: GENERATION,
-        created: 1,
-    };
-    header.encode(FileKind::Snapshot).to_vec()
-}
-
-fn noise(with_header: bool, bytes: &[u8]) {
-    let mut snapshot = if with_header { header() } else { Vec::new() };
-    snapshot.extend_from_slice(bytes);
-    let mut sink = Checked::default();
-    replay_snapshot(file(&snapshot), GENERATION, &mut sink).expect("memory can be read");
-    assert!(sink.bytes <= snapshot.len(), "more comes out than went in");
+    noise::header(FileKind::Snapshot, GENERATION)
 }
 
 fn damaged(blocks: &[Vec<Entry>], damage: &[Damage]) {

@@ -27,11 +27,11 @@ struct Arguments {
     quick: bool,
 
     /// Rounds, of which the medians are shown.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
-    /// How long each participant is loaded in each round, for each length of pipeline.
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = humantime::parse_duration)]
+    /// How long each participant is loaded in each round, for each length of pipeline. Processor time is told in steps of 10 ms.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
     lasting: Duration,
 
     /// Let the scheduler choose the cores, instead of one for the client and one for the servers.
@@ -51,7 +51,7 @@ struct Arguments {
     daemon: Option<PathBuf>,
 
     /// Put the result into docs/benchmarks.md.
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(long, conflicts_with_all = ["quick", "daemon"])]
     write: bool,
 
     #[command(subcommand)]
@@ -121,11 +121,14 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
         load::fill(participant, keys).map_err(|error| about(participant.name, &error))?;
     }
     let mut results = Results::new(participants.iter().map(|participant| participant.name).collect());
-    for round in 0..rounds {
+    let mut seed = 0;
+    for round in 1..=rounds {
         results.begin_round();
         for load in Load::all() {
+            // Other keys each time: those of the last time, in the same order, would lie beside each other in an order of recency.
+            seed += 1;
             for participant in &mut participants {
-                let numbers = Numbers::new(round.into(), keys);
+                let numbers = Numbers::new(seed, keys);
                 let speed = load::run(participant, load, numbers, lasting)
                     .map_err(|error| about(participant.name, &error))?;
                 results.add(participant.name, load, speed);
@@ -133,15 +136,18 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
         }
         // Whoever comes first today comes last tomorrow.
         participants.rotate_left(1);
-        say(&format!("round {} of {rounds} is done", round + 1));
+        say(&format!("round {round} of {rounds} is done"));
     }
 
-    let mut command = "cargo run --release -p bench-daemon".to_owned();
+    let mut command = "cargo build --release && cargo run --release -p bench-daemon".to_owned();
     let given: Vec<String> = std::env::args().skip(1).collect();
     if !given.is_empty() {
         command = format!("{command} -- {}", given.join(" "));
     }
-    let page = results.page(&command, keys, cores.is_some());
+    let mut page = results.page(&command, keys, cores.is_some());
+    if !arguments.quick {
+        page.push_str(&results.targets());
+    }
     let mut out = io::stdout().lock();
     out.write_all(page.as_bytes())?;
     out.flush()?;

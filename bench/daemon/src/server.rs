@@ -30,7 +30,14 @@ impl Server {
     fn on_socketpairs(program: &Path, arguments: &[&OsStr]) -> io::Result<Self> {
         let (requests, stdin) = UnixStream::pair()?;
         let (replies, stdout) = UnixStream::pair()?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // The daemon as it is by default, whatever this user has set for another.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"RUSTCACHE_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args(arguments)
             .stdin(OwnedFd::from(stdin))
             .stdout(OwnedFd::from(stdout))

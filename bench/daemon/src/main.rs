@@ -94,6 +94,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// A load average up to here says nothing: it remembers whatever ended within the last minutes, such as a build.
+const QUIET: f64 = 1.0;
+
 fn say(text: &str) {
     // Nothing can be done about a stderr that is closed.
     let _ = writeln!(io::stderr(), "bench: {text}");
@@ -106,6 +109,12 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
         (arguments.rounds, arguments.lasting, arguments.keys)
     };
     let began = Instant::now();
+    let busy = report::load_average();
+    if let Some(busy) = busy.filter(|busy| *busy > QUIET) {
+        say(&format!(
+            "others use this machine (load average {busy:.2}): the figures will not be worth much"
+        ));
+    }
     let daemon = daemon(arguments)?;
     let directory = SocketDirectory::new()?;
     let cores = if arguments.unpinned { None } else { Cores::two() };
@@ -144,7 +153,7 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
     if !given.is_empty() {
         command = format!("{command} -- {}", given.join(" "));
     }
-    let mut page = results.page(&command, keys, cores.is_some());
+    let mut page = results.page(&command, keys, cores.is_some(), busy);
     if !arguments.quick {
         page.push_str(&results.targets());
     }

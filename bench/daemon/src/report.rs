@@ -68,13 +68,16 @@ impl Results {
     }
 
     /// Markdown: how it was measured, and all figures.
-    pub(crate) fn page(&self, command: &str, keys: u32, pinned: bool) -> String {
+    pub(crate) fn page(&self, command: &str, keys: u32, pinned: bool, busy: Option<f64>) -> String {
         let mut page = String::from("## The daemon: against servers, and against moving the bytes\n\n");
         let _ = write!(
             page,
-            "- Command: `{command}`\n- Date: {}\n- Machine: {}\n\n{ABOUT} {}\n\n",
+            "- Command: `{command}`\n- Date: {}\n- Machine: {}\n{}\n{ABOUT} {}\n\n",
             today(),
             machine(),
+            busy.map_or(String::new(), |busy| format!(
+                "- Load average before: {busy:.2}\n"
+            )),
             if pinned { PINNED } else { UNPINNED }
         );
         let number = |value: f64| rate(value);
@@ -244,6 +247,16 @@ fn median(samples: impl Iterator<Item = f64>) -> Option<f64> {
     } else {
         f64::midpoint(sorted[middle - 1], upper)
     })
+}
+
+/// How many processes of others want a core, over the last minute; `None` where the system does not tell.
+pub(crate) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg")
+        .ok()?
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Three digits, and k or M.

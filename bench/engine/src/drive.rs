@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::contender::{Contender, Deadline};
 use crate::histogram::Histogram;
-use crate::workload::{KEY_BYTES, key, value};
+use crate::workload::{KEY_BYTES, VALUE_BYTES, key, value};
 
 /// How many keys a batch has.
 pub(crate) const BATCH: usize = 64;
@@ -85,7 +85,7 @@ pub(crate) trait Driven: Contender {
     /// Does all of a load; the number of reads that hit.
     fn run(&mut self, load: &Load<'_>) -> u64;
 
-    /// As `run`, with the time of each operation noted, from the end of the one before it to its own, until `until` has passed.
+    /// As `run`, with the time of each operation noted, until `until` has passed.
     fn run_noting(&mut self, load: &Load<'_>, times: &mut Histogram, until: Option<Instant>);
 
     /// Writes these keys with one deadline.
@@ -105,17 +105,12 @@ impl<C: Contender> Driven for C {
             }
             return hits;
         }
-        each(self, load, || true)
+        each(self, load, &mut Unheeded)
     }
 
     fn run_noting(&mut self, load: &Load<'_>, times: &mut Histogram, until: Option<Instant>) {
-        let mut last = Instant::now();
-        each(self, load, || {
-            let now = Instant::now();
-            times.note(now - last);
-            last = now;
-            until.is_none_or(|until| now < until)
-        });
+        let last = Instant::now();
+        each(self, load, &mut Noted { times, last, until });
     }
 
     fn fill_until(&mut self, keys: Range<u64>, deadline: Deadline) {
@@ -125,66 +120,128 @@ impl<C: Contender> Driven for C {
     }
 }
 
-/// Does a load one by one. `done` is told of each that is done, and says whether to go on.
+/// Who is told of what is done one by one.
+trait Pace {
+    /// The keys of the next operations have been made.
+    fn ready(&mut self);
+    /// An operation is done; whether to go on.
+    fn done(&mut self) -> bool;
+}
+
+struct Unheeded;
+
+impl Pace for Unheeded {
+    fn ready(&mut self) {}
+
+    fn done(&mut self) -> bool {
+        true
+    }
+}
+
+struct Noted<'a> {
+    times: &'a mut Histogram,
+    last: Instant,
+    until: Option<Instant>,
+}
+
+impl Pace for Noted<'_> {
+    fn ready(&mut self) {
+        self.last = Instant::now();
+    }
+
+    fn done(&mut self) -> bool {
+        let now = Instant::now();
+        self.times.note(now - self.last);
+        self.last = now;
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A key to read and one to write, with what is written.
+type Step = ([u8; KEY_BYTES], [u8; KEY_BYTES], [u8; VALUE_BYTES]);
+
+/// Does a load one by one; the number of reads that hit.
 #[inline(always)]
-fn each<C: Contender>(cache: &mut C, load: &Load<'_>, mut done: impl FnMut() -> bool) -> u64 {
+fn each<C: Contender>(cache: &mut C, load: &Load<'_>, pace: &mut impl Pace) -> u64 {
     let mut hits = 0;
-    let mut get = |cache: &mut C, number: u32| {
-        let found = black_box(cache.get(&key(number.into()))).is_some();
+    let mut get = |cache: &mut C, key: &[u8]| {
+        let found = black_box(cache.get(key)).is_some();
         hits += u64::from(found);
         found
     };
     match load {
-        Load::Insert(keys) => {
-            for number in keys.clone() {
-                cache.insert(&key(number), &value(number));
-                if !done() {
-                    break;
-                }
+        Load::Insert(keys) => steps(
+            keys.clone().map(|number| (number, number)),
+            pace,
+            |pace, _, step| {
+                cache.insert(&step.1, &step.2);
+                pace.done()
+            },
+        ),
+        Load::Get(keys) | Load::GetBatch(keys) => steps(numbers(keys), pace, |pace, _, step| {
+            get(cache, &step.0);
+            pace.done()
+        }),
+        Load::GetOrInsert(keys) => steps(numbers(keys), pace, |pace, _, step| {
+            if !get(cache, &step.0) {
+                cache.insert(&step.1, &step.2);
             }
-        }
-        Load::Get(keys) | Load::GetBatch(keys) => {
-            for &number in *keys {
-                get(cache, number);
-                if !done() {
-                    break;
-                }
+            pace.done()
+        }),
+        Load::Mixed(keys) => steps(numbers(keys), pace, |pace, turn, step| {
+            if turn % 10 == 9 {
+                cache.insert(&step.1, &step.2);
+            } else {
+                get(cache, &step.0);
             }
-        }
-        Load::GetOrInsert(keys) => {
-            for &number in *keys {
-                if !get(cache, number) {
-                    cache.insert(&key(number.into()), &value(number.into()));
-                }
-                if !done() {
-                    break;
-                }
-            }
-        }
-        Load::Mixed(keys) => {
-            for (turn, &number) in keys.iter().enumerate() {
-                if turn % 10 == 9 {
-                    cache.insert(&key(number.into()), &value(number.into()));
-                } else {
-                    get(cache, number);
-                }
-                if !done() {
-                    break;
-                }
-            }
-        }
+            pace.done()
+        }),
         Load::Churn(keys, from) => {
-            for (&number, fresh) in keys.iter().zip(*from..) {
-                get(cache, number);
-                let read = done();
-                cache.insert(&key(fresh), &value(fresh));
-                if !(done() && read) {
-                    break;
-                }
-            }
+            let pairs = numbers(keys).zip(*from..).map(|((read, _), fresh)| (read, fresh));
+            steps(pairs, pace, |pace, _, step| {
+                get(cache, &step.0);
+                let more = pace.done();
+                cache.insert(&step.1, &step.2);
+                pace.done() && more
+            });
         }
     }
     hits
+}
+
+fn numbers(keys: &[u32]) -> impl Iterator<Item = (u64, u64)> {
+    keys.iter().map(|&number| (number.into(), number.into()))
+}
+
+/// Keys and values are made some dozens ahead, as they lie in the buffer of a program that has just received them: bytes that were written a moment ago one by
+/// one cannot be read as words until they have left the processor's store buffer, and whoever hashes them would be measured waiting for that.
+#[inline(always)]
+fn steps<P: Pace>(
+    mut numbers: impl Iterator<Item = (u64, u64)>,
+    pace: &mut P,
+    mut each: impl FnMut(&mut P, usize, &Step) -> bool,
+) {
+    let mut block: Vec<Step> = Vec::with_capacity(BATCH);
+    let mut turn = 0;
+    loop {
+        block.clear();
+        block.extend(
+            numbers
+                .by_ref()
+                .take(BATCH)
+                .map(|(read, write)| (key(read), key(write), value(write))),
+        );
+        if block.is_empty() {
+            return;
+        }
+        pace.ready();
+        for step in &block {
+            if !each(pace, turn, step) {
+                return;
+            }
+            turn += 1;
+        }
+    }
 }
 
 /// One turn with as many threads, of which each has its part of the load. `None` if there is no handle for a second thread.

@@ -4,19 +4,22 @@ pub(crate) const KEY_BYTES: usize = 20;
 pub(crate) const VALUE_BYTES: usize = 56;
 /// The longest value of the lognormal lengths.
 pub(crate) const MOST_BYTES: usize = 64 << 10;
-const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// `key:` and sixteen digits.
 pub(crate) fn key(number: u64) -> [u8; KEY_BYTES] {
     let mut key = *b"key:0000000000000000";
-    let mut rest = number;
-    let mut at = KEY_BYTES;
-    while rest > 0 {
-        at -= 1;
-        key[at] = HEX[(rest & 15) as usize];
-        rest >>= 4;
-    }
+    key[4..12].copy_from_slice(&hex(number >> 32));
+    key[12..].copy_from_slice(&hex(number & 0xFFFF_FFFF));
     key
+}
+
+/// The eight digits of 32 bits, all at once.
+fn hex(number: u64) -> [u8; 8] {
+    let pairs = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
+    let bytes = (pairs << 8 | pairs) & 0x00FF_00FF_00FF_00FF;
+    let nibbles = (bytes << 4 | bytes) & 0x0F0F_0F0F_0F0F_0F0F;
+    let is_letter = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (nibbles + 0x3030_3030_3030_3030 + is_letter * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 /// A value that begins with its number.
@@ -180,6 +183,9 @@ mod tests {
         assert_eq!(&key(0), b"key:0000000000000000");
         assert_eq!(&key(0xABC), b"key:0000000000000abc");
         assert_eq!(&key(u64::MAX), b"key:ffffffffffffffff");
+        for number in [1, 0x9A, 0x0123_4567_89AB_CDEF, 1 << 32] {
+            assert_eq!(key(number).as_slice(), format!("key:{number:016x}").as_bytes());
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod loading;
 use std::sync::Arc;
 
 use crate::Cache;
+use crate::cache::Batch;
 use crate::persist::{Failure, OpenError, Opening, Store};
 use crate::protocol::command::{Command, Reply, WireLimits};
 use crate::protocol::fixed::{self, Letter};
@@ -28,6 +29,9 @@ const REPLIES_PER_ROUND: usize = 16 * 1024;
 const INPUT_PER_ROUND: usize = 32 * 1024;
 /// The same for a round that ends with a sync.
 const SYNCED_ROUND: usize = 4 << 20;
+
+/// So many requests are looked ahead at.
+const EXPECTED: usize = 32;
 
 /// A connection to a cache.
 #[derive(Debug)]
@@ -286,6 +290,9 @@ impl Session {
         let (mut done, mut needed) = (0, 0);
         let begun_with = out.len();
         let is_loading = self.is_loading();
+        let cache = self.executor.cache().clone();
+        let mut batch = cache.batch();
+        let mut expected = 0;
         self.executor.answer_snapshots(out);
         let paused = loop {
             let made = out.len() - begun_with;
@@ -305,6 +312,9 @@ impl Session {
                 break false;
             }
             let rest = &self.input.filled()[done..];
+            if done >= expected && !is_loading {
+                expected = done + expect(rest, &self.mode, &mut batch);
+            }
             let step = match &mut self.mode {
                 _ if rest.is_empty() => break false,
                 Mode::Broken(_) => Step::Taken(rest.len()),
@@ -327,14 +337,17 @@ impl Session {
                 Mode::Fixed => match rest.first_chunk() {
                     None => Step::Needs(fixed::FRAME),
                     Some(frame) => {
-                        self.executor.fixed(frame, out);
+                        self.executor.fixed(frame, &mut batch, out);
                         Step::Taken(fixed::FRAME)
                     }
                 },
                 Mode::Framed(stage) if is_loading => {
-                    self.held.step(rest, stage, self.limits, &mut self.executor, out)
+                    self.held
+                        .step(rest, stage, self.limits, &mut self.executor, &mut batch, out)
                 }
-                Mode::Framed(stage) => framed_step(rest, stage, self.limits, &mut self.executor, out),
+                Mode::Framed(stage) => {
+                    framed_step(rest, stage, self.limits, &mut self.executor, &mut batch, out)
+                }
             };
             match step {
                 Step::Taken(count) => done += count,
@@ -357,11 +370,27 @@ impl Session {
     }
 }
 
+/// Has the cache fetch what the next requests ask for; gives the bytes that those take.
+fn expect(rest: &[u8], mode: &Mode, batch: &mut Batch<'_>) -> usize {
+    let mut keys = [&[][..]; EXPECTED];
+    let (count, len) = match mode {
+        Mode::Fixed => fixed::keys_ahead(rest, &mut keys),
+        Mode::Framed(Stage::Greeted) => framed::keys_ahead(rest, &mut keys),
+        _ => (0, 0),
+    };
+    // One alone gains nothing.
+    if count > 1 {
+        batch.expect(keys[..count].iter().copied());
+    }
+    len
+}
+
 fn framed_step(
     rest: &[u8],
     stage: &mut Stage,
     limits: WireLimits,
     executor: &mut Executor,
+    batch: &mut Batch<'_>,
     out: &mut Outbox,
 ) -> Step {
     if *stage == Stage::Preface
@@ -428,7 +457,7 @@ fn framed_step(
                         out,
                     );
                 }
-                Ok(command) => executor.framed(request.id, &command, out),
+                Ok(command) => executor.framed(request.id, &command, batch, out),
                 Err(refusal) => executor.refuse(request.id, &refusal, out),
             }
             Step::Taken(len)

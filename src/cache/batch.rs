@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::payload::{Draft, takes_long};
+use super::shard::Hashed;
 use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
@@ -58,44 +59,67 @@ impl Locked {
     }
 }
 
-/// See [`Cache::batch`]. The time of its operations is that at which the lock was taken, a slice ago at most.
+/// See [`Cache::batch`]. The time of its operations is that of the first of a slice of them.
 pub(crate) struct Batch<'c> {
     cache: &'c Cache,
-    held: Option<Slice<'c>>,
-}
-
-/// The part of a batch that is done under one hold of a lock.
-struct Slice<'c> {
-    number: usize,
-    shard: Held<'c>,
+    /// The shard that is held, and its number.
+    held: Option<(usize, Held<'c>)>,
     now: u64,
+    /// How many operations more are done before others are let in, and the time is asked for again.
     left: u32,
 }
 
 impl<'c> Batch<'c> {
     pub(super) fn new(cache: &'c Cache) -> Self {
-        Batch { cache, held: None }
+        Batch {
+            cache,
+            held: None,
+            now: 0,
+            left: 0,
+        }
     }
 
-    /// Says which keys come next, up to some dozens: what is to be looked at for them is fetched from memory at the same time, instead of one after
-    /// the other.
+    /// Says which keys come next, `BATCH_SLICE` of them at most: what is to be looked at for them is fetched from memory at the same time, instead
+    /// of one after the other. Nothing else changes.
     pub(crate) fn expect<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        let mut hashes = [0; BATCH_SLICE as usize];
-        let mut keys = keys.into_iter();
-        if self.cache.inner.shards.len() == 1 {
-            let mut count = 0;
-            for (hash, key) in hashes.iter_mut().zip(&mut keys) {
-                *hash = self.cache.hashed(key).1.hash;
-                count += 1;
+        let plan = Plan::new(self.cache, keys);
+        for group in plan.groups() {
+            let hashes = group.iter().map(|planned| planned.hash);
+            self.hold(group[0].shard).prefetch(hashes);
+        }
+    }
+
+    /// Reads `BATCH_SLICE` keys at most, those of each shard together: `seen` is told which one it is.
+    pub(super) fn read_together<K: AsRef<[u8]>>(
+        &mut self,
+        keys: &[K],
+        mut seen: impl FnMut(usize, EntryRef<'_>),
+    ) {
+        let plan = Plan::new(self.cache, keys.iter().map(AsRef::as_ref));
+        for group in plan.groups() {
+            let hashes = group.iter().map(|planned| planned.hash);
+            self.hold(group[0].shard).prefetch(hashes);
+            for &Planned { shard, hash, at } in group {
+                let key = keys[at].as_ref();
+                let (shard, now) = self.next(shard);
+                if let Some(entry) = shard.read(Hashed { key, hash }, now) {
+                    seen(at, entry);
+                }
             }
-            self.hold(0).shard.prefetch(&hashes[..count]);
         }
     }
 
     pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         let (number, key) = self.cache.hashed(key);
-        let slice = self.hold(number);
-        slice.shard.read(key, slice.now).map(seen)
+        let (shard, now) = self.next(number);
+        shard.read(key, now).map(seen)
+    }
+
+    /// As [`Cache::take`].
+    pub(crate) fn take<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        let (number, key) = self.cache.hashed(key);
+        let (shard, now) = self.next(number);
+        shard.take(key, now, seen)
     }
 
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
@@ -107,44 +131,78 @@ impl<'c> Batch<'c> {
             self.release();
         }
         let draft = Draft::new(key.key, value, options.tag);
-        let slice = self.hold(number);
-        let deadline = inner.deadline(options.expiry, slice.now);
-        let stored = slice
-            .shard
-            .store(key.hash, draft, deadline, options.condition, slice.now);
+        let (shard, now) = self.next(number);
+        let deadline = inner.deadline(options.expiry, now);
+        let stored = shard.store(key.hash, draft, deadline, options.condition, now);
         inner.watch_if_needed(options.expiry);
         stored
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let (number, key) = self.cache.hashed(key);
-        let slice = self.hold(number);
-        slice.shard.remove(key, slice.now, |_| ()).is_some()
+        let (shard, now) = self.next(number);
+        shard.remove(key, now, |_| ()).is_some()
     }
 
     /// Lets go of the lock, for whoever calls the cache next while the batch lives.
     pub(crate) fn release(&mut self) {
         self.held = None;
+        self.left = 0;
     }
 
-    /// The shard, locked: the one that is held already, unless it is another or has been held for a slice.
-    fn hold(&mut self, number: usize) -> &mut Slice<'c> {
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|slice| slice.number != number || slice.left == 0)
-        {
-            self.release();
+    /// The shard of the next operation, and its time.
+    fn next(&mut self, number: usize) -> (&mut Shard, u64) {
+        if self.left == 0 {
+            self.held = None;
+            self.now = self.cache.inner.clock.now();
+            self.left = BATCH_SLICE;
         }
-        let inner = &self.cache.inner;
-        let slice = self.held.get_or_insert_with(|| Slice {
-            number,
-            shard: inner.shards[number].hold(),
-            now: inner.clock.now(),
-            left: BATCH_SLICE,
-        });
-        slice.left -= 1;
-        slice
+        self.left -= 1;
+        let now = self.now;
+        (self.hold(number), now)
+    }
+
+    /// The shard, locked, and no other.
+    fn hold(&mut self, number: usize) -> &mut Shard {
+        if self.held.as_ref().is_some_and(|&(held, _)| held != number) {
+            self.held = None;
+        }
+        let shards = &self.cache.inner.shards;
+        &mut self.held.get_or_insert_with(|| (number, shards[number].hold())).1
+    }
+}
+
+/// Some keys by their shards; those of one shard in their order.
+struct Plan {
+    planned: [Planned; BATCH_SLICE as usize],
+    len: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Planned {
+    shard: usize,
+    hash: u32,
+    /// Which of the keys it is.
+    at: usize,
+}
+
+impl Plan {
+    fn new<'k>(cache: &Cache, keys: impl IntoIterator<Item = &'k [u8]>) -> Self {
+        let mut planned = [Planned::default(); BATCH_SLICE as usize];
+        let mut len = 0;
+        for (at, (planned, key)) in planned.iter_mut().zip(keys).enumerate() {
+            let (shard, Hashed { hash, .. }) = cache.hashed(key);
+            *planned = Planned { shard, hash, at };
+            len += 1;
+        }
+        if cache.inner.shards.len() > 1 {
+            planned[..len].sort_unstable_by_key(|planned| (planned.shard, planned.at));
+        }
+        Plan { planned, len }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &[Planned]> {
+        self.planned[..self.len].chunk_by(|one, other| one.shard == other.shard)
     }
 }
 

@@ -59,6 +59,8 @@ type Shard = shard::Shard<Lru>;
 const RECLAIM_SLICE: u32 = 256;
 /// How many entries of a sweep are shown under one hold of a lock.
 const SWEEP_SLICE: u32 = 64;
+/// Results for which there is room from the beginning, whatever an iterator says of its length.
+const MOST_RESERVED: usize = 4096;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
 const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 
@@ -130,8 +132,10 @@ impl Cache {
 
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
-        self.in_slices(keys, |batch, key| {
-            batch.read(key.as_ref(), |entry| entry.to_entry())
+        self.in_slices(keys, |batch, keys, results| {
+            let begin = results.len();
+            results.resize(begin + keys.len(), None);
+            batch.read_together(keys, |at, entry| results[begin + at] = Some(entry.to_entry()));
         })
     }
 
@@ -154,8 +158,12 @@ impl Cache {
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
     ) -> Vec<Result<bool, Error>> {
-        self.in_slices(entries, |batch, (key, value, options)| {
-            batch.set(key.as_ref(), value.as_ref(), *options)
+        self.in_slices(entries, |batch, entries, results| {
+            batch.expect(entries.iter().map(|(key, _, _)| key.as_ref()));
+            let stored = entries
+                .iter()
+                .map(|(key, value, options)| batch.set(key.as_ref(), value.as_ref(), *options));
+            results.extend(stored);
         })
     }
 
@@ -166,7 +174,10 @@ impl Cache {
 
     /// Removes many entries; the results are in their order.
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
-        self.in_slices(keys, |batch, key| batch.remove(key.as_ref()))
+        self.in_slices(keys, |batch, keys, results| {
+            batch.expect(keys.iter().map(AsRef::as_ref));
+            results.extend(keys.iter().map(|key| batch.remove(key.as_ref())));
+        })
     }
 
     /// Removes an entry and gives it back. Counts as a hit or a miss.
@@ -354,25 +365,20 @@ impl Cache {
         self.batch().read(key, seen)
     }
 
-    /// As [`take`](Self::take), under the lock.
-    pub(crate) fn take_with<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        self.with_shard(self.hashed(key), |shard, key, now| shard.take(key, now, seen))
-    }
-
     /// Several operations, one after the other, with few changes of lock.
     pub(crate) fn batch(&self) -> Batch<'_> {
         Batch::new(self)
     }
 
-    /// Does something with each item of a caller's iterator, a slice of them under one lock. The iterator runs without a lock: it may be slow, or
-    /// call the cache.
+    /// Does something with the items of a caller's iterator, a slice of them at a time. The iterator runs without a lock: it may be slow, or call the
+    /// cache.
     fn in_slices<T, R>(
         &self,
         items: impl IntoIterator<Item = T>,
-        mut each: impl FnMut(&mut Batch<'_>, &T) -> R,
+        mut each: impl FnMut(&mut Batch<'_>, &[T], &mut Vec<R>),
     ) -> Vec<R> {
         let mut items = items.into_iter();
-        let mut results = Vec::new();
+        let mut results = Vec::with_capacity(items.size_hint().0.min(MOST_RESERVED));
         let mut slice = Vec::new();
         loop {
             slice.clear();
@@ -380,8 +386,7 @@ impl Cache {
             if slice.is_empty() {
                 return results;
             }
-            let mut batch = self.batch();
-            results.extend(slice.iter().map(|item| each(&mut batch, item)));
+            each(&mut self.batch(), &slice, &mut results);
         }
     }
 

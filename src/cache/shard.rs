@@ -361,17 +361,15 @@ impl<P: Policy> Shard<P> {
 
     /// Fetches what is to be looked at for these keys from memory at the same time, instead of one after the other: the places where their searches
     /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
-    pub(super) fn prefetch(&self, hashes: &[u32]) {
-        for &hash in hashes {
-            self.index.prefetch(hash);
-        }
-        let slot = |&hash: &u32| self.index.find(hash, |_| true);
-        for slot in hashes.iter().filter_map(slot) {
+    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
+        hashes.clone().for_each(|hash| self.index.prefetch(hash));
+        let slots = hashes.filter_map(|hash| self.index.find(hash, |_| true));
+        for slot in slots.clone() {
             self.payload.prefetch_slot(slot);
             self.policy.prefetch(slot);
             self.expiry.prefetch(slot);
         }
-        for slot in hashes.iter().filter_map(slot) {
+        for slot in slots {
             self.payload.prefetch_entry(slot);
             self.policy.prefetch_neighbours(slot);
         }

@@ -95,6 +95,16 @@ pub fn decode(frame: &[u8; FRAME]) -> Option<(Letter, Command<'_>)> {
     Some((letter, command))
 }
 
+/// The keys of the frames that lie whole in `bytes`, as many as there is room for: how many, and the length of their frames. They are not checked.
+pub fn keys_ahead<'a>(bytes: &'a [u8], keys: &mut [&'a [u8]]) -> (usize, usize) {
+    let mut count = 0;
+    for (key, frame) in keys.iter_mut().zip(bytes.chunks_exact(FRAME)) {
+        *key = text(&frame[KEY_AT..VALUE_AT]).unwrap_or_default();
+        count += 1;
+    }
+    (count, count * FRAME)
+}
+
 /// The reply to a `G` that hits; `None` if the value cannot be carried whole. `unix_seconds` is now.
 pub fn encode_hit(value: &[u8], time_left: TimeLeft, unix_seconds: u64) -> Option<[u8; HIT]> {
     // Padding is taken off by the reader, so a value that ends in NUL would be cut.

@@ -56,6 +56,10 @@ impl Executor {
         }
     }
 
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// The round is over: time goes on.
     pub(super) fn rest(&mut self) {
         self.unix_seconds = None;
@@ -68,7 +72,7 @@ impl Executor {
     }
 
     /// Answers a frame of version 1.
-    pub(super) fn fixed(&mut self, frame: &[u8; fixed::FRAME], out: &mut Outbox) {
+    pub(super) fn fixed(&mut self, frame: &[u8; fixed::FRAME], batch: &mut Batch<'_>, out: &mut Outbox) {
         self.commands += 1;
         let Some((letter, command)) = fixed::decode(frame) else {
             self.refusals += 1;
@@ -84,7 +88,7 @@ impl Executor {
             .get_or_insert_with(|| self.cache.clock().unix_millis() / 1000);
         match command {
             Command::Get { key, .. } if self.check_key(key).is_ok() => {
-                let hit = self.cache.read(key, |entry| {
+                let hit = batch.read(key, |entry| {
                     fixed::encode_hit(entry.value(), entry.time_left, now)
                 });
                 match hit {
@@ -96,7 +100,7 @@ impl Executor {
                     None => out.push(letter.short_reply()),
                 }
             }
-            command => match self.execute_if_kept(0, &command, out) {
+            command => match self.execute_if_kept(0, &command, batch, out) {
                 Ok(_) => {
                     out.push(letter.short_reply());
                     let reply = letter.short_reply().len();
@@ -111,14 +115,14 @@ impl Executor {
     }
 
     /// Answers a request of version 2.
-    pub(super) fn framed(&mut self, id: u32, command: &Command<'_>, out: &mut Outbox) {
+    pub(super) fn framed(&mut self, id: u32, command: &Command<'_>, batch: &mut Batch<'_>, out: &mut Outbox) {
         self.commands += 1;
         if let (Command::Snapshot, Some(durable)) = (command, &mut self.durable) {
             durable.request_snapshot(Asker::Framed(id));
             return;
         }
         let from = out.len();
-        match self.execute_if_kept(id, command, out) {
+        match self.execute_if_kept(id, command, batch, out) {
             Ok(Outcome::Status(status)) => encode_reply(id, &Reply::Status(status), out),
             Ok(Outcome::Reply(reply)) => encode_reply(id, &reply, out),
             Ok(Outcome::Answered) => {}
@@ -128,14 +132,20 @@ impl Executor {
     }
 
     /// Executes it, unless it is a write that could not be kept.
-    fn execute_if_kept(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
+    fn execute_if_kept(
+        &self,
+        id: u32,
+        command: &Command<'_>,
+        batch: &mut Batch<'_>,
+        out: &mut Outbox,
+    ) -> Result<Outcome, Refusal> {
         if let Some(durable) = &self.durable
             && command.is_write()
             && let Some(refusal) = durable.refusal()
         {
             return Err(refusal);
         }
-        self.execute(id, command, out)
+        self.execute(id, command, batch, out)
     }
 
     /// What `out` holds from there on says that a command is done.
@@ -156,26 +166,57 @@ impl Executor {
 }
 
 impl Executor {
-    fn execute(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
-        let cache = &self.cache;
+    fn execute(
+        &self,
+        id: u32,
+        command: &Command<'_>,
+        batch: &mut Batch<'_>,
+        out: &mut Outbox,
+    ) -> Result<Outcome, Refusal> {
         Ok(match *command {
             Command::Get { key, with_ttl } => {
                 self.check_key(key)?;
                 let mut show = |entry: EntryRef<'_>| show_value(id, &entry, with_ttl, out);
-                answered(cache.read(key, &mut show))
+                answered(batch.read(key, &mut show))
             }
-            Command::Set { key, value, options } => match cache.set(key, value, options)? {
+            Command::Set { key, value, options } => match batch.set(key, value, options)? {
                 true => Outcome::Status(Status::OK),
                 false => Outcome::Status(Status::NOT_STORED),
             },
             Command::Remove { key } => {
                 self.check_key(key)?;
-                cache.remove(key).into()
+                batch.remove(key).into()
             }
             Command::Take { key, with_ttl } => {
                 self.check_key(key)?;
-                answered(cache.take_with(key, |entry| show_value(id, &entry, with_ttl, out)))
+                answered(batch.take(key, |entry| show_value(id, &entry, with_ttl, out)))
             }
+            Command::GetMany(keys) => {
+                self.get_many(id, keys, batch, out)?;
+                Outcome::Answered
+            }
+            Command::SetMany(writes) => {
+                let statuses = set_many(batch, writes);
+                encode_reply(id, &Reply::Statuses(&statuses), out);
+                Outcome::Answered
+            }
+            Command::RemoveMany(keys) => {
+                let statuses = self.remove_many(batch, keys);
+                encode_reply(id, &Reply::Statuses(&statuses), out);
+                Outcome::Answered
+            }
+            _ => {
+                // They take locks by themselves.
+                batch.release();
+                return self.execute_alone(id, command, out);
+            }
+        })
+    }
+
+    /// The commands that are not a part of a batch.
+    fn execute_alone(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
+        let cache = &self.cache;
+        Ok(match *command {
             Command::Contains { key } => {
                 self.check_key(key)?;
                 cache.contains(key).into()
@@ -259,22 +300,15 @@ impl Executor {
                 let text = "this daemon keeps nothing on disk, so there is nowhere to write a snapshot";
                 return Err(Refusal::new(Status::NO_DIRECTORY, text));
             }
-            Command::GetMany(keys) => {
-                self.get_many(id, keys, out)?;
-                Outcome::Answered
-            }
-            Command::SetMany(writes) => {
-                let statuses = set_many(&mut cache.batch(), writes);
-                encode_reply(id, &Reply::Statuses(&statuses), out);
-                Outcome::Answered
-            }
-            Command::RemoveMany(keys) => {
-                let statuses = self.remove_many(&mut cache.batch(), keys);
-                encode_reply(id, &Reply::Statuses(&statuses), out);
-                Outcome::Answered
-            }
             // The session answers it: it is about the connection, not the cache.
             Command::Hello { .. } => Outcome::Status(Status::OK),
+            Command::Get { .. }
+            | Command::Set { .. }
+            | Command::Remove { .. }
+            | Command::Take { .. }
+            | Command::GetMany(_)
+            | Command::SetMany(_)
+            | Command::RemoveMany(_) => unreachable!("part of a batch"),
         })
     }
 
@@ -287,10 +321,15 @@ impl Executor {
         }
     }
 
-    fn get_many(&self, id: u32, keys: Keys<'_>, out: &mut Outbox) -> Result<(), Refusal> {
+    fn get_many(
+        &self,
+        id: u32,
+        keys: Keys<'_>,
+        batch: &mut Batch<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Refusal> {
         let room = room_for_values(self.limits.frame, keys.count())?;
         let mut items = Outbox::new();
-        let mut batch = self.cache.batch();
         let mut used = 0;
         for key in keys.iter() {
             let none = Value::Borrowed(&[]);
@@ -311,7 +350,6 @@ impl Executor {
                 encode_value_item(Status::MISS, Tag::BYTES, &Value::Borrowed(&[]), &mut items);
             }
         }
-        drop(batch);
         encode_items_header(id, keys.count(), items.len(), out);
         finish_items(items, out);
         Ok(())

@@ -4,6 +4,7 @@
 //! back, in order, and answered when the directory is loaded, as if it came then. A frame that would end the connection waits as well, and so does
 //! what comes after it: those before it are to be answered.
 
+use crate::cache::Batch;
 use crate::protocol::command::{Command, WireLimits};
 use crate::protocol::framed::{self, Next};
 use crate::protocol::outbox::Outbox;
@@ -37,6 +38,7 @@ impl Held {
         stage: &mut Stage,
         limits: WireLimits,
         executor: &mut Executor,
+        batch: &mut Batch<'_>,
         out: &mut Outbox,
     ) -> Step {
         if *stage == Stage::Greeted {
@@ -57,7 +59,7 @@ impl Held {
                 Next::Preface | Next::Incomplete(_) => {}
             }
         }
-        framed_step(rest, stage, limits, executor, out)
+        framed_step(rest, stage, limits, executor, batch, out)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use byteorder::{ByteOrder, LittleEndian};
+
 use super::{Fields, HEADER, TooShort, flag, header, op, wire_len};
 use crate::protocol::command::{Command, Keys, Writes};
 use crate::protocol::status::{Refusal, Status};
@@ -48,6 +50,36 @@ pub fn decode_request(frame: &[u8]) -> Request<'_> {
         id,
         command: head.decode(fields),
     }
+}
+
+/// The keys of the requests for one key that lie whole in `bytes`, as many as there is room for: how many, and the length of all frames up to the
+/// last of them. Nothing is checked: a hint for who wants to know what will be asked for.
+pub fn keys_ahead<'a>(bytes: &'a [u8], keys: &mut [&'a [u8]]) -> (usize, usize) {
+    let (mut count, mut done) = (0, 0);
+    while count < keys.len()
+        && let Some(head) = bytes.get(done..done + HEADER)
+    {
+        let len = LittleEndian::read_u32(head) as usize + 4;
+        let Some(frame) = bytes.get(done..done + len) else {
+            break;
+        };
+        let fields = match head[8] {
+            op::GET | op::REMOVE | op::TAKE | op::CONTAINS | op::TTL => 0,
+            op::SET | op::TOUCH => match (head[9] & flag::EXPIRY) >> flag::EXPIRY_SHIFT {
+                2 | 3 => 8,
+                _ => 0,
+            },
+            _ => usize::MAX - HEADER,
+        };
+        let key_len = LittleEndian::read_u32(&head[12..]) as usize;
+        let key = frame.get(HEADER + fields..).and_then(|rest| rest.get(..key_len));
+        if let Some(key) = key {
+            keys[count] = key;
+            count += 1;
+        }
+        done += len;
+    }
+    (count, done)
 }
 
 struct Head {

@@ -15,6 +15,7 @@
 
 mod segment;
 
+use super::paged::Paged;
 use super::pages::{Pages, Place};
 use super::prefetch::prefetch;
 use segment::Shape;
@@ -29,7 +30,7 @@ pub(super) struct Index {
     directory: Vec<u32>,
     /// The directory has 2^depth entries.
     depth: u8,
-    segments: Vec<Segment>,
+    segments: Paged<Segment>,
     pages: Pages,
     /// Hashes and slots, sorted, that have no room in their segments: where more hashes are alike than one holds. Empty, unless somebody guessed the
     /// hasher's seed.
@@ -50,7 +51,7 @@ impl Index {
         let mut index = Index {
             directory: vec![0],
             depth: 0,
-            segments: Vec::new(),
+            segments: Paged::new(),
             pages: Pages::new(max_bytes),
             crowd: Vec::new(),
             len: 0,
@@ -152,8 +153,8 @@ impl Index {
     }
 
     #[inline]
-    fn number(&self, hash: u32) -> usize {
-        self.directory[prefix(hash, self.depth)] as usize
+    fn number(&self, hash: u32) -> u32 {
+        self.directory[prefix(hash, self.depth)]
     }
 
     fn in_crowd(&self, from: u32, to: u32) -> impl Iterator<Item = &(u32, u32)> {
@@ -164,7 +165,7 @@ impl Index {
     }
 
     /// Whether splitting a segment would part its hashes soon. Where many are alike, it would double the directory again and again for nothing.
-    fn is_worth_splitting(&self, number: usize) -> bool {
+    fn is_worth_splitting(&self, number: u32) -> bool {
         let Segment { place, shape } = self.segments[number];
         let mut hashes = segment::iter(self.pages.bytes(place)).map(|(hash, _)| hash);
         let first = hashes.next().unwrap_or(0);
@@ -178,11 +179,12 @@ impl Index {
             place: Place::default(),
             shape,
         });
-        self.lay_out(self.segments.len() - 1, shape, sorted);
+        let number = u32::try_from(self.segments.end() - 1).expect("fewer segments than slots");
+        self.lay_out(number, shape, sorted);
     }
 
     /// Gives a segment another size.
-    fn rebuild(&mut self, number: usize, shape: Shape) {
+    fn rebuild(&mut self, number: u32, shape: Shape) {
         let old = self.segments[number].place;
         let sorted: Vec<_> = segment::iter(self.pages.bytes(old)).collect();
         self.pages.give_back(old);
@@ -190,11 +192,11 @@ impl Index {
     }
 
     /// Gives a segment that has no place one, of this shape or a larger one, and its cells.
-    fn lay_out(&mut self, number: usize, mut shape: Shape, sorted: &[(u32, u32)]) {
+    fn lay_out(&mut self, number: u32, mut shape: Shape, sorted: &[(u32, u32)]) {
         let place = self.pages.take(usize::from(shape.size));
         let place = place.expect("there are more pages than all segments take");
         let bytes = self.pages.bytes_mut(place);
-        shape.clear(bytes, u32::try_from(number).expect("fewer segments than slots"));
+        shape.clear(bytes, number);
         let done = shape.fill(bytes, sorted);
         if done < sorted.len() && !shape.is_largest() {
             self.pages.give_back(place);
@@ -208,7 +210,7 @@ impl Index {
     /// Splits the segment of this hash by the next bit.
     fn split(&mut self, hash: u32) {
         let number = self.number(hash);
-        let new_number = u32::try_from(self.segments.len()).expect("fewer segments than slots");
+        let new_number = u32::try_from(self.segments.end()).expect("fewer segments than slots");
         let Segment { place, shape } = self.segments[number];
         let depth = shape.depth + 1;
         let bit = 1 << (u32::BITS - u32::from(depth));
@@ -243,10 +245,10 @@ impl Index {
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
         assert_eq!(self.directory.len(), 1 << self.depth, "directory");
-        assert_eq!(self.pages.validate(), self.segments.len(), "places of segments");
+        assert_eq!(self.pages.validate(), self.segments.end(), "places of segments");
         let mut len = self.crowd.len();
         assert!(self.crowd.is_sorted(), "crowd");
-        for (number, &Segment { place, shape }) in self.segments.iter().enumerate() {
+        for (number, &Segment { place, shape }) in (0u32..).zip(self.segments.iter()) {
             let bytes = self.pages.bytes(place);
             shape.validate(bytes, number);
             len += usize::from(shape.len);
@@ -260,7 +262,7 @@ impl Index {
         let mut at = 0;
         while at < self.directory.len() {
             let number = self.directory[at];
-            let share = 1 << (self.depth - self.segments[number as usize].shape.depth);
+            let share = 1 << (self.depth - self.segments[number].shape.depth);
             assert_eq!(at % share, 0, "segment {number} is not where its prefix is");
             assert!(
                 self.directory[at..at + share]

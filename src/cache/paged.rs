@@ -11,8 +11,8 @@ pub(super) struct Paged<T> {
 }
 
 impl<T> Paged<T> {
-    /// Elements per page.
-    const PAGE: usize = PAGE_BYTES / size_of::<T>();
+    /// Elements per page: a power of two, so that an index is taken apart quickly.
+    const PAGE: usize = 1 << (PAGE_BYTES / size_of::<T>()).ilog2();
 
     pub(super) const fn new() -> Self {
         Paged { pages: Vec::new() }
@@ -28,6 +28,28 @@ impl<T> Paged<T> {
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
         self.pages.get(index / Self::PAGE)?.get(index % Self::PAGE)
+    }
+
+    /// One element to read and another to write.
+    ///
+    /// # Panics
+    /// If they are the same one, or not there.
+    pub(super) fn two(&mut self, read: u32, write: u32) -> (&T, &mut T) {
+        let (read_page, read_place) = Self::parts(read);
+        let (write_page, write_place) = Self::parts(write);
+        if read_page == write_page {
+            let page = self.pages[read_page].get_disjoint_mut([read_place, write_place]);
+            let [read, write] = page.expect("two elements that are there");
+            return (read, write);
+        }
+        let pages = self.pages.get_disjoint_mut([read_page, write_page]);
+        let [read_page, write_page] = pages.expect("two pages that are there");
+        (&read_page[read_place], &mut write_page[write_place])
+    }
+
+    #[inline]
+    const fn parts(index: u32) -> (usize, usize) {
+        (index as usize / Self::PAGE, index as usize % Self::PAGE)
     }
 
     /// Adds an element at the end.
@@ -48,6 +70,11 @@ impl<T> Paged<T> {
             self.pages.pop();
         }
         element
+    }
+
+    /// All that were pushed, if nothing was put anywhere.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
     }
 
     /// The first page grows as a plain vector does, so that a small cache stays small.

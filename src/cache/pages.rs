@@ -12,6 +12,7 @@
 
 mod classes;
 
+use super::paged::Paged;
 pub(super) use classes::LONGEST;
 use classes::{CLASSES, class_of, size_of_class};
 
@@ -43,7 +44,7 @@ pub(super) struct Place(pub(super) u32);
 
 #[derive(Debug)]
 pub(super) struct Pages {
-    pages: Vec<Page>,
+    pages: Paged<Page>,
     /// Numbers of pages that are not there.
     unused: Vec<u32>,
     spare: Vec<Vec<u8>>,
@@ -92,7 +93,7 @@ impl Pages {
         let page_bytes = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX);
         let page_bytes = page_bytes.clamp(LEAST_PAGE_BYTES, PAGE_BYTES);
         Pages {
-            pages: Vec::new(),
+            pages: Paged::new(),
             unused: Vec::new(),
             spare: Vec::new(),
             classes: Box::new(std::array::from_fn(|_| Class::default())),
@@ -114,7 +115,7 @@ impl Pages {
             Some(&number) => number,
             None => self.open_page(class)?,
         };
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let place = if page.vacant == NONE {
             page.begun += 1;
             page.begun - 1
@@ -134,7 +135,7 @@ impl Pages {
 
     pub(super) fn give_back(&mut self, place: Place) {
         let (number, place) = place.parts();
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let class = usize::from(page.class);
         let range = page.range(place);
         vacate(&mut page.bytes[range], page.vacant);
@@ -162,14 +163,14 @@ impl Pages {
     #[inline]
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
         let (number, place) = place.parts();
-        let page = &self.pages[number as usize];
+        let page = &self.pages[number];
         &page.bytes[page.range(place)]
     }
 
     #[inline]
     pub(super) fn bytes_mut(&mut self, place: Place) -> &mut [u8] {
         let (number, place) = place.parts();
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let range = page.range(place);
         &mut page.bytes[range]
     }
@@ -178,7 +179,7 @@ impl Pages {
     #[inline]
     pub(super) fn is_as_long(&self, place: Place, len: usize) -> bool {
         let (number, _) = place.parts();
-        usize::from(self.pages[number as usize].class) == class_of(len)
+        usize::from(self.pages[number].class) == class_of(len)
     }
 
     /// Whether something is to be moved: see `straggler`.
@@ -189,7 +190,7 @@ impl Pages {
     /// A place whose content is to be moved to another, which `take` gives. If it is not, it will be given again.
     pub(super) fn straggler(&mut self) -> Option<Place> {
         let evacuation = self.evacuation.as_mut()?;
-        let page = &self.pages[evacuation.page as usize];
+        let page = &self.pages[evacuation.page];
         while is_vacant(&page.bytes[page.range(evacuation.next)]) {
             evacuation.next += 1;
         }
@@ -199,9 +200,9 @@ impl Pages {
     /// Copies a place that `straggler` gave to another. `None` if there is no other.
     pub(super) fn copy(&mut self, from: Place) -> Option<Place> {
         let (old, place) = from.parts();
-        let to = self.take(usize::from(self.pages[old as usize].size))?;
+        let to = self.take(usize::from(self.pages[old].size))?;
         let (new, new_place) = to.parts();
-        let [old, new] = self.pages.get_disjoint_mut([old as usize, new as usize]).ok()?;
+        let (old, new) = self.pages.two(old, new);
         let range = new.range(new_place);
         new.bytes[range].copy_from_slice(&old.bytes[old.range(place)]);
         Some(to)
@@ -229,13 +230,13 @@ impl Pages {
     fn new_page(&mut self, class: usize) -> Option<u32> {
         let number = match self.unused.pop() {
             Some(number) => number,
-            None if self.pages.len() == MOST_PAGES => return None,
+            None if self.pages.end() == MOST_PAGES => return None,
             None => {
                 self.pages.push(Page::NONE);
-                u32::try_from(self.pages.len() - 1).expect("fewer than MOST_PAGES")
+                u32::try_from(self.pages.end() - 1).expect("fewer than MOST_PAGES")
             }
         };
-        self.pages[number as usize] = Page {
+        self.pages[number] = Page {
             size: u16::try_from(size_of_class(class)).expect("LONGEST fits"),
             class: u8::try_from(class).expect("fewer than 256 classes"),
             ..Page::NONE
@@ -250,7 +251,7 @@ impl Pages {
 
     /// Gives a page that grows twice the places, and any other all that it can have.
     fn enlarge(&mut self, number: u32) {
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let size = usize::from(page.size);
         let most = places(self.page_bytes, size);
         let class = &mut self.classes[usize::from(page.class)];
@@ -272,20 +273,20 @@ impl Pages {
 
     /// Adds a page to the list of those with a vacant place.
     fn list(&mut self, number: u32) {
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let open = &mut self.classes[usize::from(page.class)].open;
         page.listed = u32::try_from(open.len()).expect("fewer than MOST_PAGES");
         open.push(number);
     }
 
     fn unlist(&mut self, number: u32) {
-        let page = &mut self.pages[number as usize];
+        let page = &mut self.pages[number];
         let at = std::mem::replace(&mut page.listed, UNLISTED);
         if at != UNLISTED {
             let open = &mut self.classes[usize::from(page.class)].open;
             open.swap_remove(at as usize);
             if let Some(&moved) = open.get(at as usize) {
-                self.pages[moved as usize].listed = at;
+                self.pages[moved].listed = at;
             }
         }
     }
@@ -293,7 +294,7 @@ impl Pages {
     /// Gives an empty page up.
     fn close_page(&mut self, number: u32) {
         self.unlist(number);
-        let page = std::mem::replace(&mut self.pages[number as usize], Page::NONE);
+        let page = std::mem::replace(&mut self.pages[number], Page::NONE);
         self.unused.push(number);
         let class = &mut self.classes[usize::from(page.class)];
         class.pages -= 1;
@@ -317,7 +318,7 @@ impl Pages {
         let open = &self.classes[class].open;
         let step = (open.len() / CANDIDATES).max(1);
         let candidates = open.iter().step_by(step).copied();
-        let emptiest = candidates.min_by_key(|&number| self.pages[number as usize].used);
+        let emptiest = candidates.min_by_key(|&number| self.pages[number].used);
         if let Some(page) = emptiest {
             self.unlist(page);
             self.evacuation = Some(Evacuation { page, next: 0 });
@@ -327,7 +328,7 @@ impl Pages {
     /// Panics if the structure contradicts itself; gives the number of occupied places. For tests and fuzzers.
     pub(super) fn validate(&self) -> usize {
         let mut classes = vec![(0, 0); CLASSES];
-        for (number, page) in (0u32..).zip(&self.pages) {
+        for (number, page) in (0u32..).zip(self.pages.iter()) {
             if page.bytes.is_empty() {
                 assert!(self.unused.contains(&number), "page {number} is lost");
                 continue;

@@ -172,10 +172,10 @@ impl Shape {
     }
 
     /// Panics if the structure contradicts itself. For tests and fuzzers.
-    pub(super) fn validate(self, bytes: &[u8], number: usize) {
+    pub(super) fn validate(self, bytes: &[u8], number: u32) {
         assert_eq!(bytes.len(), usize::from(self.size), "size of segment {number}");
         assert_eq!(bytes[..4], [0; 4]);
-        assert_eq!(bytes[4..8], (number as u64).to_le_bytes()[..4]);
+        assert_eq!(bytes[4..8], number.to_le_bytes());
         assert_eq!(iter(bytes).count(), usize::from(self.len), "cells");
         let cells = cells(bytes);
         assert_eq!(read(cells, cells.len() - 1), EMPTY, "the last cell");
@@ -206,8 +206,8 @@ pub(super) fn iter(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
 }
 
 /// The number that `clear` was given.
-pub(super) fn number(bytes: &[u8]) -> usize {
-    u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize
+pub(super) fn number(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]])
 }
 
 /// How many cells of a segment of so many bytes are homes: the rest is the number, and for runs that reach beyond the last of them.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use rustcache::Builder;
 use rustcache::persist::{OnDiskError, Recover, StoreOptions, Sync};
+use rustcache::{Builder, PolicyKind};
 
 /// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout.
 #[derive(Debug, Parser)]
@@ -95,6 +95,10 @@ pub(crate) struct Serve {
     /// The most bytes to hold, keys, values and overhead together [default: no limit].
     #[arg(long, value_name = "SIZE", env = "RUSTCACHE_MAX_BYTES", value_parser = size)]
     max_bytes: Option<u64>,
+
+    /// What goes when room is needed and nothing has expired: lru, s3-fifo, tinylfu, or adaptive, which finds out which of them suits.
+    #[arg(long, value_name = "POLICY", env = "RUSTCACHE_POLICY", default_value = "lru", value_parser = str::parse::<PolicyKind>)]
+    policy: PolicyKind,
 
     /// TTL of entries that are written without one [default: they never expire].
     #[arg(long, value_name = "DURATION", env = "RUSTCACHE_DEFAULT_TTL", value_parser = humantime::parse_duration)]
@@ -232,6 +236,7 @@ impl Serve {
     pub(crate) fn builder(&self) -> Builder {
         let mut builder = rustcache::Cache::builder()
             .shards(1)
+            .policy(self.policy)
             .max_key_bytes(length(self.max_key))
             .max_value_bytes(length(self.max_value));
         if let Some(items) = self.max_items {
@@ -464,6 +469,10 @@ mod tests {
         for (arguments, part) in [
             (["rustcache", "--max-bytes", "12xb"].as_slice(), "12xb"),
             (&["rustcache", "--default-ttl", "soon"], "soon"),
+            (
+                &["rustcache", "--policy", "fifo"],
+                "\"fifo\": use lru, s3-fifo, tinylfu or adaptive",
+            ),
             (&["rustcache", "--nonsense"], "--nonsense"),
             (&["rustcache", "encode"], "`encode`"),
             (&["rustcache", "encode", "insert", "key"], "<VALUE>"),

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rustcache::{Cache, Clock, Condition, Cursor, Expiry, SetOptions};
+use rustcache::{Cache, Clock, Condition, Cursor, Expiry, PolicyKind, SetOptions};
 
 #[derive(Debug, Arbitrary)]
 struct Input {
     max_items: Option<u8>,
     max_bytes: Option<u16>,
     shards: u8,
+    policy: u8,
     steps: Vec<Step>,
 }
 
@@ -55,7 +56,10 @@ fn key(n: u8) -> Vec<u8> {
 fuzz_target!(|input: Input| {
     let (clock, hands) = Clock::manual();
     let shards = 1 << (input.shards % 3);
-    let mut builder = Cache::builder().clock(clock).shards(shards);
+    let mut builder = Cache::builder()
+        .clock(clock)
+        .shards(shards)
+        .policy(PolicyKind::ALL[usize::from(input.policy) % PolicyKind::ALL.len()]);
     if let Some(items) = input.max_items {
         builder = builder.max_items(u64::from(items) + 4);
     }

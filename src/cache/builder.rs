@@ -7,7 +7,7 @@ use super::error::BuildError;
 use super::expiry::MAX_SLOTS;
 use super::payload::ENTRY_OVERHEAD;
 use super::shard::Limits;
-use super::{Cache, Settings};
+use super::{Cache, PolicyKind, Settings};
 
 /// The least that `max_bytes` may be.
 const LEAST_BYTES: u64 = 4096;
@@ -30,6 +30,7 @@ pub struct Builder {
     max_key_bytes: usize,
     max_value_bytes: usize,
     shards: Option<usize>,
+    policy: PolicyKind,
     clock: Clock,
 }
 
@@ -42,6 +43,7 @@ impl Builder {
             max_key_bytes: 64 << 10,
             max_value_bytes: 64 << 20,
             shards: None,
+            policy: PolicyKind::Lru,
             clock: Clock::system(),
         }
     }
@@ -83,6 +85,12 @@ impl Builder {
     /// that size, up to four for each processor.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
+        self
+    }
+
+    /// Which entry goes when room is needed and none has expired. Default: exact LRU.
+    pub fn policy(mut self, policy: PolicyKind) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -146,6 +154,7 @@ impl Builder {
             default_ttl: self.default_ttl.map_or(NEVER, millis_rounded_up),
             max_key_bytes: self.max_key_bytes,
             max_value_bytes: self.max_value_bytes,
+            policy: self.policy,
         };
         Ok(Cache::from_parts(settings, shards, limits, self.clock))
     }

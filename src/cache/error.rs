@@ -90,3 +90,11 @@ pub enum BuildError {
     )]
     ZeroDefaultTtl,
 }
+
+/// There is no policy of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no policy {found:?}: use lru, s3-fifo, tinylfu or adaptive")]
+pub struct UnknownPolicy {
+    /// The name that was given.
+    pub found: String,
+}

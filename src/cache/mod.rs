@@ -41,8 +41,9 @@ pub use builder::Builder;
 pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
-pub use error::{BuildError, Error};
+pub use error::{BuildError, Error, UnknownPolicy};
 pub(crate) use observer::{Observed, Observer};
+pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
 pub use stats::Stats;
 
@@ -50,10 +51,10 @@ use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
 use payload::Draft;
-use policy::Lru;
+use policy::AnyPolicy;
 use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
 
-type Shard = shard::Shard<Lru>;
+type Shard = shard::Shard<AnyPolicy>;
 
 /// How many expired entries are removed under one hold of a lock.
 const RECLAIM_SLICE: u32 = 256;
@@ -64,7 +65,7 @@ const MOST_RESERVED: usize = 4096;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
 const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 
-/// A bounded cache of bytes: exact LRU, TTL in milliseconds, limits by count and by bytes.
+/// A bounded cache of bytes: exact LRU or [another policy](PolicyKind), TTL in milliseconds, limits by count and by bytes.
 ///
 /// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread.
 ///
@@ -92,6 +93,7 @@ struct Settings {
     default_ttl: u64,
     max_key_bytes: usize,
     max_value_bytes: usize,
+    policy: PolicyKind,
 }
 
 struct Inner {
@@ -114,7 +116,13 @@ impl Cache {
         let hasher = RandomState::new();
         let inner = Arc::new_cyclic(|itself| Inner {
             shards: (0..shards)
-                .map(|_| Locked::new(Shard::new(limits, hasher.clone())))
+                .map(|_| {
+                    Locked::new(Shard::new(
+                        limits,
+                        AnyPolicy::new(settings.policy),
+                        hasher.clone(),
+                    ))
+                })
                 .collect(),
             hasher,
             clock,
@@ -313,6 +321,11 @@ impl Cache {
     /// The longest value, in bytes.
     pub fn max_value_bytes(&self) -> usize {
         self.inner.settings.max_value_bytes
+    }
+
+    /// Which entry goes when room is needed.
+    pub fn policy(&self) -> PolicyKind {
+        self.inner.settings.policy
     }
 
     /// Where this cache gets its time from.

@@ -13,7 +13,7 @@ use super::expiry::Expiry;
 use super::index::Index;
 use super::observer::{Observed, Observer};
 use super::payload::{DEADLINE_OVERHEAD, Draft, Large, Payload};
-use super::policy::Policy;
+use super::policy::{Entries, Policy};
 use super::stats::Stats;
 use super::sweep::Sweep;
 
@@ -75,11 +75,11 @@ pub(super) struct Shard<P> {
 }
 
 impl<P: Policy> Shard<P> {
-    pub(super) fn new(limits: Limits, hasher: RandomState) -> Self {
+    pub(super) fn new(limits: Limits, policy: P, hasher: RandomState) -> Self {
         Shard {
             index: Index::new(limits.bytes),
             payload: Payload::new(limits.bytes),
-            policy: P::new(),
+            policy,
             expiry: Expiry::new(),
             limits,
             hasher,
@@ -117,10 +117,11 @@ impl<P: Policy> Shard<P> {
     pub(super) fn read(&mut self, key: Hashed<'_>, now: u64) -> Option<EntryRef<'_>> {
         let Some(slot) = self.live(key, now) else {
             self.stats.misses += 1;
+            self.policy.miss(key.hash);
             return None;
         };
         self.stats.hits += 1;
-        self.policy.access(slot);
+        self.policy.access(slot, &known(&self.payload, &self.hasher));
         Some(self.entry(slot, now))
     }
 
@@ -174,9 +175,11 @@ impl<P: Policy> Shard<P> {
         let slot = match found {
             Some(slot) => {
                 self.stats.updates += 1;
-                self.policy.access(slot);
+                self.policy.access(slot, &known(&self.payload, &self.hasher));
                 self.stats.bytes -= self.weight(slot);
+                let old_weight = self.payload.weight(slot);
                 let old = self.payload.replace(slot, draft);
+                self.policy.reweigh(slot, old_weight, self.payload.weight(slot));
                 self.bury(old);
                 slot
             }
@@ -185,7 +188,7 @@ impl<P: Policy> Shard<P> {
                 self.stats.inserts += 1;
                 let slot = self.payload.insert(draft);
                 self.index.insert(hash, slot);
-                self.policy.insert(slot);
+                self.policy.insert(slot, &known(&self.payload, &self.hasher));
                 slot
             }
         };
@@ -202,7 +205,7 @@ impl<P: Policy> Shard<P> {
                 now,
             });
         }
-        // An overwrite may have made the entry heavier. It is the most recently used one and fits by itself.
+        // An overwrite may have made the entry heavier. It fits by itself; and with exact LRU it is the last that would go.
         self.make_room(0, 0, now);
         self.compact();
         Ok(true)
@@ -235,7 +238,10 @@ impl<P: Policy> Shard<P> {
         let taken = self.remove(key, now, seen);
         match taken {
             Some(_) => self.stats.hits += 1,
-            None => self.stats.misses += 1,
+            None => {
+                self.stats.misses += 1;
+                self.policy.miss(key.hash);
+            }
         }
         taken
     }
@@ -245,7 +251,7 @@ impl<P: Policy> Shard<P> {
         let Some(slot) = self.live(key, now) else {
             return false;
         };
-        self.policy.access(slot);
+        self.policy.access(slot, &known(&self.payload, &self.hasher));
         match deadline {
             Deadline::KeepOr(_) => {}
             Deadline::At(at) if at <= now => {
@@ -322,7 +328,7 @@ impl<P: Policy> Shard<P> {
 
     /// Empties the shard at once. What it held is in the result, to be dropped without the lock.
     pub(super) fn clear(&mut self) -> Self {
-        let new = Shard::new(self.limits, self.hasher.clone());
+        let new = Shard::new(self.limits, self.policy.anew(), self.hasher.clone());
         let old = std::mem::replace(self, new);
         self.observer.clone_from(&old.observer);
         self.others_elsewhere = old.others_elsewhere;
@@ -421,6 +427,26 @@ pub(super) const fn index_hash(hash: u64) -> u32 {
 /// Bytes charged for a deadline.
 const fn weight_of(deadline: u64) -> u64 {
     if deadline == NEVER { 0 } else { DEADLINE_OVERHEAD }
+}
+
+/// What policies may ask about entries. What a deadline weighs is no matter to them.
+struct Known<'a> {
+    payload: &'a Payload,
+    hasher: &'a RandomState,
+}
+
+fn known<'a>(payload: &'a Payload, hasher: &'a RandomState) -> Known<'a> {
+    Known { payload, hasher }
+}
+
+impl Entries for Known<'_> {
+    fn hash(&self, slot: u32) -> u32 {
+        index_hash(self.hasher.hash_one(self.payload.key(slot)))
+    }
+
+    fn weight(&self, slot: u32) -> u64 {
+        self.payload.weight(slot)
+    }
 }
 
 fn parse_integer(value: &[u8]) -> Result<i64, Error> {

@@ -1,5 +1,5 @@
 //! Tests of the engine as a whole. `model` compares it with a textbook; `promises`, `deadlines` and `concurrency` are named after what they
-//! keep; `reclaiming` is about the background thread.
+//! keep; `policies` is about what holds with each of them; `reclaiming` is about the background thread.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
@@ -7,6 +7,7 @@ mod build;
 mod concurrency;
 mod deadlines;
 mod model;
+mod policies;
 mod promises;
 mod reclaiming;
 
@@ -64,5 +65,21 @@ fn keys(cache: &Cache) -> Vec<String> {
         .map(|entry| String::from_utf8(entry.key.to_vec()).unwrap())
         .collect();
     keys.sort();
+    keys
+}
+
+/// The keys of all live entries, however many.
+fn keys_of_all(cache: &Cache) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut cursor = Some(Cursor::default());
+    while let Some(at) = cursor {
+        let page = cache.scan(at, "", 1_000, false);
+        keys.extend(
+            page.entries
+                .iter()
+                .map(|entry| String::from_utf8(entry.key.to_vec()).unwrap()),
+        );
+        cursor = page.next;
+    }
     keys
 }

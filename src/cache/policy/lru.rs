@@ -1,6 +1,6 @@
 //! Exact least-recently-used: a doubly linked list over slots, its links in a side array.
 
-use super::Policy;
+use super::{Entries, Measure, Policy};
 use crate::cache::paged::Paged;
 use crate::cache::prefetch::prefetch;
 
@@ -58,8 +58,8 @@ impl Lru {
     }
 }
 
-impl Policy for Lru {
-    fn new() -> Self {
+impl Lru {
+    pub(super) fn new() -> Self {
         Lru {
             links: Paged::new(),
             newest: NONE,
@@ -67,20 +67,26 @@ impl Policy for Lru {
             walk: NONE,
         }
     }
+}
 
-    fn insert(&mut self, slot: u32) {
+impl Policy for Lru {
+    fn anew(&self) -> Self {
+        Self::new()
+    }
+
+    fn insert(&mut self, slot: u32, _: &impl Entries) {
         self.links.put(slot, ALONE, &ALONE);
         self.link_newest(slot);
     }
 
-    fn access(&mut self, slot: u32) {
+    fn access(&mut self, slot: u32, _: &impl Entries) {
         if self.newest != slot {
             self.unlink(slot);
             self.link_newest(slot);
         }
     }
 
-    fn remove(&mut self, slot: u32) {
+    fn remove(&mut self, slot: u32, _: &impl Entries) {
         self.unlink(slot);
     }
 
@@ -113,6 +119,11 @@ impl Policy for Lru {
         Some(slot)
     }
 
+    fn walk_is_complete(&self) -> bool {
+        // Who is accessed goes to the newest end, where the walk has not been.
+        true
+    }
+
     fn truncate(&mut self, end: usize) {
         self.links.truncate(end);
     }
@@ -132,7 +143,7 @@ impl Policy for Lru {
         }
     }
 
-    fn victim(&mut self) -> Option<u32> {
+    fn victim(&mut self, _: Measure, _: &impl Entries) -> Option<u32> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
@@ -151,6 +162,18 @@ impl Policy for Lru {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    struct Nothing;
+
+    impl Entries for Nothing {
+        fn hash(&self, _: u32) -> u32 {
+            0
+        }
+
+        fn weight(&self, _: u32) -> u64 {
+            0
+        }
+    }
 
     proptest! {
         #[test]
@@ -171,12 +194,12 @@ mod tests {
                 }
                 book.retain(|&other| other != slot);
                 match (step, known) {
-                    (0 | 1, true) => { lru.access(slot); book.push(slot); }
-                    (0 | 1, false) => { lru.insert(slot); book.push(slot); }
-                    (_, true) => lru.remove(slot),
+                    (0 | 1, true) => { lru.access(slot, &Nothing); book.push(slot); }
+                    (0 | 1, false) => { lru.insert(slot, &Nothing); book.push(slot); }
+                    (_, true) => lru.remove(slot, &Nothing),
                     (_, false) => {}
                 }
-                prop_assert_eq!(lru.victim(), book.first().copied());
+                prop_assert_eq!(lru.victim(Measure::Items, &Nothing), book.first().copied());
                 prop_assert_eq!(lru.coldest_first(), book.clone());
             }
         }

@@ -1,21 +1,67 @@
-//! Which entry goes when room is needed. A policy sees slots and never a key, a value or the time.
+//! Which entry goes when room is needed. A policy sees slots, hashes and weights, and never a key, a value or the time.
 
+mod adaptive;
+mod any;
+mod blocks;
+mod ghosts;
+mod kind;
+mod lists;
 mod lru;
+mod queues;
+mod recent;
+mod s3_fifo;
+mod shadows;
+mod sketch;
+#[cfg(test)]
+mod tests;
+mod tinylfu;
 
-pub(super) use lru::Lru;
+use adaptive::Adaptive;
+pub(super) use any::AnyPolicy;
+pub use kind::PolicyKind;
+use lru::Lru;
+use s3_fifo::S3Fifo;
+use tinylfu::TinyLfu;
 
-/// The order of eviction over slots. A slot is *known* from `insert` to `remove`.
+/// What there is too much of, or what the sizes of lists are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    Items,
+    Bytes,
+}
+
+/// What a policy may ask about the entries in known slots. It keeps neither itself: who holds the entries has them.
+pub(super) trait Entries {
+    fn hash(&self, slot: u32) -> u32;
+    /// As it was when the slot was inserted or, later, reweighed.
+    fn weight(&self, slot: u32) -> u64;
+}
+
+/// The order of eviction over slots. A slot is *known* from `insert` to `remove` or `evict`, and its entry can be asked about throughout, during these
+/// calls as well.
 pub(super) trait Policy: Send {
-    fn new() -> Self;
+    /// An empty one of the same kind.
+    fn anew(&self) -> Self;
 
     /// A slot that was not known holds a new entry.
-    fn insert(&mut self, slot: u32);
+    fn insert(&mut self, slot: u32, entries: &impl Entries);
 
     /// The entry of a known slot was read or overwritten.
-    fn access(&mut self, slot: u32);
+    fn access(&mut self, slot: u32, entries: &impl Entries);
 
-    /// The entry of a known slot is gone.
-    fn remove(&mut self, slot: u32);
+    /// An entry was asked for that is not there.
+    fn miss(&mut self, _hash: u32) {}
+
+    /// The entry of a known slot weighs something else now.
+    fn reweigh(&mut self, _slot: u32, _old: u64, _new: u64) {}
+
+    /// The entry of a known slot goes because it was removed or has expired.
+    fn remove(&mut self, slot: u32, entries: &impl Entries);
+
+    /// The entry of a known slot goes because it was the victim.
+    fn evict(&mut self, slot: u32, entries: &impl Entries) {
+        self.remove(slot, entries);
+    }
 
     /// The entry of a known slot is in another one now, which was not known; the first one is not known any more.
     fn relocate(&mut self, from: u32, to: u32);
@@ -27,16 +73,21 @@ pub(super) trait Policy: Send {
     fn prefetch(&self, _slot: u32) {}
     fn prefetch_neighbours(&self, _slot: u32) {}
 
-    /// The slot to evict next; it stays known until it is removed. `None` only if no slot is known.
-    fn victim(&mut self) -> Option<u32>;
+    /// The slot to evict next, now that there is too much of `measure` or would be with what is about to come; it stays known until it is evicted. `None` only if no slot is known.
+    fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32>;
 
     /// Begins to walk over the known slots from those that would go first.
     fn begin_walk(&mut self);
 
-    /// The next slot of the walk. One that is accessed while the walk is under way may come again. `None`: each slot that was known throughout has
-    /// come.
+    /// The next slot of the walk. One that is accessed while the walk is under way may come again. `None`: there are no more.
     fn next_in_walk(&mut self) -> Option<u32>;
 
-    /// All known slots, in the order in which they would go. For the invariant walk.
+    /// Whether each slot that was known throughout has come, once the walk has ended.
+    fn walk_is_complete(&self) -> bool;
+
+    /// All known slots, about in the order in which they would go; exactly so, if that can be told in advance. For the invariant walk.
     fn coldest_first(&self) -> Vec<u32>;
+
+    /// Panics if the policy contradicts itself. For tests and fuzzers.
+    fn validate(&self, _entries: &impl Entries) {}
 }

@@ -1,7 +1,7 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
-use super::super::policy::Policy;
-use super::{Shard, index_hash};
+use super::super::policy::{Measure, Policy};
+use super::{Shard, index_hash, known};
 
 /// Groups of deadlines at which one eviction may look for an expired entry to take first.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
@@ -48,28 +48,35 @@ impl<P: Policy> Shard<P> {
                 self.discard(slot);
                 continue;
             }
-            let Some(slot) = self.policy.victim() else {
+            let measure = if too_many { Measure::Items } else { Measure::Bytes };
+            let entries = known(&self.payload, &self.hasher);
+            let Some(slot) = self.policy.victim(measure, &entries) else {
                 return;
             };
-            if too_many {
-                self.stats.evictions_by_items += 1;
-            } else {
-                self.stats.evictions_by_bytes += 1;
+            match measure {
+                Measure::Items => self.stats.evictions_by_items += 1,
+                Measure::Bytes => self.stats.evictions_by_bytes += 1,
             }
-            self.discard(slot);
+            self.policy.evict(slot, &entries);
+            self.vacate(slot, self.hash_of(self.payload.key(slot)));
         }
     }
 
-    /// Takes an occupied slot out of all four parts. The caller counts why.
+    /// Takes an occupied slot out of all four parts, for another reason than that the policy named it. The caller counts why.
     pub(super) fn discard(&mut self, slot: u32) {
         let hash = self.hash_of(self.payload.key(slot));
         self.discard_hashed(slot, hash);
     }
 
     fn discard_hashed(&mut self, slot: u32, hash: u32) {
+        self.policy.remove(slot, &known(&self.payload, &self.hasher));
+        self.vacate(slot, hash);
+    }
+
+    /// Takes a slot that the policy does not know any more out of the other three parts.
+    fn vacate(&mut self, slot: u32, hash: u32) {
         self.stats.bytes -= self.weight(slot);
         self.index.remove(hash, slot);
-        self.policy.remove(slot);
         self.expiry.remove(slot);
         let large = self.payload.remove(slot);
         self.bury(large);

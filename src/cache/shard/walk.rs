@@ -5,7 +5,7 @@ use super::super::entry::EntryRef;
 use super::super::observer::Observed;
 use super::super::policy::Policy;
 use super::super::sweep::Sweep;
-use super::Shard;
+use super::{Shard, known};
 
 /// Whether a walk goes on after an entry that was shown; if not, whether that entry is to be shown again first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl<P: Policy> Shard<P> {
     /// `false` when there are no more.
     ///
     /// Each entry that is there from the beginning to the end of the sweep and is not overwritten is shown: first those met on the way from the
-    /// cold end, then, by their hashes, those that were read meanwhile and so escaped to the hot end.
+    /// cold end, then, by their hashes, those that changed their place meanwhile and so escaped the walk.
     pub(in crate::cache) fn sweep_slice(
         &mut self,
         count: u32,
@@ -83,8 +83,13 @@ impl<P: Policy> Shard<P> {
             match self.policy.next_in_walk() {
                 Some(slot) if show_once(&mut sweep, slot) => break,
                 Some(_) => {}
-                // The hot end was reached: there is nothing left that was not shown.
-                None => (sweep.left, sweep.from) = (0, None),
+                None => {
+                    sweep.left = 0;
+                    if self.policy.walk_is_complete() {
+                        // There is nothing left that was not shown.
+                        sweep.from = None;
+                    }
+                }
             }
         }
         if sweep.left == 0 {
@@ -195,6 +200,7 @@ impl<P: Policy> Shard<P> {
         );
         assert!(occupied as u64 <= self.limits.items, "max_items is broken");
         assert!(bytes <= self.limits.bytes, "max_bytes is broken");
+        self.policy.validate(&known(&self.payload, &self.hasher));
         self.payload.validate();
         self.index.validate();
         self.expiry.validate();

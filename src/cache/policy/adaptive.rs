@@ -1,0 +1,119 @@
+//! Notices what the workload is: acts by the rule that its shadows have found best lately.
+
+use super::ghosts::Ghosts;
+use super::lists::List;
+use super::queues::Queues;
+use super::recent::RecentMisses;
+use super::s3_fifo::ghost_span;
+use super::shadows::Shadows;
+use super::sketch::Sketch;
+use super::{Entries, Measure, Policy};
+
+#[derive(Debug)]
+pub(in crate::cache) struct Adaptive {
+    queues: Queues,
+    sketch: Sketch,
+    ghosts: Ghosts,
+    recent: RecentMisses,
+    shadows: Shadows,
+}
+
+impl Adaptive {
+    fn request(&mut self, hash: u32, held: Option<u64>) {
+        self.sketch.count(hash);
+        if self.shadows.request(hash, held, &self.sketch) {
+            self.queues.set_rule(self.shadows.best());
+        }
+    }
+}
+
+impl Adaptive {
+    pub(super) fn new() -> Self {
+        let shadows = Shadows::new();
+        Adaptive {
+            queues: Queues::new(shadows.best()),
+            sketch: Sketch::new(),
+            ghosts: Ghosts::new(),
+            recent: RecentMisses::new(),
+            shadows,
+        }
+    }
+}
+
+impl Policy for Adaptive {
+    fn anew(&self) -> Self {
+        Self::new()
+    }
+
+    fn insert(&mut self, slot: u32, entries: &impl Entries) {
+        let (hash, weight) = (entries.hash(slot), entries.weight(slot));
+        self.sketch.fit(self.queues.lists.total(Measure::Items) + 1);
+        let asked_for = self.recent.take(hash);
+        if !asked_for {
+            self.sketch.count(hash);
+        }
+        self.shadows.written(hash, weight, asked_for, &self.sketch);
+        let returns = self.ghosts.take(hash);
+        self.queues.insert(slot, returns, entries);
+    }
+
+    fn access(&mut self, slot: u32, entries: &impl Entries) {
+        self.request(entries.hash(slot), Some(entries.weight(slot)));
+        self.queues.access(slot, entries);
+    }
+
+    fn miss(&mut self, hash: u32) {
+        self.recent.add(hash);
+        self.request(hash, None);
+    }
+
+    fn reweigh(&mut self, slot: u32, old: u64, new: u64) {
+        self.queues.lists.reweigh(slot, old, new);
+    }
+
+    fn remove(&mut self, slot: u32, entries: &impl Entries) {
+        self.shadows.removed(entries.hash(slot));
+        self.queues.remove(slot, entries);
+    }
+
+    fn evict(&mut self, slot: u32, entries: &impl Entries) {
+        if self.queues.lists.list_of(slot) == Some(List::Window) {
+            self.ghosts
+                .add(entries.hash(slot), ghost_span(&self.queues.lists));
+        }
+        self.queues.remove(slot, entries);
+    }
+
+    fn relocate(&mut self, from: u32, to: u32) {
+        self.queues.lists.relocate(from, to);
+    }
+
+    fn truncate(&mut self, end: usize) {
+        self.queues.lists.truncate(end);
+    }
+
+    fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {
+        self.shadows.set_full(measure, self.queues.lists.total(measure));
+        self.queues.victim(measure, entries, &self.sketch)
+    }
+
+    fn begin_walk(&mut self) {
+        self.queues.lists.begin_walk();
+    }
+
+    fn next_in_walk(&mut self) -> Option<u32> {
+        self.queues.lists.next_in_walk()
+    }
+
+    fn walk_is_complete(&self) -> bool {
+        self.queues.lists.walk_is_complete()
+    }
+
+    fn coldest_first(&self) -> Vec<u32> {
+        self.queues.lists.in_order()
+    }
+
+    fn validate(&self, entries: &impl Entries) {
+        self.queues.validate(entries);
+    }
+}

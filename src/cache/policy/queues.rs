@@ -1,0 +1,196 @@
+//! What the policies beside exact LRU are made of: three lists and a rule by which entries go from one to another. The rule can be changed at any time; the lists
+//! then become what the new rule would have made of them, with the evictions that follow.
+
+use super::blocks::scatter;
+use super::lists::{List, Lists};
+use super::sketch::Sketch;
+use super::{Entries, Measure};
+
+/// An eviction looks at so many entries at most before it takes the one it has come to, so that it has a bound.
+const MOST_STEPS: u32 = 256;
+/// Entries that go from the window to the main part on one insertion, at most.
+const SPILL: u32 = 4;
+/// The part of the main lists that is protected, in thousandths.
+const PROTECTED: u64 = 800;
+/// Of entries that were seen this often and are refused nevertheless, one in 128 is let in: else whoever knows which hashes share counters could make
+/// entries that nobody reads look wanted, and they would stay for ever.
+const OFTEN: u64 = 5;
+const ONE_IN: u32 = 128;
+
+/// What decides who stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Least recently used goes: one list, the window.
+    Recency,
+    /// S3-FIFO (Yang, Zhang, Qiu, Yue, Vinayak, 2023): a window that is a queue; what was hit in it goes to the main queue, which gives who was hit another round;
+    /// what comes back soon after an eviction goes there at once.
+    Queue { window: u32 },
+    /// W-TinyLFU (Einziger, Friedman, Manes, 2017): a window with its own recency; who leaves it contends with the oldest of the main part, and who was seen
+    /// more often lately stays. The main part is a segmented LRU (Karedla, Love, Wherry, 1994).
+    Frequency { window: u32 },
+}
+
+#[derive(Debug)]
+pub(super) struct Queues {
+    pub(super) lists: Lists,
+    rule: Rule,
+    /// What the last eviction was for; the sizes of lists are meant in it.
+    measure: Measure,
+    random: u32,
+}
+
+impl Queues {
+    pub(super) fn new(rule: Rule) -> Self {
+        Queues {
+            lists: Lists::new(),
+            rule,
+            measure: Measure::Items,
+            random: 0,
+        }
+    }
+
+    pub(super) fn set_rule(&mut self, rule: Rule) {
+        self.rule = rule;
+    }
+
+    /// A new entry; `returns` if it was evicted lately.
+    pub(super) fn insert(&mut self, slot: u32, returns: bool, entries: &impl Entries) {
+        let list = match self.rule {
+            Rule::Queue { .. } if returns => List::Main,
+            _ => List::Window,
+        };
+        self.lists.add(slot, list, entries.weight(slot));
+        if let Rule::Frequency { window } = self.rule {
+            for _ in 0..SPILL {
+                match self.lists.oldest(List::Window) {
+                    Some(oldest) if oldest != slot && self.exceeds(window) => {
+                        self.lists.shift(oldest, List::Main, entries.weight(oldest));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    pub(super) fn access(&mut self, slot: u32, entries: &impl Entries) {
+        self.lists.count_hit(slot);
+        match (self.rule, self.lists.list_of(slot)) {
+            (Rule::Queue { .. }, _) | (_, None) => {}
+            (Rule::Recency, _) | (Rule::Frequency { .. }, Some(List::Window)) => {
+                self.lists.shift(slot, List::Window, entries.weight(slot));
+            }
+            (Rule::Frequency { .. }, Some(List::Main | List::Protected)) => {
+                self.lists.shift(slot, List::Protected, entries.weight(slot));
+                self.limit_protected(entries);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32, entries: &impl Entries) {
+        self.lists.remove(slot, entries.weight(slot));
+    }
+
+    /// The slot that should go, now that there is too much of `measure`.
+    pub(super) fn victim(
+        &mut self,
+        measure: Measure,
+        entries: &impl Entries,
+        sketch: &Sketch,
+    ) -> Option<u32> {
+        self.measure = measure;
+        match self.rule {
+            Rule::Recency => self.oldest_of_main().or_else(|| self.lists.oldest(List::Window)),
+            Rule::Queue { window } => self.victim_of_queues(window, entries),
+            Rule::Frequency { window } => self.victim_by_frequency(window, entries, sketch),
+        }
+    }
+
+    fn victim_of_queues(&mut self, window: u32, entries: &impl Entries) -> Option<u32> {
+        for _ in 0..SPILL {
+            // Another rule's. This one has no use for a second main list.
+            if let Some(slot) = self.lists.oldest(List::Protected) {
+                self.lists.shift(slot, List::Main, entries.weight(slot));
+            }
+        }
+        for _ in 0..MOST_STEPS {
+            let oldest = self.oldest_of_main();
+            if self.exceeds(window) || oldest.is_none() {
+                let slot = self.lists.oldest(List::Window)?;
+                if self.lists.hits(slot) == 0 {
+                    return Some(slot);
+                }
+                self.lists.set_hits(slot, 0);
+                self.lists.shift(slot, List::Main, entries.weight(slot));
+            } else if let Some(slot) = oldest {
+                let hits = self.lists.hits(slot);
+                if hits == 0 {
+                    return Some(slot);
+                }
+                self.lists.set_hits(slot, hits - 1);
+                self.lists.shift(slot, List::Main, entries.weight(slot));
+            }
+        }
+        self.oldest_of_main().or_else(|| self.lists.oldest(List::Window))
+    }
+
+    fn victim_by_frequency(&mut self, window: u32, entries: &impl Entries, sketch: &Sketch) -> Option<u32> {
+        let incumbent = self.oldest_of_main();
+        // One more entry is about to come into the window.
+        if !self.is_full(window) {
+            return incumbent.or_else(|| self.lists.oldest(List::Window));
+        }
+        let candidate = self.lists.oldest(List::Window)?;
+        let Some(incumbent) = incumbent else {
+            return Some(candidate);
+        };
+        let hash = entries.hash(candidate);
+        let seen = sketch.estimate(hash);
+        let wins =
+            seen > sketch.estimate(entries.hash(incumbent)) || (seen > OFTEN && self.one_in(ONE_IN, hash));
+        if !wins {
+            return Some(candidate);
+        }
+        self.lists.shift(candidate, List::Main, entries.weight(candidate));
+        Some(incumbent)
+    }
+
+    fn oldest_of_main(&self) -> Option<u32> {
+        self.lists
+            .oldest(List::Main)
+            .or_else(|| self.lists.oldest(List::Protected))
+    }
+
+    fn limit_protected(&mut self, entries: &impl Entries) {
+        let protected = self.lists.size(List::Protected, self.measure);
+        let main = self.lists.size(List::Main, self.measure) + protected;
+        if protected * 1000 > main * PROTECTED
+            && let Some(oldest) = self.lists.oldest(List::Protected)
+        {
+            self.lists.shift(oldest, List::Main, entries.weight(oldest));
+        }
+    }
+
+    fn window_target(&self, thousandths: u32) -> u64 {
+        (self.lists.total(self.measure) / 1000 * u64::from(thousandths)
+            + self.lists.total(self.measure) % 1000 * u64::from(thousandths) / 1000)
+            .max(1)
+    }
+
+    fn exceeds(&self, thousandths: u32) -> bool {
+        self.lists.size(List::Window, self.measure) > self.window_target(thousandths)
+    }
+
+    fn is_full(&self, thousandths: u32) -> bool {
+        self.lists.size(List::Window, self.measure) >= self.window_target(thousandths)
+    }
+
+    /// True for one in `n`, by chance: hashes are seeded, so that nobody can tell when.
+    fn one_in(&mut self, n: u32, hash: u32) -> bool {
+        self.random = scatter(self.random.wrapping_add(0x9E37_79B9), hash);
+        self.random.is_multiple_of(n)
+    }
+
+    pub(super) fn validate(&self, entries: &impl Entries) {
+        self.lists.validate(|slot| entries.weight(slot));
+    }
+}

@@ -1,0 +1,323 @@
+//! What each rule would have done: for each candidate a cache of hashes alone, run over a sample of the hashes (SHARDS: Waldspurger, Park, Garthwaite, Ahmad, 2015) at
+//! a size that is scaled down as the sample is, and a count of who was right how often when two of them disagreed.
+
+use hashbrown::HashTable;
+
+use super::blocks::scatter;
+use super::ghosts::Ghosts;
+use super::lists::List;
+use super::queues::{Queues, Rule};
+use super::s3_fifo::{SMALL, ghost_span};
+use super::sketch::Sketch;
+use super::{Entries, Measure};
+
+/// The candidates. Small windows keep what is frequent, large ones what is recent.
+pub(super) const CANDIDATES: [Rule; 5] = [
+    Rule::Recency,
+    Rule::Queue { window: SMALL },
+    Rule::Frequency { window: 10 },
+    Rule::Frequency { window: 200 },
+    Rule::Frequency { window: 500 },
+];
+const N: usize = CANDIDATES.len();
+/// Where to begin.
+pub(super) const FIRST: usize = 1;
+
+/// A shadow of more entries than this has its sample halved.
+const MOST_ENTRIES: u64 = 2048;
+/// Sampled requests from one comparison to the next.
+const EVERY: u64 = 32;
+/// Requests, for each entry of a shadow, after which a dispute counts half; and the least of them.
+const HALF_LIFE: u64 = 16;
+const LEAST_HALF_LIFE: u64 = 1000;
+/// Standard deviations by which another candidate must lead.
+const SURE: f64 = 3.0;
+const SEED: u32 = 0x3C6E_F372;
+
+#[derive(Debug)]
+struct Key {
+    hash: u32,
+    /// A bit for each shadow that holds it. None: vacant.
+    holders: u32,
+    weight: u64,
+}
+
+#[derive(Debug)]
+struct Keys(Vec<Key>);
+
+impl Entries for Keys {
+    fn hash(&self, slot: u32) -> u32 {
+        self.0[slot as usize].hash
+    }
+
+    fn weight(&self, slot: u32) -> u64 {
+        self.0[slot as usize].weight
+    }
+}
+
+#[derive(Debug)]
+struct Shadow {
+    queues: Queues,
+    ghosts: Ghosts,
+}
+
+#[derive(Debug)]
+pub(super) struct Shadows {
+    shadows: [Shadow; N],
+    keys: Keys,
+    vacant: Vec<u32>,
+    /// Hash → number of a key. One for all shadows, so that a request is looked up once.
+    table: HashTable<u32>,
+    /// A hash is in the sample if its scattered value is below this.
+    sample: u64,
+    measure: Measure,
+    /// What the cache holds, in `measure`, once it is full.
+    full_at: u64,
+    /// How often, lately, the first hit where the second missed.
+    wins: [[f64; N]; N],
+    requests: u64,
+    current: usize,
+}
+
+impl Shadows {
+    pub(super) fn new() -> Self {
+        Shadows {
+            shadows: CANDIDATES.map(|rule| Shadow {
+                queues: Queues::new(rule),
+                ghosts: Ghosts::new(),
+            }),
+            keys: Keys(Vec::new()),
+            vacant: Vec::new(),
+            table: HashTable::new(),
+            sample: 1 << u32::BITS,
+            measure: Measure::Items,
+            full_at: u64::MAX,
+            wins: [[0.0; N]; N],
+            requests: 0,
+            current: FIRST,
+        }
+    }
+
+    /// The rule that was best lately.
+    pub(super) fn best(&self) -> Rule {
+        CANDIDATES[self.current]
+    }
+
+    /// The cache is full and holds so much.
+    pub(super) fn set_full(&mut self, measure: Measure, total: u64) {
+        // A heavy entry takes several evictions, with less held at each.
+        self.full_at = if measure == self.measure && self.full_at != u64::MAX {
+            total.max(self.full_at - self.full_at / 4096)
+        } else {
+            total
+        };
+        self.measure = measure;
+    }
+
+    fn sampled(&self, hash: u32) -> bool {
+        self.sample > u64::from(u32::MAX) || u64::from(scatter(hash, SEED)) < self.sample
+    }
+
+    fn find(&self, hash: u32) -> Option<u32> {
+        self.table
+            .find(u64::from(scatter(hash, 0)) << 32 | u64::from(hash), |&key| {
+                self.keys.hash(key) == hash
+            })
+            .copied()
+    }
+
+    /// An entry was asked for; with its weight if the cache has it. `true` if another rule is best now.
+    pub(super) fn request(&mut self, hash: u32, held: Option<u64>, sketch: &Sketch) -> bool {
+        if !self.sampled(hash) {
+            return false;
+        }
+        let found = self.find(hash);
+        let holders = found.map_or(0, |key| self.keys.0[key as usize].holders);
+        if let Some(key) = found {
+            self.access(key);
+        }
+        if let Some(weight) = held {
+            self.insert(hash, weight, sketch);
+        }
+        self.score(holders)
+    }
+
+    /// An entry was written that was not there.
+    pub(super) fn written(&mut self, hash: u32, weight: u64, asked_for: bool, sketch: &Sketch) {
+        if !self.sampled(hash) {
+            return;
+        }
+        if !asked_for && let Some(key) = self.find(hash) {
+            self.access(key);
+        }
+        self.insert(hash, weight, sketch);
+    }
+
+    pub(super) fn removed(&mut self, hash: u32) {
+        if self.sampled(hash)
+            && let Some(key) = self.find(hash)
+        {
+            self.drop_key(key);
+        }
+    }
+
+    fn access(&mut self, key: u32) {
+        let holders = self.keys.0[key as usize].holders;
+        for (n, shadow) in self.shadows.iter_mut().enumerate() {
+            if holders >> n & 1 == 1 {
+                shadow.queues.access(key, &self.keys);
+            }
+        }
+    }
+
+    /// Into all shadows that do not hold it.
+    fn insert(&mut self, hash: u32, weight: u64, sketch: &Sketch) {
+        let limit = self.limit();
+        let weighs = if self.measure == Measure::Items { 1 } else { weight };
+        if weighs > limit {
+            return;
+        }
+        let key = self.find(hash).unwrap_or_else(|| self.new_key(hash, weight));
+        for n in 0..N {
+            if self.keys.0[key as usize].holders >> n & 1 == 1 {
+                continue;
+            }
+            while self.shadows[n].queues.lists.total(self.measure) + weighs > limit {
+                let Some(victim) = self.shadows[n].queues.victim(self.measure, &self.keys, sketch) else {
+                    break;
+                };
+                self.evict(n, victim);
+            }
+            let shadow = &mut self.shadows[n];
+            let returns = matches!(CANDIDATES[n], Rule::Queue { .. }) && shadow.ghosts.take(hash);
+            shadow.queues.insert(key, returns, &self.keys);
+            self.keys.0[key as usize].holders |= 1 << n;
+        }
+        if self.shadows[0].queues.lists.total(Measure::Items) > MOST_ENTRIES {
+            self.halve_sample();
+        }
+    }
+
+    fn evict(&mut self, n: usize, victim: u32) {
+        let shadow = &mut self.shadows[n];
+        if matches!(CANDIDATES[n], Rule::Queue { .. })
+            && shadow.queues.lists.list_of(victim) == Some(List::Window)
+        {
+            shadow
+                .ghosts
+                .add(self.keys.hash(victim), ghost_span(&shadow.queues.lists));
+        }
+        shadow.queues.remove(victim, &self.keys);
+        self.release(victim, 1 << n);
+    }
+
+    fn new_key(&mut self, hash: u32, weight: u64) -> u32 {
+        let key = Key {
+            hash,
+            holders: 0,
+            weight,
+        };
+        let number = match self.vacant.pop() {
+            Some(number) => {
+                self.keys.0[number as usize] = key;
+                number
+            }
+            None => {
+                self.keys.0.push(key);
+                u32::try_from(self.keys.0.len() - 1).expect("few keys")
+            }
+        };
+        let keys = &self.keys;
+        self.table.insert_unique(
+            u64::from(scatter(hash, 0)) << 32 | u64::from(hash),
+            number,
+            |&key| u64::from(scatter(keys.hash(key), 0)) << 32 | u64::from(keys.hash(key)),
+        );
+        number
+    }
+
+    fn release(&mut self, key: u32, holders: u32) {
+        let entry = &mut self.keys.0[key as usize];
+        entry.holders &= !holders;
+        if entry.holders == 0 {
+            let hash = entry.hash;
+            let found = self
+                .table
+                .find_entry(u64::from(scatter(hash, 0)) << 32 | u64::from(hash), |&other| {
+                    other == key
+                });
+            if let Ok(found) = found {
+                found.remove();
+            }
+            self.vacant.push(key);
+        }
+    }
+
+    fn drop_key(&mut self, key: u32) {
+        let holders = self.keys.0[key as usize].holders;
+        for (n, shadow) in self.shadows.iter_mut().enumerate() {
+            if holders >> n & 1 == 1 {
+                shadow.queues.remove(key, &self.keys);
+            }
+        }
+        self.release(key, holders);
+    }
+
+    fn halve_sample(&mut self) {
+        self.sample /= 2;
+        for key in 0..u32::try_from(self.keys.0.len()).expect("few keys") {
+            if self.keys.0[key as usize].holders != 0 && !self.sampled(self.keys.hash(key)) {
+                self.drop_key(key);
+            }
+        }
+    }
+
+    /// What a shadow may hold.
+    fn limit(&self) -> u64 {
+        match self.full_at {
+            u64::MAX => u64::MAX,
+            full_at => (u128::from(full_at) * u128::from(self.sample) >> u32::BITS) as u64,
+        }
+        .max(1)
+    }
+
+    /// Counts who was right.
+    fn score(&mut self, holders: u32) -> bool {
+        let all = (1 << N) - 1;
+        if holders != 0 && holders != all {
+            for hit in (0..N).filter(|n| holders >> n & 1 == 1) {
+                for miss in (0..N).filter(|n| holders >> n & 1 == 0) {
+                    self.wins[hit][miss] += 1.0;
+                }
+            }
+        }
+        self.requests += 1;
+        if !self.requests.is_multiple_of(EVERY) || self.full_at == u64::MAX {
+            return false;
+        }
+        let entries = self
+            .limit()
+            .min(self.shadows[0].queues.lists.total(Measure::Items));
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let half_life = (HALF_LIFE * entries).max(LEAST_HALF_LIFE) as f64;
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let decay = 0.5f64.powf(EVERY as f64 / half_life);
+        let mut best = self.current;
+        for n in 0..N {
+            let lead = |over: usize| self.wins[n][over] - self.wins[over][n];
+            let disputed = self.wins[n][self.current] + self.wins[self.current][n];
+            // Were both equally good, each dispute would be a coin toss: this is so many standard deviations.
+            if lead(self.current) > SURE * disputed.sqrt() && lead(best) > 0.0 {
+                best = n;
+            }
+        }
+        for row in &mut self.wins {
+            for wins in row {
+                *wins *= decay;
+            }
+        }
+        let changes = best != self.current;
+        self.current = best;
+        changes
+    }
+}

@@ -1,0 +1,117 @@
+//! How often a hash was seen lately, about: a count-min sketch of four-bit counters whose counts are halved as time goes by (Einziger, Friedman, Manes,
+//! 2017). The four counters of a hash lie in one cache line, as in Caffeine.
+
+use super::blocks::{Blocks, scatter};
+
+/// 128 counters.
+type Block = [u64; 8];
+/// One block for so many entries: four bytes for each.
+const ENTRIES_PER_BLOCK: usize = 16;
+/// Every count is halved once in this many requests for each entry.
+const SAMPLE: usize = 10;
+
+#[derive(Debug)]
+pub(super) struct Sketch {
+    blocks: Blocks<Block>,
+    /// Requests counted since a block was halved.
+    since_halving: usize,
+    /// The block to halve next.
+    next: usize,
+}
+
+impl Sketch {
+    pub(super) fn new() -> Self {
+        Sketch {
+            blocks: Blocks::new([0; 8]),
+            since_halving: 0,
+            next: 0,
+        }
+    }
+
+    /// Grows or shrinks towards what so many entries need.
+    pub(super) fn fit(&mut self, entries: u64) {
+        let entries = usize::try_from(entries).unwrap_or(usize::MAX);
+        self.blocks.approach(entries.div_ceil(ENTRIES_PER_BLOCK).max(4));
+    }
+
+    pub(super) fn count(&mut self, hash: u32) {
+        let places = places(hash);
+        let block = self.blocks.at_mut(scatter(hash, 0));
+        // Only the smallest are raised (conservative update: Estan, Varghese, 2002).
+        let least = least(block, places);
+        if least < 15 {
+            for (word, shift) in places {
+                if block[word] >> shift & 15 == least {
+                    block[word] += 1 << shift;
+                }
+            }
+        }
+        self.since_halving += 1;
+        if self.since_halving >= SAMPLE * ENTRIES_PER_BLOCK {
+            self.since_halving = 0;
+            self.next = if self.next + 1 < self.blocks.len() {
+                self.next + 1
+            } else {
+                0
+            };
+            for word in self.blocks.nth_mut(self.next) {
+                *word = *word >> 1 & 0x7777_7777_7777_7777;
+            }
+        }
+    }
+
+    /// At most 15.
+    pub(super) fn estimate(&self, hash: u32) -> u64 {
+        least(self.blocks.at(scatter(hash, 0)), places(hash))
+    }
+}
+
+fn least(block: &Block, places: [(usize, u32); 4]) -> u64 {
+    let counts = places.map(|(word, shift)| block[word] >> shift & 15);
+    counts.into_iter().min().unwrap_or(0)
+}
+
+/// Word and first bit of the four counters, each in another quarter of the block.
+fn places(hash: u32) -> [(usize, u32); 4] {
+    let bits = scatter(hash, 0x9E37_79B9);
+    [0, 1, 2, 3].map(|row| {
+        let five = bits >> (row * 8) & 31;
+        ((row * 2 + (five >> 4)) as usize, (five & 15) * 4)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_often_is_told_from_what_was_not_while_it_grows() {
+        let mut sketch = Sketch::new();
+        (0..500).for_each(|_| sketch.fit(8_000));
+        for n in 0..4_000 {
+            let times = if n % 10 == 0 { 4 } else { 1 };
+            (0..times).for_each(|_| sketch.count(n));
+        }
+        (0..500).for_each(|_| sketch.fit(13_000));
+        let often = (0..4_000)
+            .filter(|n| n % 10 == 0 && sketch.estimate(*n) >= 4)
+            .count();
+        let rarely = (0..4_000)
+            .filter(|n| n % 10 != 0 && sketch.estimate(*n) >= 4)
+            .count();
+        assert!(often > 360, "{often} of 400 are known to be frequent");
+        assert!(rarely < 36, "{rarely} of 3600 are taken for frequent");
+    }
+
+    #[test]
+    fn what_is_not_seen_any_more_is_forgotten() {
+        let mut sketch = Sketch::new();
+        (0..50).for_each(|_| sketch.fit(1_000));
+        (0..15).for_each(|_| sketch.count(7));
+        assert_eq!(sketch.estimate(7), 15);
+        for n in 0..60_000 {
+            sketch.count(1_000 + n % 1_000);
+        }
+        assert!(sketch.estimate(7) < 15, "still {}", sketch.estimate(7));
+    }
+}

@@ -1,0 +1,326 @@
+//! What a cache promises with every policy: what it serves is what was written last, not removed and not expired; its limits hold; and everything that is there
+//! throughout is met by whoever walks over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::super::{Cache, Cursor, Expiry, PolicyKind, SetOptions};
+use super::{PLAIN, millis, standing};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Get(u8),
+    Set(u8, usize, Option<u16>),
+    Remove(u8),
+    Take(u8),
+    Touch(u8, u16),
+    Clear,
+    ClearPrefix(u8),
+    Advance(u16),
+    Reclaim,
+}
+
+fn step(longest: usize) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => any::<u8>().prop_map(Step::Get),
+        20 => (any::<u8>(), 0..=longest, proptest::option::weighted(0.3, 0u16..2_000))
+            .prop_map(|(key, len, ttl)| Step::Set(key, len, ttl)),
+        2 => any::<u8>().prop_map(Step::Remove),
+        1 => any::<u8>().prop_map(Step::Take),
+        2 => (any::<u8>(), any::<u16>()).prop_map(|(key, ttl)| Step::Touch(key, ttl)),
+        1 => (0u8..50).prop_map(|n| if n == 0 { Step::Clear } else { Step::ClearPrefix(n) }),
+        2 => (0u16..500).prop_map(Step::Advance),
+        1 => Just(Step::Reclaim),
+    ]
+}
+
+fn key(n: u8) -> String {
+    // Few that come often, and many that come now and then.
+    format!("{:02}", if n < 128 { n % 16 } else { n % 100 })
+}
+
+/// Value and deadline of each key that may be there.
+type Model = BTreeMap<String, (Vec<u8>, Option<u64>)>;
+
+fn check(cache: &Cache, model: &Model) -> Result<(), TestCaseError> {
+    cache.validate();
+    let mut cursor = Some(Cursor::default());
+    while let Some(at) = cursor {
+        let page = cache.scan(at, "", 100, true);
+        for entry in page.entries {
+            let key = String::from_utf8(entry.key.to_vec()).unwrap();
+            let expected = model.get(&key).map(|(value, _)| value.as_slice());
+            prop_assert_eq!(entry.value.as_deref(), expected, "{}", key);
+        }
+        cursor = page.next;
+    }
+    Ok(())
+}
+
+fn play(
+    policy: PolicyKind,
+    max_items: Option<u64>,
+    max_bytes: Option<u64>,
+    steps: Vec<Step>,
+) -> Result<(), TestCaseError> {
+    let (cache, hands) = standing(|mut builder| {
+        builder = builder.policy(policy);
+        if let Some(items) = max_items {
+            builder = builder.max_items(items);
+        }
+        if let Some(bytes) = max_bytes {
+            builder = builder.max_bytes(bytes);
+        }
+        builder
+    });
+    let mut model = Model::new();
+    let mut now = 0;
+    for (number, step) in steps.into_iter().enumerate() {
+        match step {
+            Step::Get(n) => {
+                if let Some(entry) = cache.get(key(n)) {
+                    prop_assert_eq!(
+                        Some(&entry.value[..]),
+                        model.get(&key(n)).map(|(value, _)| &value[..])
+                    );
+                }
+            }
+            Step::Set(n, len, ttl) => {
+                let value = vec![number as u8; len];
+                let options = match ttl {
+                    Some(ttl) => SetOptions::ttl(millis(ttl.into())),
+                    None => PLAIN,
+                };
+                match cache.set(key(n), &value, options) {
+                    Ok(_) => model.insert(key(n), (value, ttl.map(|ttl| now + u64::from(ttl)))),
+                    Err(_) => model.remove(&key(n)),
+                };
+                if max_bytes.is_none() && ttl != Some(0) {
+                    prop_assert!(cache.contains(key(n)), "what was written last is there");
+                }
+            }
+            Step::Remove(n) => {
+                let was_there = cache.remove(key(n));
+                prop_assert!(!was_there || model.contains_key(&key(n)));
+                model.remove(&key(n));
+            }
+            Step::Take(n) => {
+                let taken = cache.take(key(n));
+                prop_assert!(taken.is_none() || model.contains_key(&key(n)));
+                model.remove(&key(n));
+            }
+            Step::Touch(n, ttl) => {
+                if cache.touch(key(n), Expiry::After(millis(ttl.into()))) {
+                    let entry = model.get_mut(&key(n));
+                    prop_assert!(entry.is_some(), "what was touched was written");
+                    entry.unwrap().1 = Some(now + u64::from(ttl));
+                }
+            }
+            Step::Clear => {
+                cache.clear();
+                model.clear();
+            }
+            Step::ClearPrefix(n) => {
+                let prefix = (n % 10).to_string();
+                cache.clear_prefix(&prefix);
+                model.retain(|key, _| !key.starts_with(&prefix));
+            }
+            Step::Advance(by) => {
+                hands.advance(millis(by.into()));
+                now += u64::from(by);
+            }
+            Step::Reclaim => cache.reclaim_expired(),
+        }
+        model.retain(|_, (_, deadline)| deadline.is_none_or(|deadline| deadline > now));
+        check(&cache, &model)?;
+    }
+    let stats = cache.stats();
+    if stats.evictions_by_items + stats.evictions_by_bytes == 0 {
+        cache.reclaim_expired();
+        prop_assert_eq!(
+            cache.len(),
+            model.len() as u64,
+            "nothing was evicted, and nothing is missing"
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_cache_bounded_by_items_serves_what_was_written_last(
+        policy in select(&PolicyKind::ALL[..]), max_items in 1u64..40,
+        steps in prop::collection::vec(step(40), 1..400)
+    ) {
+        play(policy, Some(max_items), None, steps)?;
+    }
+
+    #[test]
+    fn a_cache_bounded_by_bytes_serves_what_was_written_last(
+        policy in select(&PolicyKind::ALL[..]), max_bytes in 4096u64..20_000,
+        steps in prop::collection::vec(step(3_000), 1..400)
+    ) {
+        play(policy, None, Some(max_bytes), steps)?;
+    }
+
+    #[test]
+    fn a_cache_bounded_by_both_serves_what_was_written_last(
+        policy in select(&PolicyKind::ALL[..]), max_items in 5u64..60, max_bytes in 4096u64..20_000,
+        steps in prop::collection::vec(step(600), 1..400)
+    ) {
+        play(policy, Some(max_items), Some(max_bytes), steps)?;
+    }
+}
+
+/// Numbers that look random.
+fn scattered(n: u32) -> u32 {
+    (n.wrapping_mul(0x9E37_79B1) ^ n >> 7).wrapping_mul(0x85EB_CA6B) >> 8
+}
+
+#[test]
+fn many_entries_come_and_go_and_everything_stays_sound() {
+    for policy in PolicyKind::ALL {
+        for bytes in [None, Some(1 << 20)] {
+            let (cache, hands) = standing(|builder| match bytes {
+                None => builder.policy(policy).max_items(6_000),
+                Some(bytes) => builder.policy(policy).max_bytes(bytes),
+            });
+            for n in 0..60_000u32 {
+                let key = (scattered(n) % if n % 3 == 0 { 2_000 } else { 40_000 }).to_string();
+                if cache.get(&key).is_none() {
+                    let options = if n % 5 == 0 {
+                        SetOptions::ttl(millis(3_000))
+                    } else {
+                        PLAIN
+                    };
+                    // At first small, then large, so that slots are given up.
+                    let len = scattered(n) as usize % if n < 30_000 { 50 } else { 2_000 };
+                    cache.set(&key, vec![0; len], options).unwrap();
+                }
+                match n % 10_000 {
+                    9_999 => cache.validate(),
+                    5_000 => hands.advance(millis(2_000)),
+                    _ => {}
+                }
+            }
+            assert!(cache.stats().hits > 5_000, "{policy}: {:?}", cache.stats());
+        }
+    }
+}
+
+#[test]
+fn expired_entries_go_before_live_ones_with_every_policy() {
+    for policy in PolicyKind::ALL {
+        let (cache, hands) = standing(|builder| builder.policy(policy).max_items(100));
+        for n in 0..100 {
+            let options = if n % 2 == 0 {
+                SetOptions::ttl(millis(10))
+            } else {
+                PLAIN
+            };
+            cache.set(n.to_string(), "value", options).unwrap();
+        }
+        hands.advance(Duration::from_secs(1));
+        for n in 100..150 {
+            cache.set(n.to_string(), "value", PLAIN).unwrap();
+        }
+        assert!(
+            (0..150).all(|n| cache.contains(n.to_string()) == (n % 2 == 1 || n >= 100)),
+            "{policy} evicted a live entry"
+        );
+    }
+}
+
+#[test]
+fn a_sweep_shows_what_is_there_throughout_while_entries_change_their_places() {
+    for policy in PolicyKind::ALL {
+        let (cache, _) = standing(|builder| builder.policy(policy).max_items(2_000));
+        for n in 0..2_000u32 {
+            cache.set(n.to_string(), "value", PLAIN).unwrap();
+        }
+        for n in 2_000..12_000u32 {
+            let key = (scattered(n) % 3_000).to_string();
+            if cache.get(&key).is_none() {
+                cache.set(&key, "value", PLAIN).unwrap();
+            }
+        }
+        let held = |cache: &Cache| super::keys_of_all(cache).into_iter().collect::<BTreeSet<_>>();
+        let mut throughout = held(&cache);
+        let mut shown = BTreeSet::new();
+        let mut n = 20_000;
+        let ended = cache.sweep(
+            |entry| {
+                shown.insert(String::from_utf8(entry.key().to_vec()).unwrap());
+                false
+            },
+            || {
+                for _ in 0..100 {
+                    n += 1;
+                    let key = (scattered(n) % 3_000).to_string();
+                    if cache.get(&key).is_none() {
+                        cache.set(&key, "value", PLAIN).unwrap();
+                    }
+                }
+                let now = held(&cache);
+                throughout.retain(|key| now.contains(key));
+                ControlFlow::Continue(())
+            },
+        );
+        assert_eq!(ended, ControlFlow::Continue(()));
+        let missed: Vec<_> = throughout.difference(&shown).collect();
+        assert!(
+            missed.is_empty(),
+            "{policy}: {} of {} were not shown",
+            missed.len(),
+            throughout.len()
+        );
+        assert!(
+            throughout.len() > 200,
+            "{policy}: {} were there throughout",
+            throughout.len()
+        );
+    }
+}
+
+#[test]
+fn a_policy_is_known_by_its_name() {
+    for kind in PolicyKind::ALL {
+        assert_eq!(kind.to_string().parse(), Ok(kind));
+        let cache = Cache::builder().policy(kind).build().unwrap();
+        assert_eq!(cache.policy(), kind);
+    }
+    assert_eq!(Cache::builder().build().unwrap().policy(), PolicyKind::Lru);
+    let text = "LFU".parse::<PolicyKind>().unwrap_err().to_string();
+    assert!(
+        text.contains("\"LFU\"") && PolicyKind::ALL.iter().all(|kind| text.contains(kind.name())),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_policy_that_resists_scans_keeps_what_is_read_again() {
+    for (policy, keeps) in [
+        (PolicyKind::Lru, false),
+        (PolicyKind::S3Fifo, true),
+        (PolicyKind::TinyLfu, true),
+        (PolicyKind::Adaptive, true),
+    ] {
+        let (cache, _) = standing(|builder| builder.policy(policy).max_items(1_000));
+        for _ in 0..3 {
+            for n in 0..500 {
+                if cache.get(n.to_string()).is_none() {
+                    cache.set(n.to_string(), "value", PLAIN).unwrap();
+                }
+            }
+        }
+        for n in 10_000..12_000 {
+            cache.set(n.to_string(), "value", PLAIN).unwrap();
+        }
+        let kept = (0..500).filter(|n| cache.contains(n.to_string())).count();
+        assert_eq!(kept > 400, keeps, "{policy} kept {kept} of 500");
+    }
+}

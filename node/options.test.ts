@@ -22,6 +22,7 @@ describe("options of a cache", () => {
     [{ args: ["--max-value=1kb"] }, /got "--max-value=1kb": use the option maxValueBytes instead/],
     [{ args: ["--snapshot-every", "1s"] }, /use the option snapshotEvery instead/],
     [{ env: 1 }, /env must be an object/],
+    [{ policy: "fifo" as "lru" }, /policy must be one of lru, s3-fifo, tinylfu, adaptive, got "fifo"/],
     [{ maxItems: 0 }, /maxItems must be an integer from 1 to 9007199254740991, got 0/],
     [{ maxItems: 1.5 }, /maxItems .* got 1.5/],
     [{ maxItems: "10" }, /maxItems .* got "10"/],
@@ -70,6 +71,7 @@ describe("options of a cache", () => {
       args: ["serve", "--log-format=json", "--directory"],
       maxItems: 10,
       maxBytes: "1.5 GiB",
+      policy: "s3-fifo",
       defaultTtl: 1500.2,
       maxKeyBytes: 100,
       maxValueBytes: 1000,
@@ -77,7 +79,7 @@ describe("options of a cache", () => {
     });
     assert.deepEqual(
       args.join(" "),
-      "serve --log-format=json --directory --max-items 10 --max-bytes 1.5 GiB --default-ttl 1501ms --max-key 100 --max-value 1000 --log-level info",
+      "serve --log-format=json --directory --max-items 10 --max-bytes 1.5 GiB --policy s3-fifo --default-ttl 1501ms --max-key 100 --max-value 1000 --log-level info",
     );
     assert.deepEqual(checkCacheOptions({}).args, []);
     assert.deepEqual(

@@ -40,6 +40,11 @@ export interface CacheOptions extends DirectoryOptions {
   maxItems?: number | undefined;
   /** Memory for entries, everything counted: bytes, or a text such as "512mb". @default no limit */
   maxBytes?: number | string | undefined;
+  /**
+   * What goes when room is needed and nothing has expired: the least recently used ("lru"), by S3-FIFO ("s3-fifo"), by W-TinyLFU ("tinylfu"), or by
+   * whichever of them suits what is asked for ("adaptive"); see docs/policies.md. @default "lru"
+   */
+  policy?: "lru" | "s3-fifo" | "tinylfu" | "adaptive" | undefined;
   /** Milliseconds that an entry lives when it is stored without a TTL; from 1. @default for ever */
   defaultTtl?: number | undefined;
   /** Longest key in bytes. @default 65_536 */
@@ -100,6 +105,7 @@ const CACHE_OPTIONS = new Set([
   "snapshotEvery",
   "maxItems",
   "maxBytes",
+  "policy",
   "defaultTtl",
   "maxKeyBytes",
   "maxValueBytes",
@@ -115,6 +121,7 @@ const CACHE_OPTIONS = new Set([
 const FLAGS = {
   maxItems: "--max-items",
   maxBytes: "--max-bytes",
+  policy: "--policy",
   defaultTtl: "--default-ttl",
   maxKeyBytes: "--max-key",
   maxValueBytes: "--max-value",
@@ -126,6 +133,7 @@ const FLAGS = {
   snapshotAfter: "--snapshot-after",
   snapshotEvery: "--snapshot-every",
 } as const satisfies Partial<Record<keyof CacheOptions, string>>;
+const POLICIES = ["lru", "s3-fifo", "tinylfu", "adaptive"];
 const SYNC = ["always", "everysec", "never"];
 const RECOVER = ["valid", "strict"];
 const ON_DISK_ERROR = ["refuse", "memory", "exit"];
@@ -176,6 +184,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   };
   flag("maxItems", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
   flag("maxBytes", size(options.maxBytes, "maxBytes"));
+  flag("policy", oneOf(options.policy, "policy", POLICIES));
   const ttl = defaultTtl(options.defaultTtl);
   flag("defaultTtl", ttl === undefined ? undefined : `${ttl}ms`);
   flag("maxKeyBytes", integer(options.maxKeyBytes, "maxKeyBytes", 1, MAX_VALUE));

@@ -93,7 +93,9 @@ impl Policy for Adaptive {
     }
 
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {
-        self.shadows.set_full(measure, self.queues.lists.total(measure));
+        let lists = &self.queues.lists;
+        self.shadows
+            .set_full(measure, lists.total(measure), lists.total(Measure::Items));
         self.queues.victim(measure, entries, &self.sketch)
     }
 
@@ -115,5 +117,6 @@ impl Policy for Adaptive {
 
     fn validate(&self, entries: &impl Entries) {
         self.queues.validate(entries);
+        self.shadows.validate();
     }
 }

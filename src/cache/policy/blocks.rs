@@ -48,7 +48,7 @@ impl<B: Copy> Blocks<B> {
     fn index(&self, hash: u32) -> u32 {
         let len = slot(self.len());
         let level = len.ilog2();
-        let low = hash & ((2u64 << level) - 1) as u32;
+        let low = hash & (u32::MAX >> (31 - level));
         if low < len { low } else { hash & ((1 << level) - 1) }
     }
 }

@@ -32,6 +32,8 @@ const HALF_LIFE: u64 = 16;
 const LEAST_HALF_LIFE: u64 = 1000;
 /// Standard deviations by which another candidate must lead.
 const SURE: f64 = 3.0;
+/// A sample of everything.
+const ALL: u64 = 1 << u32::BITS;
 const SEED: u32 = 0x3C6E_F372;
 
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl Shadows {
             keys: Keys(Vec::new()),
             vacant: Vec::new(),
             table: HashTable::new(),
-            sample: 1 << u32::BITS,
+            sample: ALL,
             measure: Measure::Items,
             full_at: u64::MAX,
             wins: [[0.0; N]; N],
@@ -103,8 +105,8 @@ impl Shadows {
         CANDIDATES[self.current]
     }
 
-    /// The cache is full and holds so much.
-    pub(super) fn set_full(&mut self, measure: Measure, total: u64) {
+    /// The cache is full, with so many entries and so much of `measure`.
+    pub(super) fn set_full(&mut self, measure: Measure, total: u64, entries: u64) {
         // A heavy entry takes several evictions, with less held at each.
         self.full_at = if measure == self.measure && self.full_at != u64::MAX {
             total.max(self.full_at - self.full_at / 4096)
@@ -112,17 +114,24 @@ impl Shadows {
             total
         };
         self.measure = measure;
+        if self.sample < ALL && self.part_of(entries) < MOST_ENTRIES / 8 {
+            // Entries have become fewer and heavier.
+            self.sample *= 2;
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a part of what is 64 bits long")]
+    fn part_of(&self, whole: u64) -> u64 {
+        (u128::from(whole) * u128::from(self.sample) / u128::from(ALL)) as u64
     }
 
     fn sampled(&self, hash: u32) -> bool {
-        self.sample > u64::from(u32::MAX) || u64::from(scatter(hash, SEED)) < self.sample
+        self.sample == ALL || u64::from(scatter(hash, SEED)) < self.sample
     }
 
     fn find(&self, hash: u32) -> Option<u32> {
         self.table
-            .find(u64::from(scatter(hash, 0)) << 32 | u64::from(hash), |&key| {
-                self.keys.hash(key) == hash
-            })
+            .find(spread(hash), |&key| self.keys.hash(key) == hash)
             .copied()
     }
 
@@ -178,7 +187,7 @@ impl Shadows {
             return;
         }
         let key = self.find(hash).unwrap_or_else(|| self.new_key(hash, weight));
-        for n in 0..N {
+        for (n, rule) in CANDIDATES.iter().enumerate() {
             if self.keys.0[key as usize].holders >> n & 1 == 1 {
                 continue;
             }
@@ -189,7 +198,7 @@ impl Shadows {
                 self.evict(n, victim);
             }
             let shadow = &mut self.shadows[n];
-            let returns = matches!(CANDIDATES[n], Rule::Queue { .. }) && shadow.ghosts.take(hash);
+            let returns = matches!(rule, Rule::Queue { .. }) && shadow.ghosts.take(hash);
             shadow.queues.insert(key, returns, &self.keys);
             self.keys.0[key as usize].holders |= 1 << n;
         }
@@ -228,11 +237,8 @@ impl Shadows {
             }
         };
         let keys = &self.keys;
-        self.table.insert_unique(
-            u64::from(scatter(hash, 0)) << 32 | u64::from(hash),
-            number,
-            |&key| u64::from(scatter(keys.hash(key), 0)) << 32 | u64::from(keys.hash(key)),
-        );
+        self.table
+            .insert_unique(spread(hash), number, |&key| spread(keys.hash(key)));
         number
     }
 
@@ -241,11 +247,7 @@ impl Shadows {
         entry.holders &= !holders;
         if entry.holders == 0 {
             let hash = entry.hash;
-            let found = self
-                .table
-                .find_entry(u64::from(scatter(hash, 0)) << 32 | u64::from(hash), |&other| {
-                    other == key
-                });
+            let found = self.table.find_entry(spread(hash), |&other| other == key);
             if let Ok(found) = found {
                 found.remove();
             }
@@ -276,9 +278,8 @@ impl Shadows {
     fn limit(&self) -> u64 {
         match self.full_at {
             u64::MAX => u64::MAX,
-            full_at => (u128::from(full_at) * u128::from(self.sample) >> u32::BITS) as u64,
+            full_at => self.part_of(full_at).max(1),
         }
-        .max(1)
     }
 
     /// Counts who was right.
@@ -319,5 +320,60 @@ impl Shadows {
         let changes = best != self.current;
         self.current = best;
         changes
+    }
+
+    /// Panics if the structure contradicts itself. For tests and fuzzers.
+    pub(super) fn validate(&self) {
+        let held = self.keys.0.iter().filter(|key| key.holders != 0).count();
+        assert_eq!(held, self.table.len(), "keys that shadows hold");
+        assert_eq!(held + self.vacant.len(), self.keys.0.len(), "vacant keys");
+        for (n, shadow) in self.shadows.iter().enumerate() {
+            shadow.queues.validate(&self.keys);
+            let mut members = shadow.queues.lists.in_order();
+            members.sort_unstable();
+            let holders = (0..)
+                .zip(&self.keys.0)
+                .filter(|(_, key)| key.holders >> n & 1 == 1);
+            assert!(
+                holders.map(|(number, _)| number).eq(members),
+                "who is in shadow {n}"
+            );
+        }
+    }
+}
+
+/// A hash for the table, which wants 64 bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(scatter(hash, 0)) << 32 | u64::from(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_follows_the_number_of_entries_and_memory_is_bounded() {
+        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new());
+        for hash in 0..100_000 {
+            sketch.count(hash);
+            shadows.written(hash, 100, false, &sketch);
+            assert!(shadows.shadows[0].queues.lists.total(Measure::Items) <= MOST_ENTRIES);
+        }
+        shadows.validate();
+        let kept = shadows.shadows[0].queues.lists.total(Measure::Items);
+        assert!(kept > MOST_ENTRIES / 3, "{kept} of 100,000 in the sample");
+        for hash in 0..20_000 {
+            shadows.set_full(Measure::Bytes, 30_000, 300);
+            shadows.written(hash, 100, false, &sketch);
+        }
+        shadows.validate();
+        assert_eq!(shadows.sample, ALL, "so few entries are all in the sample");
+        for shadow in &shadows.shadows {
+            assert_eq!(shadow.queues.lists.total(Measure::Items), 300);
+        }
+        assert!(shadows.keys.0.len() < 10 * 2048, "{} keys", shadows.keys.0.len());
+        (0..100_000).for_each(|hash| shadows.removed(hash));
+        shadows.validate();
+        assert!(shadows.table.is_empty());
     }
 }

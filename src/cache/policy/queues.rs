@@ -37,6 +37,8 @@ pub(super) struct Queues {
     /// What the last eviction was for; the sizes of lists are meant in it.
     measure: Measure,
     random: u32,
+    /// The window may hold more than its rule gives it, since the rule is new or nothing had to be evicted yet: the excess goes to the main part without contending.
+    settling: bool,
 }
 
 impl Queues {
@@ -46,10 +48,12 @@ impl Queues {
             rule,
             measure: Measure::Items,
             random: 0,
+            settling: true,
         }
     }
 
     pub(super) fn set_rule(&mut self, rule: Rule) {
+        self.settling |= self.rule != rule;
         self.rule = rule;
     }
 
@@ -60,7 +64,7 @@ impl Queues {
             _ => List::Window,
         };
         self.lists.add(slot, list, entries.weight(slot));
-        if let Rule::Frequency { window } = self.rule {
+        if let (Rule::Frequency { window }, true) = (self.rule, self.settling) {
             for _ in 0..SPILL {
                 match self.lists.oldest(List::Window) {
                     Some(oldest) if oldest != slot && self.exceeds(window) => {
@@ -134,6 +138,7 @@ impl Queues {
     }
 
     fn victim_by_frequency(&mut self, window: u32, entries: &impl Entries, sketch: &Sketch) -> Option<u32> {
+        self.settling &= self.exceeds(window);
         let incumbent = self.oldest_of_main();
         // One more entry is about to come into the window.
         if !self.is_full(window) {

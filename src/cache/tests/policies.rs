@@ -324,3 +324,22 @@ fn a_policy_that_resists_scans_keeps_what_is_read_again() {
         assert_eq!(kept > 400, keeps, "{policy} kept {kept} of 500");
     }
 }
+
+#[test]
+fn admission_by_frequency_holds_a_part_of_a_loop_also_when_bytes_are_the_limit() {
+    let weight = |n: u32| 100 + scattered(n) as usize % 900;
+    for policy in [PolicyKind::TinyLfu, PolicyKind::Adaptive] {
+        let (cache, _) = standing(|builder| builder.policy(policy).max_bytes(2_600_000));
+        for n in 0..100_000u32 {
+            let key = (n % 5_000).to_string();
+            if cache.get(&key).is_none() {
+                cache.set(&key, vec![0; weight(n % 5_000)], PLAIN).unwrap();
+            }
+        }
+        let hits = cache.stats().hits;
+        assert!(
+            hits > 25_000,
+            "{policy}: {hits} hits of 100,000, and exact LRU has none"
+        );
+    }
+}

@@ -83,8 +83,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// With huge pages, memory that the allocator holds and nobody ever touched is resident as well: 4 bytes and more for each entry, see docs/engine.md.
+fn refuse_huge_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "the kernel does not let huge pages be disabled");
+    }
+}
+
 fn serve(options: &Serve) -> ExitCode {
     start_log(options);
+    refuse_huge_pages();
     if io::stdin().is_terminal() {
         return complain(ON_A_TERMINAL, USAGE);
     }

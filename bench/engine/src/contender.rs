@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustcache::Builder;
+use rustcache::PolicyKind;
 
 use crate::drive::Driven;
 use crate::workload::KEY_BYTES;
@@ -157,7 +158,12 @@ pub(crate) const NOTHING: &str = "nothing";
 
 /// A line for each policy of ours, the default one first:
 /// `ours("rustcache s3-fifo", |builder| builder.policy(PolicyKind::S3Fifo))`.
-const OURS: &[Participant] = &[ours(BASE, |builder| builder)];
+const OURS: &[Participant] = &[
+    ours(BASE, |builder| builder),
+    ours("rustcache s3-fifo", |builder| builder.policy(PolicyKind::S3Fifo)),
+    ours("rustcache tinylfu", |builder| builder.policy(PolicyKind::TinyLfu)),
+    ours(ADAPTIVE, |builder| builder.policy(PolicyKind::Adaptive)),
+];
 
 const RIVALS: &[Participant] = &[
     rival("quick_cache", "quick_cache", rivals::quick_cache, false),

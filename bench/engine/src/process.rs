@@ -43,6 +43,13 @@ fn clock(id: ClockId) -> Duration {
     )
 }
 
+/// Has the kernel give this process small pages alone, as the daemon asks it to: with huge ones, memory that an allocator never touched counts as
+/// resident.
+pub(crate) fn without_huge_pages() -> Result<(), String> {
+    rustix::thread::disable_transparent_huge_pages(true)
+        .map_err(|error| format!("disabling transparent huge pages: {error}"))
+}
+
 /// Runs this program once more, as `child ARGUMENTS…`, and reads what it found.
 pub(crate) fn child(arguments: &[String]) -> Result<Findings, String> {
     let this = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;

@@ -75,6 +75,16 @@ impl Policy for AnyPolicy {
         each!(self, policy => policy.truncate(end));
     }
 
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        each!(self, policy => policy.prefetch(slot));
+    }
+
+    #[inline]
+    fn prefetch_neighbours(&self, slot: u32) {
+        each!(self, policy => policy.prefetch_neighbours(slot));
+    }
+
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {
         each!(self, policy => policy.victim(measure, entries))
     }

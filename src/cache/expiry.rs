@@ -92,6 +92,37 @@ impl Expiry {
     /// A slot whose deadline is at or before `now`; it stays until it is removed. Gives up, with `None`, after looking at `budget` groups of
     /// nodes: call again to go on. `budget` is lowered by the work done.
     pub(super) fn expired(&mut self, now: u64, budget: &mut u32) -> Option<u32> {
+        let group = self.next_group(now, budget)?;
+        self.group(group).find(|&slot| self.deadline(slot) <= now)
+    }
+
+    /// Takes the deadlines of slots out that are at or before `now`, about `most` of them, and collects those slots. Gives up after looking at
+    /// `budget` groups of nodes: call again to go on. `budget` is lowered by the work done.
+    pub(super) fn take_expired(&mut self, now: u64, most: usize, budget: &mut u32, found: &mut Vec<u32>) {
+        while found.len() < most
+            && let Some(group) = self.next_group(now, budget)
+        {
+            let mut least = NEVER;
+            for slot in self.group(group) {
+                let deadline = self.deadline(slot);
+                if deadline <= now {
+                    found.push(slot);
+                    self.remove(slot);
+                } else {
+                    least = least.min(deadline);
+                }
+            }
+            self.bounds[0][group] = least;
+        }
+    }
+
+    /// The slots of a node of the lowest level.
+    fn group(&self, node: u32) -> impl Iterator<Item = u32> + use<> {
+        node * FAN_OUT..(node + 1) * FAN_OUT
+    }
+
+    /// A node of the lowest level below which a deadline is at or before `now`.
+    fn next_group(&mut self, now: u64, budget: &mut u32) -> Option<u32> {
         let top = self.bounds.len().checked_sub(1)?;
         let (mut level, mut node) = (top, 0);
         loop {
@@ -107,14 +138,13 @@ impl Expiry {
                 return None;
             }
             *budget -= 1;
-            let first = node * FAN_OUT;
             let children = match level {
                 0 => &self.deadlines,
                 _ => &self.bounds[level - 1],
             };
             let mut least = NEVER;
             let mut found = None;
-            for child in first..first + FAN_OUT {
+            for child in node * FAN_OUT..(node + 1) * FAN_OUT {
                 let bound = children.get(child).copied().unwrap_or(NEVER);
                 if bound <= now {
                     found = Some(child);
@@ -123,19 +153,10 @@ impl Expiry {
                 least = least.min(bound);
             }
             match found {
-                Some(slot) if level == 0 => return Some(slot),
+                Some(_) if level == 0 => return Some(node),
                 Some(child) => (level, node) = (level - 1, child),
                 None => self.bounds[level][node] = least,
             }
-        }
-    }
-
-    /// A group of slots whose deadlines are at or before `now`, those that lie beside one that `expired` gives; they stay until they are removed.
-    pub(super) fn expired_together(&mut self, now: u64, budget: &mut u32, found: &mut Vec<u32>) {
-        found.clear();
-        if let Some(slot) = self.expired(now, budget) {
-            let first = slot / FAN_OUT * FAN_OUT;
-            found.extend((first..first + FAN_OUT).filter(|&slot| self.deadline(slot) <= now));
         }
     }
 
@@ -261,6 +282,32 @@ mod tests {
                     prop_assert_eq!(tree.deadline(slot), deadline);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn taking_many_takes_exactly_those_that_have_expired() {
+        let mut tree = Expiry::new();
+        let deadline = |slot: u32| u64::from(slot.wrapping_mul(2_654_435_761) >> 8);
+        for slot in 0..50_000 {
+            tree.set(slot, deadline(slot));
+        }
+        let (mut now, mut taken) = (0, Vec::new());
+        while tree.len() > 0 {
+            now += 1 << 20;
+            loop {
+                let (mut budget, mut found) = (7, Vec::new());
+                tree.take_expired(now, 64, &mut budget, &mut found);
+                assert!(found.len() < 64 + 16);
+                if found.is_empty() && budget > 0 {
+                    break;
+                }
+                taken.append(&mut found);
+            }
+            tree.validate();
+            assert!(taken.iter().all(|&slot| deadline(slot) <= now));
+            let left = (0..50_000).filter(|&slot| deadline(slot) > now).count();
+            assert_eq!((taken.len(), tree.len()), (50_000 - left, left));
         }
     }
 

@@ -56,8 +56,12 @@ use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
 
 type Shard = shard::Shard<AnyPolicy>;
 
-/// How many expired entries are removed under one hold of a lock.
-const RECLAIM_SLICE: u32 = 256;
+/// How many expired entries are removed under one hold of a lock, and how many are moved afterwards.
+const RECLAIM_SLICE: u32 = 128;
+const TIDY_SLICE: u32 = 64;
+/// While at least this part of what is held expires each time that the housekeeper comes by, what it leaves vacant is left alone: most of what would be moved
+/// goes soon.
+const STORM: u64 = 16;
 /// How many entries of a sweep are shown under one hold of a lock.
 const SWEEP_SLICE: u32 = 64;
 /// Results for which there is room from the beginning, whatever an iterator says of its length.
@@ -491,7 +495,16 @@ impl Inner {
     fn reclaim(&self) {
         for shard in &self.shards {
             let now = self.clock.now();
+            let before = shard.hold().stats();
             while shard.hold().reclaim(RECLAIM_SLICE, now) {
+                shard.let_others_in();
+            }
+            let after = shard.hold().stats();
+            let expired = after.expirations - before.expirations;
+            if expired * STORM > before.items && after.items_with_deadline > 0 {
+                continue;
+            }
+            while shard.hold().tidy(TIDY_SLICE) {
                 shard.let_others_in();
             }
         }

@@ -70,8 +70,12 @@ struct Page {
     listed: u32,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug)]
 struct Class {
+    /// Places of a page.
+    places: usize,
+    /// What a place costs, its part of what is left over at the end of a page included.
+    cost: u64,
     /// Pages with a vacant place, but for one that is being evacuated. The last is used next.
     open: Vec<u32>,
     pages: usize,
@@ -91,21 +95,21 @@ impl Pages {
     /// For so many bytes in all, about: small caches have small pages.
     pub(super) fn new(max_bytes: u64) -> Self {
         let page_bytes = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX);
-        let page_bytes = page_bytes.clamp(LEAST_PAGE_BYTES, PAGE_BYTES);
+        let page_bytes = 1 << page_bytes.clamp(LEAST_PAGE_BYTES, PAGE_BYTES).ilog2();
         Pages {
             pages: Paged::new(),
             unused: Vec::new(),
             spare: Vec::new(),
-            classes: Box::new(std::array::from_fn(|_| Class::default())),
-            page_bytes: 1 << page_bytes.ilog2(),
+            classes: Box::new(std::array::from_fn(|class| Class::new(class, page_bytes))),
+            page_bytes,
             evacuation: None,
         }
     }
 
     /// What a place for `len` bytes costs, its part of what is left over at the end of a page included.
+    #[inline]
     pub(super) fn cost(&self, len: usize) -> u64 {
-        let size = size_of_class(class_of(len));
-        self.page_bytes.div_ceil(places(self.page_bytes, size)) as u64
+        self.classes[class_of(len)].cost
     }
 
     /// Takes a place of `len` bytes, to be written at once, so that it does not look like a vacant one. `None` if there are as many pages as can be numbered.
@@ -253,8 +257,8 @@ impl Pages {
     fn enlarge(&mut self, number: u32) {
         let page = &mut self.pages[number];
         let size = usize::from(page.size);
-        let most = places(self.page_bytes, size);
         let class = &mut self.classes[usize::from(page.class)];
+        let most = class.places;
         let wanted = (page.bytes.len() * 2).max(FIRST_BYTES.max(size));
         if class.growing == Some(number) && wanted < self.page_bytes / 2 {
             page.bytes.reserve_exact(wanted - page.bytes.len());
@@ -308,8 +312,9 @@ impl Pages {
 
     /// Whether a page could go if what is occupied were held together.
     fn is_loose(&self, class: usize) -> bool {
-        let places = places(self.page_bytes, size_of_class(class));
-        let Class { pages, used, .. } = self.classes[class];
+        let Class {
+            places, pages, used, ..
+        } = self.classes[class];
         pages > 1 && pages * places - used > places + used / TOLERATED
     }
 
@@ -374,10 +379,18 @@ impl Pages {
     }
 }
 
-/// Places of this size in a page.
-const fn places(page_bytes: usize, size: usize) -> usize {
-    let places = page_bytes / size;
-    if places < MOST_PLACES { places } else { MOST_PLACES }
+impl Class {
+    fn new(class: usize, page_bytes: usize) -> Self {
+        let places = (page_bytes / size_of_class(class)).min(MOST_PLACES);
+        Class {
+            places,
+            cost: page_bytes.div_ceil(places) as u64,
+            open: Vec::new(),
+            pages: 0,
+            used: 0,
+            growing: None,
+        }
+    }
 }
 
 /// Makes a place vacant. The smallest class holds this.

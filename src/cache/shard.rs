@@ -20,6 +20,7 @@ use super::sweep::Sweep;
 mod room;
 mod walk;
 
+use room::COMPACTED_PER_OPERATION;
 pub(super) use walk::Walk;
 
 /// A key and the part of its hash that the index uses.
@@ -72,6 +73,8 @@ pub(super) struct Shard<P> {
     sweep: Option<Sweep>,
     /// Slots that have expired and are being removed; kept for its memory.
     expired: Vec<u32>,
+    /// From `reclaim` to `tidy`.
+    is_expiring: bool,
 }
 
 impl<P: Policy> Shard<P> {
@@ -89,6 +92,7 @@ impl<P: Policy> Shard<P> {
             others_elsewhere: false,
             sweep: None,
             expired: Vec::new(),
+            is_expiring: false,
         }
     }
 
@@ -160,7 +164,7 @@ impl<P: Policy> Shard<P> {
             if let Some(slot) = found {
                 self.stats.removals += 1;
                 self.discard(slot);
-                self.compact();
+                self.compact(COMPACTED_PER_OPERATION);
             }
             self.bury(draft.into_large());
             if fits {
@@ -207,7 +211,7 @@ impl<P: Policy> Shard<P> {
         }
         // An overwrite may have made the entry heavier. It fits by itself; and with exact LRU it is the last that would go.
         self.make_room(0, 0, now);
-        self.compact();
+        self.compact(COMPACTED_PER_OPERATION);
         Ok(true)
     }
 
@@ -224,7 +228,7 @@ impl<P: Policy> Shard<P> {
         let result = seen(self.entry(slot, now));
         self.stats.removals += 1;
         self.discard(slot);
-        self.compact();
+        self.compact(COMPACTED_PER_OPERATION);
         Some(result)
     }
 
@@ -272,7 +276,7 @@ impl<P: Policy> Shard<P> {
                 self.make_room(0, 0, now);
             }
         }
-        self.compact();
+        self.compact(COMPACTED_PER_OPERATION);
         true
     }
 

@@ -222,7 +222,7 @@ fn child(what: &Child) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    match process::without_huge_pages().and_then(|()| run(Arguments::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "bench: {error}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::contender::{BASE, Deadline, Limit, Participant, Shape, Values, Weigh, named, participants};
 use crate::drive::Load;
-use crate::process::{Findings, child, resident, without_huge_pages};
+use crate::process::{Findings, child, resident};
 use crate::report::{Target, count, digits, heading, table, target_table};
 use crate::workload::{KEY_BYTES, MOST_BYTES, Random, VALUE_BYTES, key};
 use crate::{Settings, process};
@@ -18,7 +18,6 @@ const BYTES_PER_ENTRY: u64 = 600;
 
 /// (resident memory − payload) / entries.
 pub(crate) fn overhead_child(name: &str, entries: u64, ttl: bool) -> Result<(), String> {
-    without_huge_pages()?;
     let participant = named(name)?;
     let before = resident()?;
     let shape = Shape {
@@ -54,7 +53,6 @@ pub(crate) fn deadline_in(time: Duration) -> Deadline {
 /// Fills a cache of so many bytes, and goes on until its limit has been written twenty times. Three writes in four are of a fresh key, the fourth gives
 /// a key that was written lately another value.
 pub(crate) fn churn_child(name: &str, max_bytes: u64) -> Result<(), String> {
-    without_huge_pages()?;
     let participant = named(name)?;
     let value = vec![7; MOST_BYTES];
     let before = resident()?;

@@ -43,8 +43,8 @@ fn clock(id: ClockId) -> Duration {
     )
 }
 
-/// Has the kernel give this process small pages alone, as the daemon asks it to: with huge ones, memory that an allocator never touched counts as
-/// resident.
+/// Has the kernel give this process and its children small pages alone, as the daemon asks it to. With huge ones, memory that an allocator never
+/// touched is resident, and a page fault takes 5 to 10 ms now and then, whatever cache it happens to.
 pub(crate) fn without_huge_pages() -> Result<(), String> {
     rustix::thread::disable_transparent_huge_pages(true)
         .map_err(|error| format!("disabling transparent huge pages: {error}"))

@@ -149,7 +149,7 @@ pub(crate) fn heading(title: &str, quick: bool) -> String {
         .filter(|argument| argument != "--write")
         .collect();
     let mut text = format!(
-        "## Engine: {title}\n\n- Command: `cargo run --release -p rustcache-bench-engine -- {}`\n- Date: {}\n- Machine: {}\n- Participants: {}; mimalloc is the allocator of all, ahash the hash of all\n",
+        "## Engine: {title}\n\n- Command: `cargo run --release -p rustcache-bench-engine -- {}`\n- Date: {}\n- Machine: {}\n- Participants: {}; mimalloc is the allocator of all, ahash the hash of all, huge pages are disabled for all\n",
         arguments.join(" "),
         date(),
         machine(),

@@ -1,37 +1,40 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
+use super::super::payload::DEADLINE_OVERHEAD;
 use super::super::policy::{Measure, Policy};
-use super::{Shard, index_hash, known};
+use super::{Shard, index_hash, known, weight_of};
 
 /// Groups of deadlines at which one eviction may look for an expired entry to take first.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
 
-/// Slots that one operation gives up at most, and entries that it moves to other places. More than a slice of expired entries leaves vacant, so
-/// that this keeps pace.
-const SLOTS_PER_COMPACTION: u32 = 512;
-const MOVES_PER_COMPACTION: u32 = 64;
+/// Expired entries that are fetched from memory at the same time.
+const FETCHED_TOGETHER: usize = 64;
+
+/// Slots given up and entries moved at most by an operation that removes an entry or two.
+pub(super) const COMPACTED_PER_OPERATION: u32 = 8;
 
 impl<P: Policy> Shard<P> {
     /// Removes expired entries, up to `count` of them and a few more; `true` if there may be more.
     pub(in crate::cache) fn reclaim(&mut self, count: u32, now: u64) -> bool {
         let mut budget = count;
-        let mut left = count as usize;
         let mut expired = std::mem::take(&mut self.expired);
-        let more = loop {
-            self.expiry.expired_together(now, &mut budget, &mut expired);
-            if expired.is_empty() {
-                break budget == 0;
-            }
-            self.discard_together(&expired);
-            self.stats.expirations += expired.len() as u64;
-            left = left.saturating_sub(expired.len());
-            if left == 0 {
-                break true;
-            }
-        };
+        expired.clear();
+        self.expiry
+            .take_expired(now, count as usize, &mut budget, &mut expired);
+        self.discard_expired(&expired);
+        self.stats.expirations += expired.len() as u64;
+        let more = budget == 0 || expired.len() >= count as usize;
         self.expired = expired;
-        self.compact();
+        // Those that would be moved now are likely to expire soon themselves.
+        self.is_expiring = true;
         more
+    }
+
+    /// Gives up what expired entries have left vacant, a slice of it; `true` if there is more. To be called some time after `reclaim`.
+    pub(in crate::cache) fn tidy(&mut self, count: u32) -> bool {
+        self.is_expiring = false;
+        self.compact(count);
+        self.payload.is_sparse() || self.payload.has_entries_to_move()
     }
 
     /// Evicts until `items` more entries of `bytes` in all fit: expired ones first, then those that the policy names.
@@ -65,51 +68,59 @@ impl<P: Policy> Shard<P> {
     /// Takes an occupied slot out of all four parts, for another reason than that the policy named it. The caller counts why.
     pub(super) fn discard(&mut self, slot: u32) {
         let hash = self.hash_of(self.payload.key(slot));
-        self.discard_hashed(slot, hash);
-    }
-
-    fn discard_hashed(&mut self, slot: u32, hash: u32) {
         self.policy.remove(slot, &known(&self.payload, &self.hasher));
         self.vacate(slot, hash);
     }
 
     /// Takes a slot that the policy does not know any more out of the other three parts.
     fn vacate(&mut self, slot: u32, hash: u32) {
-        self.stats.bytes -= self.weight(slot);
-        self.index.remove(hash, slot);
+        self.stats.bytes -= weight_of(self.expiry.deadline(slot));
         self.expiry.remove(slot);
+        self.empty(slot, hash);
+    }
+
+    /// Takes a slot that neither the policy nor expiry know any more out of the others.
+    fn empty(&mut self, slot: u32, hash: u32) {
+        self.stats.bytes -= self.payload.weight(slot);
+        self.index.remove(hash, slot);
         let large = self.payload.remove(slot);
         self.bury(large);
     }
 
-    /// Discards several, what is to be looked at for them fetched at the same time.
-    fn discard_together(&mut self, slots: &[u32]) {
-        for &slot in slots {
-            self.payload.prefetch_entry(slot);
-            self.policy.prefetch_neighbours(slot);
-        }
-        let mut hashes = [0; 16];
-        for slots in slots.chunks(hashes.len()) {
+    /// Discards slots whose deadlines are taken out already, what is to be looked at for them fetched at the same time.
+    fn discard_expired(&mut self, slots: &[u32]) {
+        let mut hashes = [0; FETCHED_TOGETHER];
+        for slots in slots.chunks(FETCHED_TOGETHER) {
+            for &slot in slots {
+                self.payload.prefetch_slot(slot);
+                self.policy.prefetch(slot);
+            }
+            for &slot in slots {
+                self.payload.prefetch_entry(slot);
+                self.policy.prefetch_neighbours(slot);
+            }
             for (hash, &slot) in hashes.iter_mut().zip(slots) {
                 *hash = self.hash_of(self.payload.key(slot));
                 self.index.prefetch(*hash);
             }
             for (&hash, &slot) in hashes.iter().zip(slots) {
-                self.discard_hashed(slot, hash);
+                self.policy.remove(slot, &known(&self.payload, &self.hasher));
+                self.stats.bytes -= DEADLINE_OVERHEAD;
+                self.empty(slot, hash);
             }
         }
     }
 
     /// Gives slots up if many are vacant, and pages if much of them is, so that memory taken for many small entries comes back when few large ones
-    /// follow. Entries move; whoever calls this must not use slots that it knew before.
-    pub(super) fn compact(&mut self) {
-        if self.payload.is_sparse() {
-            self.give_slots_up();
+    /// follow: `count` of each at most. Entries move; whoever calls this must not use slots that it knew before.
+    pub(super) fn compact(&mut self, count: u32) {
+        if self.is_expiring {
+            return;
         }
-        for _ in 0..MOVES_PER_COMPACTION {
-            if !self.payload.has_entries_to_move() {
-                return;
-            }
+        if self.payload.is_sparse() {
+            self.give_slots_up(count);
+        }
+        for _ in 0..count {
             let Some((key, place)) = self.payload.straggler() else {
                 return;
             };
@@ -122,8 +133,8 @@ impl<P: Policy> Shard<P> {
         }
     }
 
-    fn give_slots_up(&mut self) {
-        for _ in 0..SLOTS_PER_COMPACTION {
+    fn give_slots_up(&mut self, count: u32) {
+        for _ in 0..count {
             if !self.payload.is_sparse() {
                 break;
             }

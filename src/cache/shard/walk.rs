@@ -47,7 +47,7 @@ impl<P: Policy> Shard<P> {
                 self.discard(slot);
             }
         }
-        self.compact();
+        self.compact(u32::try_from(looked_at).unwrap_or(u32::MAX));
         (self.stats.removals - before, next)
     }
 

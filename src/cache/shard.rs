@@ -373,13 +373,21 @@ impl<P: Policy> Shard<P> {
     /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
     pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
         hashes.clone().for_each(|hash| self.index.prefetch(hash));
-        let slots = hashes.filter_map(|hash| self.index.find(hash, |_| true));
-        for slot in slots.clone() {
-            self.payload.prefetch_slot(slot);
-            self.policy.prefetch(slot);
-            self.expiry.prefetch(slot);
+        let mut slots = [0; super::BATCH_SLICE as usize];
+        let mut found = 0;
+        for hash in hashes {
+            // Hardly ever another one with the same hash.
+            if let Some(slot) = self.index.find(hash, |_| true)
+                && let Some(place) = slots.get_mut(found)
+            {
+                *place = slot;
+                found += 1;
+                self.payload.prefetch_slot(slot);
+                self.policy.prefetch(slot);
+                self.expiry.prefetch(slot);
+            }
         }
-        for slot in slots {
+        for &slot in &slots[..found] {
             self.payload.prefetch_entry(slot);
             self.policy.prefetch_neighbours(slot);
         }

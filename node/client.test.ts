@@ -155,7 +155,7 @@ describe("conditions and expiry", () => {
     await cache.set("k", "x", { expiresAt: new Date(Date.now() + 2e6) });
     await near("k", 2e6);
     await cache.set("k", "y", { ttl: Number.MAX_SAFE_INTEGER });
-    assert.ok((await cache.ttl("k"))! > 1e15);
+    assert.ok((await cache.ttl("k"))! > 1e13);
     assert.equal(await cache.touch("missing", 1000), false);
     assert.equal(await cache.persist("missing"), false);
     assert.equal(await cache.touch("k", 0), true);

@@ -59,13 +59,15 @@ impl Locked {
     }
 }
 
-/// See [`Cache::batch`]. The time of its operations is that of the first of a slice of them.
+/// See [`Cache::batch`]. The time is read when a lock has been taken, never before: whoever waited for it must not serve what expired meanwhile, nor
+/// begin a TTL before. The operations that follow under the same hold, `BATCH_SLICE` of them at most, are done at that time, which may be as old as the slice.
 pub(crate) struct Batch<'c> {
     cache: &'c Cache,
     /// The shard that is held, and its number.
     held: Option<(usize, Held<'c>)>,
+    /// When it was taken.
     now: u64,
-    /// How many operations more are done before others are let in, and the time is asked for again.
+    /// How many operations more are done before others are let in.
     left: u32,
 }
 
@@ -75,7 +77,7 @@ impl<'c> Batch<'c> {
             cache,
             held: None,
             now: 0,
-            left: 0,
+            left: BATCH_SLICE,
         }
     }
 
@@ -85,7 +87,7 @@ impl<'c> Batch<'c> {
         let plan = Plan::new(self.cache, keys);
         for group in plan.groups() {
             let hashes = group.iter().map(|planned| planned.hash);
-            self.hold(group[0].shard).prefetch(hashes);
+            self.hold(group[0].shard).0.prefetch(hashes);
         }
     }
 
@@ -98,7 +100,7 @@ impl<'c> Batch<'c> {
         let plan = Plan::new(self.cache, keys.iter().map(AsRef::as_ref));
         for group in plan.groups() {
             let hashes = group.iter().map(|planned| planned.hash);
-            self.hold(group[0].shard).prefetch(hashes);
+            self.hold(group[0].shard).0.prefetch(hashes);
             for &Planned { shard, hash, at } in group {
                 let key = keys[at].as_ref();
                 let (shard, now) = self.next(shard);
@@ -147,28 +149,31 @@ impl<'c> Batch<'c> {
     /// Lets go of the lock, for whoever calls the cache next while the batch lives.
     pub(crate) fn release(&mut self) {
         self.held = None;
-        self.left = 0;
+        self.left = BATCH_SLICE;
     }
 
     /// The shard of the next operation, and its time.
     fn next(&mut self, number: usize) -> (&mut Shard, u64) {
         if self.left == 0 {
-            self.held = None;
-            self.now = self.cache.inner.clock.now();
-            self.left = BATCH_SLICE;
+            self.release();
         }
         self.left -= 1;
-        let now = self.now;
-        (self.hold(number), now)
+        self.hold(number)
     }
 
-    /// The shard, locked, and no other.
-    fn hold(&mut self, number: usize) -> &mut Shard {
+    /// The shard, locked, and no other; and when that was.
+    fn hold(&mut self, number: usize) -> (&mut Shard, u64) {
         if self.held.as_ref().is_some_and(|&(held, _)| held != number) {
             self.held = None;
         }
-        let shards = &self.cache.inner.shards;
-        &mut self.held.get_or_insert_with(|| (number, shards[number].hold())).1
+        let inner = &self.cache.inner;
+        let now = &mut self.now;
+        let (_, held) = self.held.get_or_insert_with(|| {
+            let held = inner.shards[number].hold();
+            *now = inner.clock.now();
+            (number, held)
+        });
+        (held, *now)
     }
 }
 
@@ -235,5 +240,151 @@ impl Drop for Held<'_> {
             drop(guard);
             drop(graves);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CasOutcome, Clock, Cursor, Expiry, ManualClock, TimeLeft};
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// A cache of two shards and its hands; 64 keys in it have a millisecond to live.
+    fn expiring() -> (Cache, ManualClock) {
+        let (clock, hands) = Clock::manual();
+        let cache = Cache::builder().clock(clock).shards(2).build().unwrap();
+        for key in keys() {
+            cache.set(&key, "7", SetOptions::ttl(MILLI)).unwrap();
+        }
+        (cache, hands)
+    }
+
+    fn keys() -> Vec<String> {
+        (0..BATCH_SLICE).map(|key| key.to_string()).collect()
+    }
+
+    fn key_of(cache: &Cache, shard: usize) -> String {
+        let mut keys = keys().into_iter();
+        // One that no other begins with.
+        let key = keys.find(|key| key.len() == 2 && cache.hashed(key.as_bytes()).0 == shard);
+        key.expect("not all are in the other shard")
+    }
+
+    /// Does something that has to wait for the last shard, and lets `by` pass meanwhile.
+    fn waiting<R: Send>(
+        cache: &Cache,
+        hands: &ManualClock,
+        by: Duration,
+        operation: impl FnOnce() -> R + Send,
+    ) -> R {
+        let shard = &cache.inner.shards[1];
+        let held = shard.hold();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(operation);
+            while shard.waiting.load(Ordering::Relaxed) == 0 {
+                assert!(!waiter.is_finished(), "it did not wait");
+                thread::yield_now();
+            }
+            hands.advance(by);
+            drop(held);
+            waiter.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn what_expires_while_its_lock_is_waited_for_is_not_served() {
+        type IsGone = fn(&Cache, &str) -> bool;
+        let gone: [(&str, IsGone); 11] = [
+            ("get", |cache, key| cache.get(key).is_none()),
+            ("get_many", |cache, key| cache.get_many([key]) == [None]),
+            ("take", |cache, key| cache.take(key).is_none()),
+            ("remove", |cache, key| !cache.remove(key)),
+            ("remove_many", |cache, key| cache.remove_many([key]) == [false]),
+            ("time_left", |cache, key| cache.time_left(key).is_none()),
+            ("touch", |cache, key| !cache.touch(key, Expiry::Never)),
+            ("increment", |cache, key| {
+                cache.increment(key, 1, Expiry::Never) == Ok(1)
+            }),
+            ("compare_and_set", |cache, key| {
+                cache.compare_and_set(key, "7", "8", SetOptions::default()) == Ok(CasOutcome::Missing)
+            }),
+            ("scan", |cache, _| {
+                let mut next = Some(Cursor::default());
+                let mut found = Vec::new();
+                while let Some(cursor) = next {
+                    let page = cache.scan(cursor, "", 1_000, false);
+                    found.extend(page.entries.into_iter().map(|entry| cache.hashed(&entry.key).0));
+                    next = page.next;
+                }
+                !found.contains(&1)
+            }),
+            ("clear_prefix", |cache, key| cache.clear_prefix(key) == 0),
+        ];
+        for (name, is_gone) in gone {
+            let (cache, hands) = expiring();
+            let key = key_of(&cache, 1);
+            assert!(waiting(&cache, &hands, MILLI, || is_gone(&cache, &key)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_slice_that_waits_for_another_lock_looks_at_the_clock_again() {
+        let (cache, hands) = expiring();
+        let found = waiting(&cache, &hands, MILLI, || cache.get_many(keys()));
+        for (key, found) in keys().iter().zip(found) {
+            let shard = cache.hashed(key.as_bytes()).0;
+            assert_eq!(found.is_some(), shard == 0, "{key} in shard {shard}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_counts_from_when_its_lock_is_held() {
+        type Write = fn(&Cache, &str);
+        let writes: [(&str, Write); 5] = [
+            ("set", |cache, key| {
+                cache.set(key, "v", SetOptions::ttl(MILLI)).unwrap();
+            }),
+            ("set_many", |cache, key| {
+                cache.set_many([(key, "v", SetOptions::ttl(MILLI))]);
+            }),
+            ("touch", |cache, key| {
+                cache.touch(key, Expiry::After(MILLI));
+            }),
+            ("increment", |cache, key| {
+                cache.remove(key);
+                cache.increment(key, 1, Expiry::After(MILLI)).unwrap();
+            }),
+            ("compare_and_set", |cache, key| {
+                let outcome = cache.compare_and_set(key, "7", "8", SetOptions::ttl(MILLI));
+                assert_eq!(outcome, Ok(CasOutcome::Stored));
+            }),
+        ];
+        for (name, write) in writes {
+            let (cache, hands) = expiring();
+            let key = key_of(&cache, 1);
+            waiting(&cache, &hands, MILLI * 9 / 10, || write(&cache, &key));
+            assert_eq!(cache.time_left(&key), Some(TimeLeft::Left(MILLI)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_deadline_is_the_same_however_old_the_slice_is() {
+        let (cache, hands) = expiring();
+        let key = key_of(&cache, 1);
+        let expiry = Expiry::At(cache.clock().unix_millis() + 10);
+        let options = SetOptions {
+            expiry,
+            ..SetOptions::default()
+        };
+        let mut batch = cache.batch();
+        assert!(batch.read(key.as_bytes(), |_| ()).is_some());
+        hands.advance(MILLI / 2);
+        batch.set(key.as_bytes(), b"v", options).unwrap();
+        batch.release();
+        assert_eq!(
+            cache.time_left(&key),
+            Some(TimeLeft::Left(MILLI * 10 - MILLI / 2))
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clock::{Clock, NEVER, millis_rounded_up};
+use super::clock::{Clock, NEVER, nanos};
 use super::error::BuildError;
 use super::expiry::MAX_SLOTS;
 use super::payload::ENTRY_OVERHEAD;
@@ -151,7 +151,7 @@ impl Builder {
         let settings = Settings {
             max_items: self.max_items,
             max_bytes: self.max_bytes,
-            default_ttl: self.default_ttl.map_or(NEVER, millis_rounded_up),
+            default_ttl: self.default_ttl.map_or(NEVER, nanos),
             max_key_bytes: self.max_key_bytes,
             max_value_bytes: self.max_value_bytes,
             policy: self.policy,

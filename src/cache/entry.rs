@@ -29,8 +29,8 @@ impl Tag {
     pub const USER: Tag = Tag(128);
 }
 
-/// When an entry that is written shall expire. A part of a millisecond counts as a whole one. Times are kept in whole milliseconds, so that an entry
-/// may go up to one millisecond early, and never late.
+/// When an entry that is written shall expire. It is served until then, and never after. Times are kept in nanoseconds, and a time of more than 584
+/// years as about that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiry {
     /// After the cache's default TTL, or never if it has none.
@@ -38,7 +38,7 @@ pub enum Expiry {
     Default,
     /// Never.
     Never,
-    /// After this time from now. Zero expires at once: nothing is stored, and what the key held is gone.
+    /// After this time from now, to the nanosecond; now is a moment within the call. Zero expires at once: nothing is stored, and what the key held is gone.
     After(Duration),
     /// At this time, in Unix milliseconds by the wall clock now. One in the past expires at once.
     At(u64),
@@ -84,7 +84,7 @@ impl SetOptions {
 pub enum TimeLeft {
     /// It does not expire.
     Forever,
-    /// It expires after this time (whole milliseconds, at least one).
+    /// It expires after this time, which is not zero.
     Left(Duration),
 }
 
@@ -92,7 +92,7 @@ impl TimeLeft {
     pub(crate) fn between(now: u64, deadline: u64) -> Self {
         match deadline {
             NEVER => TimeLeft::Forever,
-            _ => TimeLeft::Left(Duration::from_millis(deadline.saturating_sub(now))),
+            _ => TimeLeft::Left(Duration::from_nanos(deadline.saturating_sub(now))),
         }
     }
 }

@@ -48,8 +48,8 @@ pub use scan::{Cursor, Page};
 pub use stats::Stats;
 
 use batch::{BATCH_SLICE, Locked};
-use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
+use clock::{NEVER, later, nanos};
 use payload::Draft;
 use policy::AnyPolicy;
 use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
@@ -69,7 +69,7 @@ const MOST_RESERVED: usize = 4096;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
 const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 
-/// A bounded cache of bytes: exact LRU or [another policy](PolicyKind), TTL in milliseconds, limits by count and by bytes.
+/// A bounded cache of bytes: exact LRU or [another policy](PolicyKind), TTL to the nanosecond, limits by count and by bytes.
 ///
 /// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread.
 ///
@@ -93,7 +93,7 @@ pub struct Cache {
 struct Settings {
     max_items: Option<u64>,
     max_bytes: Option<u64>,
-    /// Milliseconds, or `NEVER`.
+    /// Nanoseconds, or `NEVER`.
     default_ttl: u64,
     max_key_bytes: usize,
     max_value_bytes: usize,
@@ -142,7 +142,8 @@ impl Cache {
         self.read(key.as_ref(), |entry| entry.to_entry())
     }
 
-    /// Entries under many keys, in their order; each as [`get`](Self::get) does it.
+    /// Entries under many keys, in their order; each as [`get`](Self::get) does it. The clock is read once for those
+    /// of up to 64 keys that are in one shard: what expires while they are read may still be among them.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
         self.in_slices(keys, |batch, keys, results| {
             let begin = results.len();
@@ -165,7 +166,8 @@ impl Cache {
         self.batch().set(key.as_ref(), value.as_ref(), options)
     }
 
-    /// Writes many values, each as [`set`](Self::set) does it; the results are in their order.
+    /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. The clock may be read once for up to
+    /// 64 of them: their TTLs count from when the first of those is written.
     pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
@@ -365,8 +367,11 @@ impl Cache {
         }
         for shard in &self.inner.shards {
             loop {
-                let now = self.inner.clock.now();
-                let more = shard.hold().sweep_slice(SWEEP_SLICE, now, &mut show);
+                let more = {
+                    let mut held = shard.hold();
+                    let now = self.inner.clock.now();
+                    held.sweep_slice(SWEEP_SLICE, now, &mut show)
+                };
                 pause()?;
                 if !more {
                     break;
@@ -463,15 +468,13 @@ impl fmt::Debug for Cache {
 
 impl Inner {
     fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
-        let by_default = now.saturating_add(self.settings.default_ttl);
+        let by_default = later(now, self.settings.default_ttl);
         Deadline::At(match expiry {
             Expiry::Default => by_default,
             Expiry::Never => NEVER,
-            // A deadline that cannot be told from "never" is kept one millisecond short of it.
-            Expiry::After(ttl) => now.saturating_add(millis_rounded_up(ttl)).min(NEVER - 1),
-            Expiry::At(unix) => now
-                .saturating_add(unix.saturating_sub(self.clock.unix_millis()))
-                .min(NEVER - 1),
+            Expiry::After(ttl) => later(now, nanos(ttl)),
+            // Not from `now`: that of a slice of a batch may be a while ago.
+            Expiry::At(unix) => self.clock.both().to_monotonic(unix).unwrap_or(now),
             Expiry::Keep => return Deadline::KeepOr(by_default),
         })
     }

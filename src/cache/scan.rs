@@ -61,24 +61,23 @@ impl Cache {
             }
             holds_left -= 1;
             let mut full = false;
+            let held = shard.hold();
             let now = self.inner.clock.now();
-            let next =
-                shard
-                    .hold()
-                    .scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
-                        bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
-                        // A page of one entry may be larger, or it would never be shown.
-                        full = bytes > BYTES_PER_PAGE && !page.entries.is_empty() && !inseparable;
-                        if full {
-                            return Walk::StopBefore;
-                        }
-                        page.entries.push(entry.to_scan_entry(with_values));
-                        if page.entries.len() >= limit {
-                            Walk::StopAfter
-                        } else {
-                            Walk::On
-                        }
-                    });
+            let next = held.scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
+                bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
+                // A page of one entry may be larger, or it would never be shown.
+                full = bytes > BYTES_PER_PAGE && !page.entries.is_empty() && !inseparable;
+                if full {
+                    return Walk::StopBefore;
+                }
+                page.entries.push(entry.to_scan_entry(with_values));
+                if page.entries.len() >= limit {
+                    Walk::StopAfter
+                } else {
+                    Walk::On
+                }
+            });
+            drop(held);
             at = match next {
                 Some(hash) => Cursor { hash, ..at },
                 None => Cursor {
@@ -107,8 +106,11 @@ impl Cache {
         for shard in &self.inner.shards {
             let mut from = Some(0);
             while let Some(hash) = from {
-                let now = self.inner.clock.now();
-                let (count, next) = shard.hold().clear_slice(hash, ENTRIES_PER_HOLD, prefix, now);
+                let (count, next) = {
+                    let mut held = shard.hold();
+                    let now = self.inner.clock.now();
+                    held.clear_slice(hash, ENTRIES_PER_HOLD, prefix, now)
+                };
                 removed += count;
                 from = next;
                 shard.let_others_in();

@@ -18,8 +18,6 @@ pub(super) struct Loader<'c> {
     batch: Batch<'c>,
     /// By how many milliseconds the clock is behind what was written already: it has been set back.
     behind: u64,
-    /// When the batch was let go last because of the time, in Unix milliseconds.
-    let_go_at: u64,
     /// Gone when loading is done.
     expired: Expired,
     /// Whether the cache was told that not all of what is in the files is in it.
@@ -111,7 +109,6 @@ impl<'c> Loader<'c> {
             cache,
             batch: cache.batch(),
             behind: now.saturating_sub(cache.clock().unix_millis()),
-            let_go_at: 0,
             expired: Expired::default(),
             has_dropped: false,
             applied: 0,
@@ -138,18 +135,14 @@ impl<'c> Loader<'c> {
     }
 
     /// `None` if the deadline has passed.
-    fn expiry(&mut self, deadline: Option<u64>) -> Option<Expiry> {
+    fn expiry(&self, deadline: Option<u64>) -> Option<Expiry> {
         let Some(deadline) = deadline else {
             return Some(Expiry::Never);
         };
         // Time goes on while a large directory is loaded.
         let now = self.cache.clock().unix_millis() + self.behind;
-        if now != self.let_go_at {
-            // A batch counts from when it took its lock, which may be long ago: reading the next record can take any time.
-            self.let_go_at = now;
-            self.batch.release();
-        }
-        (deadline > now).then(|| Expiry::After(Duration::from_millis(deadline - now)))
+        // An absolute time, since a batch counts from when it took its lock, which may be long ago: reading the next record can take any time.
+        (deadline > now).then(|| Expiry::At(deadline - self.behind))
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], tag: Tag, deadline: Option<u64>) {

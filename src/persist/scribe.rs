@@ -53,10 +53,8 @@ impl Observer for Scribe {
     }
 }
 
-/// When that much time is over, in Unix milliseconds. It counts from `now`, which may be a while ago: a thread can lose its processor at any point, and no
-/// TTL may grow by that.
+/// When that much time is over, in Unix milliseconds, rounded down: what is read back never outlives its deadline, and goes up to 1 ms early. It counts from
+/// `now`, which may be a while ago: a thread can lose its processor at any point, and no TTL may grow by that.
 pub(super) fn unix_deadline(clock: &Clock, left: Duration, now: u64) -> u64 {
-    let passed = clock.now().saturating_sub(now);
-    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    clock.unix_millis().saturating_add(left).saturating_sub(passed)
+    clock.both().to_unix_millis(now, left)
 }

@@ -133,6 +133,34 @@ fn what_is_written_after_a_clock_was_set_back_is_there_after_the_next_restarts()
 }
 
 #[test]
+fn what_is_read_back_never_outlives_its_deadline_and_goes_a_millisecond_early_at_most() {
+    let milli = Duration::from_millis(1);
+    for with_snapshot in [false, true] {
+        for begun in (0..1_000).step_by(111).map(Duration::from_micros) {
+            let directory = Directory::new();
+            let directory = directory.path();
+            let now = SystemTime::now();
+            let (store, hands) = open(directory, now);
+            hands.advance(begun);
+            set(&store, "k", 9 * milli);
+            if with_snapshot {
+                hands.advance(milli / 2);
+                store.snapshot().expect("written");
+            }
+            die(store, directory, now);
+            // Counted from the beginning of the first millisecond.
+            let (store, hands) = open(directory, now + 2 * milli);
+            let deadline = begun + 9 * milli;
+            let left = left(&store, "k").expect("it has not expired");
+            assert!(2 * milli + left <= deadline, "{left:?}, set at {begun:?}");
+            assert!(3 * milli + left > deadline, "{left:?}, set at {begun:?}");
+            hands.advance(deadline - 2 * milli);
+            assert!(!store.cache().contains("k"), "set at {begun:?}");
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_goes_on_ends_what_has_expired_meanwhile() {
     let directory = Directory::new();
     let directory = directory.path();

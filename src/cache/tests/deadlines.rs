@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::super::{Cache, CasOutcome, Condition, Cursor, Expiry, ManualClock, SetOptions, Tag, TimeLeft};
 use super::{PLAIN, keys, millis, set, standing};
 
+const NANO: Duration = Duration::from_nanos(1);
+
 #[test]
-fn an_expired_value_is_never_served_and_a_live_one_never_missed_to_the_millisecond() {
+fn an_expired_value_is_never_served_and_a_live_one_never_missed_to_the_nanosecond() {
     for ttl in [
         1,
         2,
@@ -19,25 +21,28 @@ fn an_expired_value_is_never_served_and_a_live_one_never_missed_to_the_milliseco
         262_143,
         262_144,
         86_400_000,
-        1 << 40,
+        5_000_000,
+        86_400_000_000_001,
+        1 << 60,
     ] {
+        let ttl = Duration::from_nanos(ttl);
         let (cache, hands) = standing(|b| b);
-        hands.advance(millis(12_345));
-        assert_eq!(cache.set("k", "v", SetOptions::ttl(millis(ttl))), Ok(true));
+        hands.advance(Duration::from_nanos(12_345_678_901));
+        assert_eq!(cache.set("k", "v", SetOptions::ttl(ttl)), Ok(true));
         // All ways of looking, on both sides of the deadline.
-        hands.advance(millis(ttl - 1));
+        hands.advance(ttl - NANO);
         cache.reclaim_expired();
-        assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(1))), "TTL {ttl}");
+        assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(NANO)), "TTL {ttl:?}");
         assert!(cache.contains("k") && cache.get("k").is_some() && cache.get_many(["k"])[0].is_some());
         assert_eq!(cache.scan(Cursor::default(), "", 10, false).entries.len(), 1);
-        hands.advance(millis(1));
+        hands.advance(NANO);
         assert_eq!(
             cache.scan(Cursor::default(), "", 10, false).entries.len(),
             0,
-            "TTL {ttl}"
+            "TTL {ttl:?}"
         );
         assert_eq!(cache.len(), 1, "nothing has looked at it yet");
-        assert!(cache.get("k").is_none(), "TTL {ttl}");
+        assert!(cache.get("k").is_none(), "TTL {ttl:?}");
         assert_eq!((cache.len(), cache.stats().expirations), (0, 1));
     }
 }
@@ -90,32 +95,59 @@ fn every_operation_takes_an_expired_entry_for_an_absent_one() {
 }
 
 #[test]
-fn a_part_of_a_millisecond_counts_as_a_whole_one() {
-    let (cache, hands) = standing(|b| b);
-    cache
-        .set("k", "v", SetOptions::ttl(Duration::from_nanos(1)))
-        .unwrap();
-    assert!(cache.contains("k"));
-    hands.advance(millis(1));
-    assert!(!cache.contains("k"));
-    cache.set("k", "v", SetOptions::ttl(Duration::ZERO)).unwrap();
-    assert!(!cache.contains("k"));
+fn a_ttl_is_whole_from_wherever_in_a_millisecond_it_begins() {
+    for begun in (0..1_000_000).step_by(99_999) {
+        for ttl in [NANO, Duration::from_micros(300), millis(1), millis(5)] {
+            let (cache, hands) = standing(|b| b.default_ttl(ttl));
+            hands.advance(Duration::from_nanos(begun));
+            cache.set("after", "v", SetOptions::ttl(ttl)).unwrap();
+            set(&cache, "default", "v");
+            cache.set("touched", "v", SetOptions::ttl(millis(9))).unwrap();
+            assert!(cache.touch("touched", Expiry::After(ttl)));
+            cache.increment("created", 1, Expiry::After(ttl)).unwrap();
+            hands.advance(ttl - NANO);
+            assert_eq!(
+                keys(&cache),
+                ["after", "created", "default", "touched"],
+                "{ttl:?} from {begun} ns"
+            );
+            hands.advance(NANO);
+            assert!(keys(&cache).is_empty(), "{ttl:?} from {begun} ns");
+        }
+    }
+}
+
+#[test]
+fn an_absolute_deadline_comes_when_the_wall_clock_says_so_wherever_in_a_millisecond_it_was_given() {
+    for begun in (0..1_000_000).step_by(99_999) {
+        let (cache, hands) = standing(|b| b);
+        let begun = Duration::from_nanos(begun);
+        hands.advance(begun);
+        let expiry = Expiry::At(cache.clock().unix_millis() + 5);
+        cache.set("k", "v", SetOptions { expiry, ..PLAIN }).unwrap();
+        hands.advance(millis(5) - begun - NANO);
+        assert!(cache.contains("k"), "given {begun:?} into a millisecond");
+        hands.advance(NANO);
+        assert!(!cache.contains("k"), "given {begun:?} into a millisecond");
+    }
 }
 
 #[test]
 fn a_ttl_without_end_is_kept_and_never_comes() {
-    let (cache, hands) = standing(|b| b);
+    let (cache, hands) = standing(|b| b.default_ttl(Duration::MAX));
     for (key, expiry) in [
         ("a", Expiry::After(Duration::MAX)),
         ("b", Expiry::At(u64::MAX)),
         ("c", Expiry::Never),
+        ("d", Expiry::Default),
     ] {
         cache.set(key, "v", SetOptions { expiry, ..PLAIN }).unwrap();
     }
-    hands.advance(Duration::from_secs(1000 * 365 * 86_400));
+    hands.advance(Duration::from_secs(500 * 365 * 86_400));
     cache.validate();
     cache.reclaim_expired();
-    assert_eq!(keys(&cache), ["a", "b", "c"]);
+    assert_eq!(keys(&cache), ["a", "b", "c", "d"]);
+    assert!(matches!(cache.time_left("d"), Some(TimeLeft::Left(_))));
     // At the end of time what has no deadline is still there.
     hands.advance(Duration::MAX);
     hands.advance(Duration::MAX);

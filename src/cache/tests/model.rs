@@ -44,7 +44,7 @@ enum Step {
         limit: usize,
         with_values: bool,
     },
-    Advance(u64),
+    Advance(Duration),
     JumpWallClock(i64),
     ReclaimExpired,
 }
@@ -58,12 +58,12 @@ struct Write {
     when: When,
 }
 
-/// An expiry; absolute times are meant relative to the wall clock at that step.
+/// An expiry; absolute times are meant relative to the wall clock at that step, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 enum When {
     Default,
     Never,
-    After(u64),
+    After(Duration),
     At(i64),
     Keep,
 }
@@ -73,7 +73,7 @@ impl When {
         match self {
             When::Default => Expiry::Default,
             When::Never => Expiry::Never,
-            When::After(millis) => Expiry::After(Duration::from_millis(millis)),
+            When::After(time) => Expiry::After(time),
             When::At(offset) => Expiry::At(clock.unix_millis().saturating_add_signed(offset)),
             When::Keep => Expiry::Keep,
         }
@@ -103,16 +103,30 @@ fn value(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn millis() -> impl Strategy<Value = u64> {
-    prop_oneof![8 => 0u64..40, 4 => 0u64..5_000, 2 => 0u64..1 << 24, 1 => 0u64..1 << 35]
+/// Some nanoseconds, whole milliseconds, and what lies between them.
+fn time() -> impl Strategy<Value = Duration> {
+    let millis = prop_oneof![8 => 0u64..40, 4 => 0u64..5_000, 2 => 0u64..1 << 24, 1 => 0u64..1 << 35];
+    let nanos = prop_oneof![6 => Just(0), 2 => select(&[1u64, 999_999][..]), 1 => 0u64..1_000_000];
+    prop_oneof![
+        1 => (0u64..3).prop_map(Duration::from_nanos),
+        15 => (millis, nanos).prop_map(|(millis, nanos)| Duration::from_millis(millis) + Duration::from_nanos(nanos)),
+    ]
 }
+
+/// Times to which nothing can be added, and one that is merely long.
+const FAR: [Duration; 4] = [
+    Duration::MAX,
+    Duration::from_nanos(u64::MAX),
+    Duration::from_nanos(u64::MAX - 1),
+    Duration::from_millis(1 << 43),
+];
 
 fn when() -> impl Strategy<Value = When> {
     prop_oneof![
         3 => Just(When::Default),
         1 => Just(When::Never),
-        6 => millis().prop_map(When::After),
-        1 => select(&[u64::MAX, u64::MAX - 1, u64::MAX / 2, 1 << 43][..]).prop_map(When::After),
+        6 => time().prop_map(When::After),
+        1 => select(FAR.to_vec()).prop_map(When::After),
         2 => (-20i64..5_000).prop_map(When::At),
         2 => Just(When::Keep),
     ]
@@ -159,7 +173,7 @@ fn step(longest: usize) -> impl Strategy<Value = Step> {
         1 => prefix().prop_map(Step::ClearPrefix),
         2 => (prefix(), 1usize..5, any::<bool>())
             .prop_map(|(prefix, limit, with_values)| Step::Scan { prefix, limit, with_values }),
-        12 => millis().prop_map(Step::Advance),
+        12 => time().prop_map(Step::Advance),
         1 => (-1i64 << 40..1 << 40).prop_map(Step::JumpWallClock),
         2 => Just(Step::ReclaimExpired),
     ]
@@ -199,7 +213,7 @@ impl Pair {
             builder = builder.max_bytes(bytes);
         }
         if let Some(ttl) = default_ttl {
-            builder = builder.default_ttl(Duration::from_millis(ttl));
+            builder = builder.default_ttl(Duration::from_nanos(ttl));
         }
         let cache = builder.build().unwrap();
         let model = Textbook::new(max_items, max_bytes, default_ttl, cache.clock().unix_millis());
@@ -310,8 +324,8 @@ impl Pair {
                 prop_assert_eq!(found, model.scan(&prefix, with_values));
             }
             Step::Advance(by) => {
-                hands.advance(Duration::from_millis(by));
-                model.advance(by);
+                hands.advance(by);
+                model.advance(by.as_nanos() as u64);
             }
             Step::JumpWallClock(by) => {
                 hands.jump_wall_clock(by);
@@ -384,7 +398,7 @@ fn scan_all(cache: &Cache, prefix: &[u8], limit: usize, with_values: bool) -> Re
 }
 
 fn some_ttl() -> impl Strategy<Value = Option<u64>> {
-    prop_oneof![2 => Just(None), 1 => (1u64..100).prop_map(Some)]
+    prop_oneof![2 => Just(None), 1 => (1u64..100).prop_map(|millis| Some(millis * 1_000_000)), 1 => (1u64..100_000_000).prop_map(Some)]
 }
 
 proptest! {
@@ -445,8 +459,9 @@ proptest! {
                     prop_assert_eq!(cache.get(&key), model.get(key.as_bytes()));
                 },
                 _ => {
-                    hands.advance(Duration::from_millis(first as u64));
-                    model.advance(first as u64);
+                    let by = Duration::from_millis(first as u64);
+                    hands.advance(by);
+                    model.advance(by.as_nanos() as u64);
                     // With so many, an eviction looks for expired entries only so far: let them go first.
                     cache.reclaim_expired();
                 }

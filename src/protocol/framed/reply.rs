@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use super::{FOREVER, Fields, HEADER, TooShort, flag, header, op, wire_len};
+use crate::cache::millis_rounded_up;
 use crate::protocol::command::{Reply, Value};
 use crate::protocol::outbox::Outbox;
 use crate::protocol::status::Status;
@@ -124,10 +125,11 @@ pub fn finish_items(items: Outbox, out: &mut Outbox) {
     out.append(items);
 }
 
+/// Whole milliseconds, rounded up: what is there has at least one.
 fn millis(time_left: TimeLeft) -> u64 {
     match time_left {
         TimeLeft::Forever => FOREVER,
-        TimeLeft::Left(left) => u64::try_from(left.as_millis()).unwrap_or(FOREVER - 1),
+        TimeLeft::Left(left) => millis_rounded_up(left).clamp(1, FOREVER - 1),
     }
 }
 

@@ -7,6 +7,8 @@ use super::*;
 /// Where the manual wall clock stands at first, in Unix milliseconds.
 const START: u64 = 1_700_000_000_000;
 const FOREVER: u64 = u64::MAX;
+/// In milliseconds.
+const YEAR: u64 = 365 * 86_400_000;
 
 fn ttl(millis: u64) -> Expiry {
     Expiry::After(Duration::from_millis(millis))
@@ -88,7 +90,7 @@ fn the_longest_times_are_not_never_and_do_not_wrap() {
     for expiry in [ttl(u64::MAX), Expiry::At(u64::MAX), ttl(u64::MAX - 1)] {
         client.set_with("k", "v", expiring(expiry));
         let left = client.time_left("k").expect("stored");
-        assert!(left > u64::MAX / 2 && left != FOREVER, "{expiry:?}: {left}");
+        assert!(left > 500 * YEAR && left != FOREVER, "{expiry:?}: {left}");
     }
 }
 
@@ -218,6 +220,29 @@ fn an_expired_entry_is_absent_for_every_op() {
         with_values: true,
     });
     assert_eq!(page.u32_at(8), 0, "entries of a scan");
+}
+
+#[test]
+fn a_part_of_a_millisecond_that_is_left_is_told_as_a_whole_one() {
+    let mut client = Client::greeted();
+    client.set_with("k", "v", expiring(ttl(2)));
+    let mut left = |passed: u64| {
+        client.clock.advance(Duration::from_nanos(passed));
+        let with_ttl = client.ask(&Command::Get {
+            key: b"k",
+            with_ttl: true,
+        });
+        let told = client.time_left("k");
+        if told.is_some() {
+            assert_eq!(Some(with_ttl.u64_at(0)), told);
+        }
+        told
+    };
+    assert_eq!(left(1), Some(2));
+    assert_eq!(left(999_998), Some(2));
+    assert_eq!(left(1), Some(1));
+    assert_eq!(left(999_999), Some(1), "a nanosecond is left");
+    assert_eq!(left(1), None);
 }
 
 #[test]

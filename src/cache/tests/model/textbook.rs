@@ -1,8 +1,9 @@
 //! The model: what a caller of a cache of one list may expect, written in the plainest way.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::super::super::clock::millis_rounded_up;
 use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, Payload};
 use super::super::super::{CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft};
 use super::Found;
@@ -19,9 +20,10 @@ pub(super) struct Textbook {
     max_bytes: u64,
     /// Knows what things weigh.
     scales: Payload,
+    /// Nanoseconds, as all times here.
     default_ttl: Option<u64>,
     now: u64,
-    /// Unix time at the start of the clock, as the wall clock has it now. A wall clock before 1970 shows 1970.
+    /// Unix milliseconds at the start of the clock, as the wall clock has it now. A wall clock before 1970 shows 1970.
     wall_offset: i64,
 }
 
@@ -92,7 +94,7 @@ impl Textbook {
     fn left(&self, entry: &Item) -> TimeLeft {
         match entry.deadline {
             None => TimeLeft::Forever,
-            Some(deadline) => TimeLeft::Left(std::time::Duration::from_millis(deadline - self.now)),
+            Some(deadline) => TimeLeft::Left(Duration::from_nanos(deadline - self.now)),
         }
     }
 
@@ -144,14 +146,22 @@ impl Textbook {
         self.find(key).map(|at| self.left(&self.entries[at]))
     }
 
+    /// So many nanoseconds from now, or the last moment.
+    fn moment(&self, from_now: u128) -> u64 {
+        let last = u128::from(u64::MAX - 1);
+        (u128::from(self.now) + from_now).min(last) as u64
+    }
+
     /// `None` is never.
     fn deadline(&self, expiry: Expiry, found: Option<usize>) -> Option<u64> {
         match expiry {
             Expiry::Default => self.default_ttl.map(|ttl| self.now + ttl),
             Expiry::Never => None,
-            Expiry::After(ttl) => Some(self.now.saturating_add(millis_rounded_up(ttl)).min(u64::MAX - 1)),
+            Expiry::After(ttl) => Some(self.moment(ttl.as_nanos())),
             Expiry::At(unix) => {
-                Some(self.now + unix.saturating_sub(self.now.saturating_add_signed(self.wall_offset)))
+                let wall = i128::from(self.now) + i128::from(self.wall_offset) * 1_000_000;
+                let unix = i128::from(unix) * 1_000_000;
+                Some(self.moment((unix - wall.max(0)).max(0).cast_unsigned()))
             }
             Expiry::Keep => match found {
                 Some(at) => self.entries[at].deadline,

@@ -170,7 +170,7 @@ impl<'c> Batch<'c> {
         let now = &mut self.now;
         let (_, held) = self.held.get_or_insert_with(|| {
             let held = inner.shards[number].hold();
-            *now = inner.clock.now();
+            *now = inner.now();
             (number, held)
         });
         (held, *now)

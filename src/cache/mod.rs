@@ -24,6 +24,7 @@ mod policy;
 mod prefetch;
 mod scan;
 mod shard;
+mod standstill;
 mod stats;
 mod sweep;
 #[cfg(test)]
@@ -31,13 +32,14 @@ mod tests;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
 
 pub(crate) use batch::Batch;
 pub use builder::Builder;
+pub(crate) use clock::Both;
 pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
@@ -45,6 +47,7 @@ pub use error::{BuildError, Error, UnknownPolicy};
 pub(crate) use observer::{Observed, Observer};
 pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
+pub(crate) use standstill::Standstill;
 pub use stats::Stats;
 
 use batch::{BATCH_SLICE, Locked};
@@ -105,6 +108,8 @@ struct Inner {
     hasher: RandomState,
     clock: Clock,
     settings: Settings,
+    /// Later than this it does not get, see [`Standstill`]; otherwise `NEVER`.
+    standstill: AtomicU64,
     /// Whether the housekeeper comes by. Set by whoever writes a deadline, unset by the housekeeper before it looks for the last time.
     watched: AtomicBool,
     itself: Weak<Inner>,
@@ -131,6 +136,7 @@ impl Cache {
             hasher,
             clock,
             settings,
+            standstill: AtomicU64::new(NEVER),
             watched: AtomicBool::new(false),
             itself: itself.clone(),
         });
@@ -369,7 +375,7 @@ impl Cache {
             loop {
                 let more = {
                     let mut held = shard.hold();
-                    let now = self.inner.clock.now();
+                    let now = self.inner.now();
                     held.sweep_slice(SWEEP_SLICE, now, &mut show)
                 };
                 pause()?;
@@ -385,6 +391,11 @@ impl Cache {
     /// Reads under the lock: be quick, and do not call the cache.
     pub(crate) fn read<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         self.batch().read(key, seen)
+    }
+
+    /// Lets nothing expire until the result is dropped.
+    pub(crate) fn stand_still(&self) -> Standstill<'_> {
+        Standstill::new(&self.inner.standstill, self.inner.clock.now())
     }
 
     /// Several operations, one after the other, with few changes of lock.
@@ -451,7 +462,7 @@ impl Cache {
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
     ) -> R {
         let mut held = self.inner.shards[shard].hold();
-        let now = self.inner.clock.now();
+        let now = self.inner.now();
         operation(&mut held, key, now)
     }
 }
@@ -467,6 +478,12 @@ impl fmt::Debug for Cache {
 }
 
 impl Inner {
+    /// The time by which entries expire.
+    fn now(&self) -> u64 {
+        let now = self.clock.now();
+        now.min(self.standstill.load(Ordering::Relaxed))
+    }
+
     fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
         let by_default = later(now, self.settings.default_ttl);
         Deadline::At(match expiry {
@@ -497,7 +514,7 @@ impl Inner {
 
     fn reclaim(&self) {
         for shard in &self.shards {
-            let now = self.clock.now();
+            let now = self.now();
             let before = shard.hold().stats();
             while shard.hold().reclaim(RECLAIM_SLICE, now) {
                 shard.let_others_in();

@@ -62,7 +62,7 @@ impl Cache {
             holds_left -= 1;
             let mut full = false;
             let held = shard.hold();
-            let now = self.inner.clock.now();
+            let now = self.inner.now();
             let next = held.scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
                 bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
                 // A page of one entry may be larger, or it would never be shown.
@@ -108,7 +108,7 @@ impl Cache {
             while let Some(hash) = from {
                 let (count, next) = {
                     let mut held = shard.hold();
-                    let now = self.inner.clock.now();
+                    let now = self.inner.now();
                     held.clear_slice(hash, ENTRIES_PER_HOLD, prefix, now)
                 };
                 removed += count;

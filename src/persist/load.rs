@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use hashbrown::HashMap;
 
-use crate::cache::Batch;
+use crate::cache::{Batch, Both, Standstill};
 use crate::{Cache, Cursor, Expiry, SetOptions, Tag};
 
 use super::format::{Change, SnapshotEntry, fingerprint};
@@ -18,6 +18,10 @@ pub(super) struct Loader<'c> {
     batch: Batch<'c>,
     /// By how many milliseconds the clock is behind what was written already: it has been set back.
     behind: u64,
+    /// Loading takes its time, and an entry whose deadline passes meanwhile may be given another by a later record.
+    standstill: Standstill<'c>,
+    /// The clocks at its beginning.
+    began: Both,
     /// Gone when loading is done.
     expired: Expired,
     /// Whether the cache was told that not all of what is in the files is in it.
@@ -105,10 +109,13 @@ impl Expired {
 impl<'c> Loader<'c> {
     /// `now`, in Unix milliseconds, may be later than what the cache's clock says.
     pub(super) fn new(cache: &'c Cache, now: u64, loading: &'c Loading) -> Self {
+        let standstill = cache.stand_still();
         Loader {
             cache,
             batch: cache.batch(),
             behind: now.saturating_sub(cache.clock().unix_millis()),
+            standstill,
+            began: cache.clock().both(),
             expired: Expired::default(),
             has_dropped: false,
             applied: 0,
@@ -134,15 +141,15 @@ impl<'c> Loader<'c> {
         }
     }
 
-    /// `None` if the deadline has passed.
+    /// `None` if the deadline had passed when loading began.
     fn expiry(&self, deadline: Option<u64>) -> Option<Expiry> {
         let Some(deadline) = deadline else {
             return Some(Expiry::Never);
         };
-        // Time goes on while a large directory is loaded.
-        let now = self.cache.clock().unix_millis() + self.behind;
-        // An absolute time, since a batch counts from when it took its lock, which may be long ago: reading the next record can take any time.
-        (deadline > now).then(|| Expiry::At(deadline - self.behind))
+        let at = self.began.to_monotonic(deadline.saturating_sub(self.behind))?;
+        // From where the cache's time stands. Zero would be expired.
+        let left = at.saturating_sub(self.standstill.now).max(1);
+        Some(Expiry::After(Duration::from_nanos(left)))
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], tag: Tag, deadline: Option<u64>) {
@@ -257,7 +264,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::Clock;
+    use crate::{Clock, TimeLeft};
     use crate::cache::{Observed, Observer};
 
     const NOW: u64 = 1 << 42;
@@ -289,6 +296,32 @@ mod tests {
             key: key.as_bytes(),
             deadline: None,
         });
+    }
+
+    #[test]
+    fn an_entry_that_expires_while_loading_goes_on_is_there_for_a_later_record_that_gives_it_time() {
+        let (clock, hands) = Clock::manual();
+        hands.jump_wall_clock(NOW.cast_signed());
+        let start = clock.unix_millis();
+        let cache = Cache::builder().clock(clock).build().unwrap();
+        let mut loader = loader(&cache);
+        set(&mut loader, "revived", b"v", Some(start + 10));
+        set(&mut loader, "not revived", b"v", Some(start + 10));
+        hands.advance(Duration::from_millis(20));
+        set(&mut loader, "late", b"v", Some(start + 15));
+        cache.reclaim_expired();
+        for key in ["revived", "late"] {
+            loader.change(&Change::Deadline {
+                key: key.as_bytes(),
+                deadline: Some(start + 100),
+            });
+        }
+        drop(loader);
+        assert!(!cache.contains("not revived"), "its time was over");
+        for key in ["revived", "late"] {
+            let left = Duration::from_millis(80);
+            assert_eq!(cache.time_left(key), Some(TimeLeft::Left(left)), "{key}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::prefetch::prefetch;
 /// Children of a node: two cache lines.
 const FAN_OUT: u32 = 16;
 
+/// Slots whose memory is given up at once when there is no deadline any more.
+const GIVEN_UP_AT_ONCE: usize = 1 << 16;
+
 /// Slots must be below this number.
 pub(super) const MAX_SLOTS: u32 = 1 << 31;
 
@@ -87,6 +90,20 @@ impl Expiry {
             nodes = nodes.div_ceil(FAN_OUT as usize);
             level.truncate(nodes);
         }
+    }
+
+    /// Gives up a part of what is kept, if there is no deadline at all; `true` if there is more of it.
+    pub(super) fn give_up_unused(&mut self) -> bool {
+        if self.len > 0 || self.bounds.is_empty() {
+            return false;
+        }
+        let end = self.deadlines.end().saturating_sub(GIVEN_UP_AT_ONCE);
+        if end > 0 {
+            self.truncate(end);
+        } else {
+            *self = Expiry::new();
+        }
+        end > 0
     }
 
     /// A slot whose deadline is at or before `now`; it stays until it is removed. Gives up, with `None`, after looking at `budget` groups of
@@ -204,6 +221,14 @@ impl Expiry {
                 );
             }
         }
+        // `lower` goes up only as far as it finds something to lower.
+        for (level, pair) in self.bounds.windows(2).enumerate() {
+            for node in 0..u32::try_from(pair[0].end()).expect("fewer than slots") {
+                let bound = pair[0].get(node).copied().unwrap_or(NEVER);
+                let above = pair[1].get(node / FAN_OUT).copied().unwrap_or(NEVER);
+                assert!(above <= bound, "level {level} says {bound} and the next {above}");
+            }
+        }
         assert_eq!(seen, self.len, "slots with a deadline");
         assert!(
             self.bounds.last().is_none_or(|root| root.end() <= 1),
@@ -309,6 +334,28 @@ mod tests {
             let left = (0..50_000).filter(|&slot| deadline(slot) > now).count();
             assert_eq!((taken.len(), tree.len()), (50_000 - left, left));
         }
+    }
+
+    #[test]
+    fn memory_of_deadlines_that_are_gone_is_given_up_piece_by_piece() {
+        let mut tree = Expiry::new();
+        for slot in 0..300_000 {
+            tree.set(slot, 1_000);
+        }
+        for slot in 0..300_000 {
+            assert!(!tree.give_up_unused());
+            tree.remove(slot);
+        }
+        let mut pieces = 1;
+        while tree.give_up_unused() {
+            tree.validate();
+            pieces += 1;
+        }
+        assert_eq!((tree.deadlines.end(), tree.bounds.len(), pieces), (0, 0, 5));
+        // As good as new.
+        tree.set(70_000, 5);
+        tree.validate();
+        assert_eq!(tree.expired(5, &mut 100), Some(70_000));
     }
 
     #[test]

@@ -356,7 +356,7 @@ impl Pages {
             classes[class].0 += 1;
             classes[class].1 += usize::from(page.used);
             classes[class].2 += usize::from(page.listed != UNLISTED);
-            let most = places(self.page_bytes, usize::from(page.size));
+            let most = self.classes[usize::from(page.class)].places;
             if self.classes[class].growing == Some(number) {
                 assert!(usize::from(page.places) < most, "page {number} has grown");
             } else {

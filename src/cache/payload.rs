@@ -208,21 +208,30 @@ impl Payload {
 
     /// An entry whose place should be given up, for the sake of others: its key, and how to know its slot. See `move_out`.
     pub(super) fn straggler(&mut self) -> Option<(&[u8], InPlace)> {
-        let place = self.pages.straggler()?;
-        Some((packed::key(self.pages.bytes(place)), InPlace(place.0)))
+        if let Some(place) = self.pages.straggler() {
+            return Some((packed::key(self.pages.bytes(place)), InPlace(place.0)));
+        }
+        let number = self.larges.last()?;
+        Some((self.larges[number].view().key, InPlace(LARGE | number)))
     }
 
-    pub(super) const fn has_entries_to_move(&self) -> bool {
-        self.pages.is_being_evacuated()
+    pub(super) fn has_entries_to_move(&self) -> bool {
+        self.pages.is_being_evacuated() || self.larges.is_sparse()
     }
 
     pub(super) fn is_in(&self, slot: u32, place: InPlace) -> bool {
         self.wheres[slot] == place.0
     }
 
-    /// Moves what a slot holds to another place.
+    /// Moves what a slot holds, which is what `straggler` has named, to another place.
     pub(super) fn move_out(&mut self, slot: u32) {
-        let Ok(from) = self.place(slot) else { return };
+        let from = match self.place(slot) {
+            Ok(place) => place,
+            Err(number) => {
+                self.wheres[slot] = LARGE | self.larges.move_down(number);
+                return;
+            }
+        };
         match self.pages.copy(from) {
             Some(to) => {
                 self.wheres[slot] = to.0;
@@ -313,13 +322,21 @@ impl Payload {
         }
     }
 
+    /// Bytes of the pages.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.pages.memory()
+    }
+
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
         let (mut packed, mut large) = (0, 0);
+        let mut places = std::collections::BTreeSet::new();
         for slot in 0..self.wheres.end() {
             let slot = u32::try_from(slot).expect("fewer than MAX_SLOTS");
             let at = self.wheres[slot];
             assert_eq!(at == VACANT, self.vacant.contains(slot), "slot {slot}");
+            assert!(at == VACANT || places.insert(at), "slot {slot} shares its place");
             packed += usize::from(at < LARGE);
             large += usize::from((LARGE..VACANT).contains(&at));
         }
@@ -327,6 +344,7 @@ impl Payload {
         assert_eq!(self.wheres.end() - self.len, self.vacant.len(), "vacant slots");
         assert_eq!(self.pages.validate(), packed, "occupied places");
         assert_eq!(self.larges.len(), large, "large entries");
+        self.larges.validate();
     }
 }
 

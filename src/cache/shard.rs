@@ -20,7 +20,6 @@ use super::sweep::Sweep;
 mod room;
 mod walk;
 
-use room::COMPACTED_PER_OPERATION;
 pub(super) use walk::Walk;
 
 /// A key and the part of its hash that the index uses.
@@ -75,6 +74,8 @@ pub(super) struct Shard<P> {
     expired: Vec<u32>,
     /// From `reclaim` to `tidy`.
     is_expiring: bool,
+    /// Slots that were vacated since something was last given up for it.
+    vacated: u32,
 }
 
 impl<P: Policy> Shard<P> {
@@ -93,6 +94,7 @@ impl<P: Policy> Shard<P> {
             sweep: None,
             expired: Vec::new(),
             is_expiring: false,
+            vacated: 0,
         }
     }
 
@@ -164,7 +166,7 @@ impl<P: Policy> Shard<P> {
             if let Some(slot) = found {
                 self.stats.removals += 1;
                 self.discard(slot);
-                self.compact(COMPACTED_PER_OPERATION);
+                self.compact();
             }
             self.bury(draft.into_large());
             if fits {
@@ -211,7 +213,7 @@ impl<P: Policy> Shard<P> {
         }
         // An overwrite may have made the entry heavier. It fits by itself; and with exact LRU it is the last that would go.
         self.make_room(0, 0, now);
-        self.compact(COMPACTED_PER_OPERATION);
+        self.compact();
         Ok(true)
     }
 
@@ -228,7 +230,7 @@ impl<P: Policy> Shard<P> {
         let result = seen(self.entry(slot, now));
         self.stats.removals += 1;
         self.discard(slot);
-        self.compact(COMPACTED_PER_OPERATION);
+        self.compact();
         Some(result)
     }
 
@@ -276,7 +278,7 @@ impl<P: Policy> Shard<P> {
                 self.make_room(0, 0, now);
             }
         }
-        self.compact(COMPACTED_PER_OPERATION);
+        self.compact();
         true
     }
 

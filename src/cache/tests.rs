@@ -1,9 +1,11 @@
 //! Tests of the engine as a whole. `model` compares it with a textbook; `promises`, `deadlines` and `concurrency` are named after what they
-//! keep; `policies` is about what holds with each of them; `reclaiming` is about the background thread.
+//! keep; `policies` is about what holds with each of them; `reclaiming` is about the background thread;
+//! `compaction` is about the memory of what is gone.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod build;
+mod compaction;
 mod concurrency;
 mod deadlines;
 mod model;

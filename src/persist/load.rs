@@ -264,8 +264,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::{Clock, TimeLeft};
     use crate::cache::{Observed, Observer};
+    use crate::{Clock, TimeLeft};
 
     const NOW: u64 = 1 << 42;
     const MIB: usize = 1 << 20;
@@ -309,6 +309,7 @@ mod tests {
         set(&mut loader, "not revived", b"v", Some(start + 10));
         hands.advance(Duration::from_millis(20));
         set(&mut loader, "late", b"v", Some(start + 15));
+        loader.batch.release();
         cache.reclaim_expired();
         for key in ["revived", "late"] {
             loader.change(&Change::Deadline {

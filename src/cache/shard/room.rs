@@ -10,11 +10,12 @@ const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
 /// Expired entries that are fetched from memory at the same time.
 const FETCHED_TOGETHER: usize = 64;
 
-/// Slots given up and entries moved at most by an operation that removes an entry or two.
-pub(super) const COMPACTED_PER_OPERATION: u32 = 8;
+/// Slots that one operation gives up, and entries that it moves to other places: so many, or as many as it has vacated, so that this keeps pace whatever
+/// was removed. (A page that is evacuated is not full: less than one move for each that was removed is enough.)
+const COMPACTED_PER_OPERATION: u32 = 8;
 
 impl<P: Policy> Shard<P> {
-    /// Removes expired entries, up to `count` of them and a few more; `true` if there may be more.
+    /// Removes expired entries, up to `count` of them and a few more, and holds together what is left; `true` if there may be more of either to do.
     pub(in crate::cache) fn reclaim(&mut self, count: u32, now: u64) -> bool {
         let mut budget = count;
         let mut expired = std::mem::take(&mut self.expired);
@@ -27,14 +28,16 @@ impl<P: Policy> Shard<P> {
         self.expired = expired;
         // Those that would be moved now are likely to expire soon themselves.
         self.is_expiring = true;
+        self.vacated = 0;
         more
     }
 
     /// Gives up what expired entries have left vacant, a slice of it; `true` if there is more. To be called some time after `reclaim`.
     pub(in crate::cache) fn tidy(&mut self, count: u32) -> bool {
         self.is_expiring = false;
-        self.compact(count);
-        self.payload.is_sparse() || self.payload.has_entries_to_move()
+        let more_to_move = self.compact_by(count);
+        let more_unused = self.expiry.give_up_unused();
+        more_to_move || more_unused
     }
 
     /// Evicts until `items` more entries of `bytes` in all fit: expired ones first, then those that the policy names.
@@ -85,6 +88,7 @@ impl<P: Policy> Shard<P> {
         self.index.remove(hash, slot);
         let large = self.payload.remove(slot);
         self.bury(large);
+        self.vacated = self.vacated.saturating_add(1);
     }
 
     /// Discards slots whose deadlines are taken out already, what is to be looked at for them fetched at the same time.
@@ -112,25 +116,34 @@ impl<P: Policy> Shard<P> {
     }
 
     /// Gives slots up if many are vacant, and pages if much of them is, so that memory taken for many small entries comes back when few large ones
-    /// follow: `count` of each at most. Entries move; whoever calls this must not use slots that it knew before.
-    pub(super) fn compact(&mut self, count: u32) {
-        if self.is_expiring {
-            return;
+    /// follow. Entries move; whoever calls this must not use slots that it knew before.
+    pub(super) fn compact(&mut self) {
+        if !self.is_expiring {
+            let vacated = std::mem::take(&mut self.vacated);
+            self.compact_by(vacated.max(COMPACTED_PER_OPERATION));
         }
+    }
+
+    /// `true` if that is not enough.
+    fn compact_by(&mut self, count: u32) -> bool {
         if self.payload.is_sparse() {
             self.give_slots_up(count);
         }
         for _ in 0..count {
             let Some((key, place)) = self.payload.straggler() else {
-                return;
+                break;
             };
             let hash = index_hash(self.hasher.hash_one(key));
             let payload = &self.payload;
             match self.index.find(hash, |slot| payload.is_in(slot, place)) {
                 Some(slot) => self.payload.move_out(slot),
-                None => debug_assert!(false, "an entry that the index does not know"),
+                None => {
+                    debug_assert!(false, "an entry that the index does not know");
+                    return false;
+                }
             }
         }
+        self.payload.is_sparse() || self.payload.has_entries_to_move()
     }
 
     fn give_slots_up(&mut self, count: u32) {

@@ -47,7 +47,7 @@ impl<P: Policy> Shard<P> {
                 self.discard(slot);
             }
         }
-        self.compact(u32::try_from(looked_at).unwrap_or(u32::MAX));
+        self.compact();
         (self.stats.removals - before, next)
     }
 
@@ -162,6 +162,12 @@ impl<P: Policy> Shard<P> {
             .into_iter()
             .map(|slot| self.payload.key(slot).to_vec())
             .collect()
+    }
+
+    /// Bytes of the pages in which entries lie.
+    #[cfg(test)]
+    pub(in crate::cache) fn memory(&self) -> usize {
+        self.payload.memory()
     }
 
     /// Panics if the four parts contradict each other or a limit is broken. For tests and fuzzers.

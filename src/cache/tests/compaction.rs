@@ -1,0 +1,113 @@
+//! Memory of entries that are gone comes back, whatever way they went: seen in the pages that a shard has, so that it depends on no allocator.
+
+use super::super::{Cache, SetOptions};
+use super::{PLAIN, millis, standing};
+
+const LENS: [usize; 4] = [16, 40, 60, 100];
+
+/// Bytes of the pages of a cache of one shard.
+fn memory(cache: &Cache) -> usize {
+    cache.inner.shards[0].hold().memory()
+}
+
+/// Few per cent more than what is held, one page for each size that the test has, and those in reserve.
+fn enough_for(payload: usize, sizes: usize) -> usize {
+    payload * 110 / 100 + (sizes + 5) * (64 << 10)
+}
+
+#[test]
+fn pages_are_given_back_when_every_other_entry_of_many_sizes_has_expired_and_nothing_follows() {
+    let (cache, hands) = standing(|builder| builder);
+    let mut left = 0;
+    for n in 0..80_000u32 {
+        let len = LENS[n as usize / 2 % LENS.len()];
+        let options = if n % 2 == 0 {
+            left += len + 8;
+            PLAIN
+        } else {
+            SetOptions::ttl(millis(1_000))
+        };
+        cache.set(n.to_le_bytes(), vec![0; len], options).unwrap();
+    }
+    hands.advance(millis(1_000));
+    cache.reclaim_expired();
+    assert_eq!(cache.len(), 40_000);
+    cache.validate();
+    let held = memory(&cache);
+    assert!(
+        held <= enough_for(left, LENS.len()),
+        "{held} bytes of pages for {left}"
+    );
+}
+
+#[test]
+fn pages_are_given_back_as_fast_as_large_entries_push_small_ones_out() {
+    let (cache, _) = standing(|builder| builder.max_bytes(8 << 20));
+    let len = 68;
+    let mut n = 0u32;
+    while cache.stats().evictions_by_bytes == 0 {
+        cache.set(n.to_le_bytes(), vec![0; len], PLAIN).unwrap();
+        n += 1;
+    }
+    // What goes next lies all over the pages.
+    for i in 0..n {
+        cache.get((i.wrapping_mul(7_919) % n).to_le_bytes());
+    }
+    for i in 0..100 {
+        cache.set(format!("large {i}"), vec![0; 60_000], PLAIN).unwrap();
+        let left = (cache.len() as usize - i - 1) * (len + 8);
+        let held = memory(&cache);
+        assert!(
+            held <= enough_for(left, 1),
+            "after {i} large ones: {held} bytes of pages for {left}"
+        );
+    }
+    cache.validate();
+}
+
+#[test]
+fn entries_removed_one_by_one_leave_nothing_behind() {
+    removed_one_by_one(200_000);
+}
+
+#[test]
+#[ignore = "ten million entries take some gigabyte and a while"]
+fn ten_million_entries_removed_one_by_one_leave_nothing_behind() {
+    removed_one_by_one(10_000_000);
+}
+
+fn removed_one_by_one(entries: u32) {
+    let (cache, _) = standing(|builder| builder);
+    // Every seventh has a deadline; every 64th has a key that makes it a large entry.
+    let key = |n: u32| match n % 64 {
+        0 => format!("{n:0300}"),
+        _ => n.to_string(),
+    };
+    for n in 0..entries {
+        let options = if n % 7 == 0 {
+            SetOptions::ttl(millis(1_000))
+        } else {
+            PLAIN
+        };
+        cache.set(key(n), [0; 20], options).unwrap();
+    }
+    assert_eq!(cache.len(), u64::from(entries));
+    // In another order than they came: 7919 divides neither number.
+    for i in 0..entries {
+        let n = (u64::from(i) * 7_919 % u64::from(entries)) as u32;
+        assert!(cache.remove(key(n)), "{n} was not there");
+        if i % (entries / 8) == 0 {
+            cache.validate();
+            let left = cache.len() as usize * 32;
+            assert!(
+                memory(&cache) <= enough_for(left, 2),
+                "{} bytes of pages for {left}",
+                memory(&cache)
+            );
+        }
+    }
+    cache.validate();
+    let stats = cache.stats();
+    assert_eq!((stats.items, stats.bytes, stats.items_with_deadline), (0, 0, 0));
+    assert!(memory(&cache) <= enough_for(0, 0));
+}

@@ -1,12 +1,12 @@
 //! Locks on shards: for one operation, or for a slice of many.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
 use super::payload::{Draft, takes_long};
 use super::shard::Hashed;
+use super::watch::Waiting;
 use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
@@ -22,14 +22,14 @@ const PAUSE: Duration = Duration::from_micros(50);
 #[derive(Debug)]
 pub(super) struct Locked {
     shard: Mutex<Shard>,
-    waiting: AtomicU32,
+    waiting: Waiting,
 }
 
 impl Locked {
     pub(super) fn new(shard: Shard) -> Self {
         Locked {
             shard: Mutex::new(shard),
-            waiting: AtomicU32::new(0),
+            waiting: Waiting::new(),
         }
     }
 
@@ -39,10 +39,8 @@ impl Locked {
             // A panic while the lock was held leaves a shard that is at worst short of an entry: not a reason to fail all later calls.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                let guard = self.shard.lock().unwrap_or_else(PoisonError::into_inner);
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                guard
+                let wait = || self.shard.lock().unwrap_or_else(PoisonError::into_inner);
+                self.waiting.during(wait)
             }
         };
         Held { guard: Some(guard) }
@@ -51,7 +49,7 @@ impl Locked {
     /// Waits a little while others wait for the lock.
     pub(super) fn let_others_in(&self) {
         for _ in 0..PAUSES {
-            if self.waiting.load(Ordering::Relaxed) == 0 {
+            if !self.waiting.is_anybody() {
                 return;
             }
             thread::sleep(PAUSE);

@@ -29,10 +29,11 @@ mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
@@ -56,6 +57,7 @@ use clock::{NEVER, later, nanos};
 use payload::Draft;
 use policy::AnyPolicy;
 use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
+use watch::Watch;
 
 type Shard = shard::Shard<AnyPolicy>;
 
@@ -110,8 +112,8 @@ struct Inner {
     settings: Settings,
     /// Later than this it does not get, see [`Standstill`]; otherwise `NEVER`.
     standstill: AtomicU64,
-    /// Whether the housekeeper comes by. Set by whoever writes a deadline, unset by the housekeeper before it looks for the last time.
-    watched: AtomicBool,
+    /// Whether the housekeeper comes by.
+    watch: Watch,
     itself: Weak<Inner>,
 }
 
@@ -137,7 +139,7 @@ impl Cache {
             clock,
             settings,
             standstill: AtomicU64::new(NEVER),
-            watched: AtomicBool::new(false),
+            watch: Watch::new(),
             itself: itself.clone(),
         });
         Cache { inner }
@@ -496,18 +498,17 @@ impl Inner {
         })
     }
 
-    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write:
-    /// `tick` relies on that order.
+    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
     fn watch_if_needed(&self, expiry: Expiry) {
         let may_expire = match expiry {
             Expiry::Never => false,
             Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
             Expiry::After(_) | Expiry::At(_) => true,
         };
-        if may_expire && !self.watched.load(Ordering::SeqCst) && !self.watched.swap(true, Ordering::SeqCst) {
+        if may_expire && self.watch.is_to_begin() {
             let itself: Weak<Inner> = self.itself.clone();
             if !housekeeper::watch(itself) {
-                self.watched.store(false, Ordering::SeqCst);
+                self.watch.could_not_begin();
             }
         }
     }
@@ -534,9 +535,7 @@ impl Inner {
 impl housekeeper::Watched for Inner {
     fn tick(&self) -> bool {
         self.reclaim();
-        self.watched.store(false, Ordering::SeqCst);
-        // A deadline written before its shard is looked at below is seen; one written after finds `watched` unset and asks again.
-        let left = self.shards.iter().any(|shard| shard.hold().has_deadlines());
-        left && !self.watched.swap(true, Ordering::SeqCst)
+        let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
+        self.watch.goes_on(is_any_left)
     }
 }

@@ -67,9 +67,7 @@ fn a_deadline_by_any_operation_is_looked_after() {
         }
         for (name, _, cache) in &caches {
             eventually(name, || cache.is_empty());
-            eventually("nothing left to watch", || {
-                !cache.inner.watched.load(Ordering::SeqCst)
-            });
+            eventually("nothing left to watch", || !cache.inner.watch.is_on());
         }
     }
     let cache = Cache::builder().default_ttl(millis(5)).build().unwrap();

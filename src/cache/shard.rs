@@ -410,6 +410,8 @@ impl<P: Policy> Shard<P> {
         }
         self.stats.expirations += 1;
         self.discard(slot);
+        // Or what many reads leave behind would be up to one write.
+        self.compact();
         None
     }
 

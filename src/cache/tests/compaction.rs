@@ -15,8 +15,8 @@ fn enough_for(payload: usize, sizes: usize) -> usize {
     payload * 110 / 100 + (sizes + 5) * (64 << 10)
 }
 
-#[test]
-fn pages_are_given_back_when_every_other_entry_of_many_sizes_has_expired_and_nothing_follows() {
+/// Writes entries of which every other one expires at once, has them go in some way, and looks at what pages are left.
+fn every_other_expires(go: impl FnOnce(&Cache)) {
     let (cache, hands) = standing(|builder| builder);
     let mut left = 0;
     for n in 0..80_000u32 {
@@ -30,7 +30,7 @@ fn pages_are_given_back_when_every_other_entry_of_many_sizes_has_expired_and_not
         cache.set(n.to_le_bytes(), vec![0; len], options).unwrap();
     }
     hands.advance(millis(1_000));
-    cache.reclaim_expired();
+    go(&cache);
     assert_eq!(cache.len(), 40_000);
     cache.validate();
     let held = memory(&cache);
@@ -38,6 +38,20 @@ fn pages_are_given_back_when_every_other_entry_of_many_sizes_has_expired_and_not
         held <= enough_for(left, LENS.len()),
         "{held} bytes of pages for {left}"
     );
+}
+
+#[test]
+fn pages_are_given_back_when_entries_of_many_sizes_have_expired_and_nothing_follows() {
+    every_other_expires(Cache::reclaim_expired);
+}
+
+#[test]
+fn pages_are_given_back_when_reads_meet_what_has_expired() {
+    every_other_expires(|cache| {
+        for n in (1..80_000u32).step_by(2) {
+            assert_eq!(cache.get(n.to_le_bytes()), None);
+        }
+    });
 }
 
 #[test]

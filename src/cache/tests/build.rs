@@ -36,6 +36,12 @@ fn each_bad_option_is_refused_with_its_name_and_value() {
         "{text}"
     );
 
+    let (_, text) = refusal(|b| b.max_bytes(0));
+    assert!(
+        text.contains("max_bytes is 0 and") && text.contains("4096") && text.contains("leave it out"),
+        "{text}"
+    );
+
     for bad in [0, 3, 12, 2048, usize::MAX] {
         let (error, text) = refusal(|b| b.shards(bad));
         assert_eq!(error, BuildError::Shards(bad));

@@ -98,6 +98,8 @@ fn value(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         10 => (0..=longest, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
         2 => (longest - longest / 50..=longest, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
+        // Where an entry is too long to be packed.
+        1 => (4_070usize..4_100, any::<u8>()).prop_map(move |(len, byte)| vec![byte; len.min(longest)]),
         2 => any::<i8>().prop_map(|number| number.to_string().into_bytes()),
         1 => select(&[i64::MAX, i64::MIN][..]).prop_map(|number| number.to_string().into_bytes()),
     ]

@@ -39,8 +39,25 @@ fn step(longest: usize) -> impl Strategy<Value = Step> {
 }
 
 fn key(n: u8) -> String {
-    // Few that come often, and many that come now and then.
-    format!("{:02}", if n < 128 { n % 16 } else { n % 100 })
+    // Few that come often, and many that come now and then; and some as long as the longest that is packed, or one byte longer.
+    let n = if n < 128 { n % 16 } else { n % 100 };
+    let longer = if n % 8 == 7 { 253 + n / 8 % 2 } else { 0 };
+    format!("{n:02}{}", "-".repeat(longer.into()))
+}
+
+/// Steps that write values of lengths at which something changes: the size class, whether an entry is packed, whether a value is shared.
+fn step_at_a_border() -> impl Strategy<Value = Step> {
+    // Beside a header of four bytes and a key of two.
+    let packed = (
+        prop_oneof![0usize..70, 240usize..280, 500usize..560, 4_080usize..4_110],
+        any::<bool>(),
+    )
+        .prop_map(|(len, of_long_key)| len.saturating_sub(if of_long_key { 4 + 255 } else { 4 + 2 }));
+    let len = prop_oneof![6 => packed, 1 => 16_380usize..16_390, 1 => 0usize..20_000];
+    (step(0), len).prop_map(|(step, len)| match step {
+        Step::Set(key, _, ttl) => Step::Set(key, len, ttl),
+        other => other,
+    })
 }
 
 /// Value and deadline of each key that may be there.
@@ -173,6 +190,41 @@ proptest! {
         steps in prop::collection::vec(step(600), 1..400)
     ) {
         play(policy, Some(max_items), Some(max_bytes), steps)?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_cache_of_sizes_at_borders_serves_what_was_written_last(
+        policy in select(&PolicyKind::ALL[..]), max_bytes in 20_000u64..300_000,
+        steps in prop::collection::vec(step_at_a_border(), 1..300)
+    ) {
+        play(policy, None, Some(max_bytes), steps)?;
+    }
+}
+
+#[test]
+fn a_cache_with_room_for_one_entry_holds_the_one_that_was_written_last() {
+    for policy in PolicyKind::ALL {
+        for (cache, len) in [
+            (
+                standing(|builder| builder.policy(policy).max_bytes(4_096)).0,
+                2_500,
+            ),
+            (standing(|builder| builder.policy(policy).max_items(1)).0, 2_500),
+            (
+                standing(|builder| builder.policy(policy).max_bytes(40_000)).0,
+                25_000,
+            ),
+        ] {
+            for n in 0..200u8 {
+                let key = key(n);
+                assert_eq!(cache.set(&key, vec![n; len], PLAIN), Ok(true));
+                assert_eq!(cache.get(&key).unwrap().value, vec![n; len]);
+                assert_eq!(cache.len(), 1, "{policy}");
+                cache.validate();
+            }
+        }
     }
 }
 

@@ -49,8 +49,21 @@ enum Step {
 type Model = HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
 fn key(n: u8) -> Vec<u8> {
-    // Some that share prefixes, some long.
-    vec![b'a' + n % 3; usize::from(n / 3)]
+    // Some that share prefixes, some long, some about as long as the longest that is packed.
+    let len = if n < 240 { n / 3 } else { 253 + (n - 240) / 6 };
+    vec![b'a' + n % 3; usize::from(len)]
+}
+
+/// Any length; but more often one at which something changes: the size class, whether an entry is packed, whether a value is shared.
+fn value_len(len: u16) -> usize {
+    let by = usize::from(len >> 8);
+    match len % 8 {
+        0 | 1 => by % 80,
+        2 => 240 + by % 40,
+        3 => 4_000 + by % 100,
+        4 => 16_384 - 4 + by % 8,
+        _ => usize::from(len),
+    }
 }
 
 fuzz_target!(|input: Input| {
@@ -81,7 +94,7 @@ fuzz_target!(|input: Input| {
             } => {
                 let key = key(*n);
                 // Of every size class, and telling which step wrote it.
-                let mut value = vec![number as u8; usize::from(*len)];
+                let mut value = vec![number as u8; value_len(*len)];
                 if *len == u16::MAX {
                     value = vec![b'1'];
                 }

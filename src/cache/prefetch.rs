@@ -12,7 +12,7 @@ const LINE: usize = 64;
 #[inline(always)]
 pub(super) fn prefetch<T: ?Sized>(target: &T) {
     let address = std::ptr::from_ref(target).cast::<i8>();
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64; a prefetch accesses no memory that the program could notice.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -23,7 +23,7 @@ pub(super) fn prefetch<T: ?Sized>(target: &T) {
     unsafe {
         std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
-    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
     let _ = address;
 }
 
@@ -36,5 +36,26 @@ pub(super) fn prefetch_bytes(bytes: &[u8], most: usize) {
     }
     if let Some(last) = bytes[..end].last() {
         prefetch(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anything_may_be_prefetched_and_nothing_changes() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for from in [0, 1, 63, 255, 256] {
+            for most in [0, 1, 63, 64, 65, 1_000] {
+                prefetch_bytes(&bytes[from..], most);
+            }
+            prefetch(&bytes[from..]);
+        }
+        prefetch(&());
+        prefetch::<[u64]>(&[]);
+        prefetch(&bytes[255]);
+        prefetch(&Box::new(7u64));
+        assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
     }
 }

@@ -338,6 +338,39 @@ fn a_sweep_shows_what_is_there_throughout_while_entries_change_their_places() {
     }
 }
 
+/// Few entries, so that Miri can run it too: everything that is prefetched, in each state in which it may be.
+#[test]
+fn batches_do_what_single_operations_do_whatever_they_prefetch() {
+    for policy in PolicyKind::ALL {
+        let (cache, hands) = standing(|builder| builder.policy(policy).max_items(60));
+        let keys: Vec<String> = (0..70).map(|n| n.to_string() + &"-".repeat(n % 8 * 36)).collect();
+        assert_eq!(cache.get_many(&keys), vec![None; 70], "of an empty cache");
+        let written = (0u8..).zip(&keys).map(|(n, key)| {
+            // Packed, large, and shared; some that expire.
+            let len = [3, 300, 5_000, 17_000][usize::from(n % 4)];
+            let options = if n % 5 == 0 {
+                SetOptions::ttl(millis(10))
+            } else {
+                PLAIN
+            };
+            (key, vec![n; len], options)
+        });
+        assert_eq!(cache.set_many(written), vec![Ok(true); 70]);
+        hands.advance(millis(10));
+        let found = cache.get_many(&keys);
+        let there: Vec<bool> = keys.iter().map(|key| cache.contains(key)).collect();
+        for (n, entry) in found.into_iter().enumerate() {
+            assert_eq!(entry.is_some(), there[n], "{policy}: {n}");
+            assert!(entry.is_none_or(|entry| usize::from(entry.value[0]) == n && n % 5 != 0));
+        }
+        assert!(there.iter().filter(|&&there| there).count() >= 40, "{policy}");
+        cache.validate();
+        assert_eq!(cache.remove_many(&keys), there);
+        assert!(cache.is_empty());
+        cache.validate();
+    }
+}
+
 #[test]
 fn a_policy_is_known_by_its_name() {
     for kind in PolicyKind::ALL {

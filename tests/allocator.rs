@@ -3,6 +3,7 @@
 //! come back when caches are dropped.
 
 #![expect(unsafe_code, reason = "an allocator has no safe face")]
+#![allow(clippy::cast_possible_truncation, reason = "a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -99,7 +99,11 @@ fn an_entry_larger_than_a_shard_is_refused_though_the_cache_is_larger() {
     let cache = Cache::builder().shards(4).max_bytes(64 << 10).build().unwrap();
     for key in ["a", "b", "c", "d", "e"] {
         set(&cache, key, "old");
-        assert_eq!(cache.set(key, [0; 12_000], PLAIN), Ok(true), "it fits into a shard");
+        assert_eq!(
+            cache.set(key, [0; 12_000], PLAIN),
+            Ok(true),
+            "it fits into a shard"
+        );
         let error = cache.set(key, [0; 17_000], PLAIN).unwrap_err();
         assert!(
             matches!(error, Error::TooLarge { weight, max: 16_384 } if weight > 17_000),

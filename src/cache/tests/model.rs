@@ -437,7 +437,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Enough entries for many wheel levels, index segments and pages to be in play.
+    /// Enough entries for several levels of the tree of deadlines, index segments and pages to be in play.
     #[test]
     fn many_entries_behave_as_few(
         max_items in 500u64..9_000,

@@ -280,7 +280,7 @@ mod tests {
         let held = shard.hold();
         thread::scope(|scope| {
             let waiter = scope.spawn(operation);
-            while shard.waiting.load(Ordering::Relaxed) == 0 {
+            while !shard.waiting.is_anybody() {
                 assert!(!waiter.is_finished(), "it did not wait");
                 thread::yield_now();
             }

@@ -127,7 +127,8 @@ impl<P: Policy> Shard<P> {
             return None;
         };
         self.stats.hits += 1;
-        self.policy.access(slot, &known(&self.payload, &self.hasher));
+        self.policy
+            .access(slot, key.hash, &known(&self.payload, &self.hasher, self.limits));
         Some(self.entry(slot, now))
     }
 
@@ -165,7 +166,7 @@ impl<P: Policy> Shard<P> {
             self.tell_removal(key.key, found.is_some());
             if let Some(slot) = found {
                 self.stats.removals += 1;
-                self.discard(slot);
+                self.discard_hashed(slot, hash);
                 self.compact();
             }
             self.bury(draft.into_large());
@@ -181,11 +182,13 @@ impl<P: Policy> Shard<P> {
         let slot = match found {
             Some(slot) => {
                 self.stats.updates += 1;
-                self.policy.access(slot, &known(&self.payload, &self.hasher));
+                self.policy
+                    .access(slot, hash, &known(&self.payload, &self.hasher, self.limits));
                 self.stats.bytes -= self.weight(slot);
-                let old_weight = self.payload.weight(slot);
+                let old_weight = known(&self.payload, &self.hasher, self.limits).weight(slot);
                 let old = self.payload.replace(slot, draft);
-                self.policy.reweigh(slot, old_weight, self.payload.weight(slot));
+                let new_weight = known(&self.payload, &self.hasher, self.limits).weight(slot);
+                self.policy.reweigh(slot, old_weight, new_weight);
                 self.bury(old);
                 slot
             }
@@ -194,7 +197,8 @@ impl<P: Policy> Shard<P> {
                 self.stats.inserts += 1;
                 let slot = self.payload.insert(draft);
                 self.index.insert(hash, slot);
-                self.policy.insert(slot, &known(&self.payload, &self.hasher));
+                self.policy
+                    .insert(slot, hash, &known(&self.payload, &self.hasher, self.limits));
                 slot
             }
         };
@@ -229,7 +233,7 @@ impl<P: Policy> Shard<P> {
         let slot = found?;
         let result = seen(self.entry(slot, now));
         self.stats.removals += 1;
-        self.discard(slot);
+        self.discard_hashed(slot, key.hash);
         self.compact();
         Some(result)
     }
@@ -257,13 +261,14 @@ impl<P: Policy> Shard<P> {
         let Some(slot) = self.live(key, now) else {
             return false;
         };
-        self.policy.access(slot, &known(&self.payload, &self.hasher));
+        self.policy
+            .access(slot, key.hash, &known(&self.payload, &self.hasher, self.limits));
         match deadline {
             Deadline::KeepOr(_) => {}
             Deadline::At(at) if at <= now => {
                 self.tell_removal(key.key, true);
                 self.stats.removals += 1;
-                self.discard(slot);
+                self.discard_hashed(slot, key.hash);
             }
             Deadline::At(at) => {
                 self.stats.bytes -= self.weight(slot);
@@ -374,7 +379,10 @@ impl<P: Policy> Shard<P> {
     /// Fetches what is to be looked at for these keys from memory at the same time, instead of one after the other: the places where their searches
     /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
     pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
-        hashes.clone().for_each(|hash| self.index.prefetch(hash));
+        for hash in hashes.clone() {
+            self.index.prefetch(hash);
+            self.policy.prefetch_hash(hash);
+        }
         let mut slots = [0; super::BATCH_SLICE as usize];
         let mut found = 0;
         for hash in hashes {
@@ -409,7 +417,7 @@ impl<P: Policy> Shard<P> {
             return Some(slot);
         }
         self.stats.expirations += 1;
-        self.discard(slot);
+        self.discard_hashed(slot, key.hash);
         // Or what many reads leave behind would be up to one write.
         self.compact();
         None
@@ -449,10 +457,18 @@ const fn weight_of(deadline: u64) -> u64 {
 struct Known<'a> {
     payload: &'a Payload,
     hasher: &'a RandomState,
+    /// Weights are only looked up where bytes are limited.
+    weighs: bool,
 }
 
-fn known<'a>(payload: &'a Payload, hasher: &'a RandomState) -> Known<'a> {
-    Known { payload, hasher }
+#[inline]
+fn known<'a>(payload: &'a Payload, hasher: &'a RandomState, limits: Limits) -> Known<'a> {
+    let weighs = limits.bytes != u64::MAX;
+    Known {
+        payload,
+        hasher,
+        weighs,
+    }
 }
 
 impl Entries for Known<'_> {
@@ -461,7 +477,7 @@ impl Entries for Known<'_> {
     }
 
     fn weight(&self, slot: u32) -> u64 {
-        self.payload.weight(slot)
+        if self.weighs { self.payload.weight(slot) } else { 0 }
     }
 }
 

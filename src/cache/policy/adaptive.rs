@@ -19,7 +19,9 @@ pub(in crate::cache) struct Adaptive {
 }
 
 impl Adaptive {
-    fn request(&mut self, hash: u32, held: Option<u64>) {
+    /// With its weight, if it is there.
+    #[inline]
+    fn request(&mut self, hash: u32, held: impl FnOnce() -> Option<u64>) {
         self.sketch.count(hash);
         if self.shadows.request(hash, held, &self.sketch) {
             self.queues.set_rule(self.shadows.best());
@@ -45,41 +47,40 @@ impl Policy for Adaptive {
         Self::new()
     }
 
-    fn insert(&mut self, slot: u32, entries: &impl Entries) {
-        let (hash, weight) = (entries.hash(slot), entries.weight(slot));
+    fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
         self.sketch.fit(self.queues.lists.total(Measure::Items) + 1);
         let asked_for = self.recent.take(hash);
         if !asked_for {
             self.sketch.count(hash);
         }
-        self.shadows.written(hash, weight, asked_for, &self.sketch);
+        self.shadows
+            .written(hash, || entries.weight(slot), asked_for, &self.sketch);
         let returns = self.ghosts.take(hash);
         self.queues.insert(slot, returns, entries);
     }
 
-    fn access(&mut self, slot: u32, entries: &impl Entries) {
-        self.request(entries.hash(slot), Some(entries.weight(slot)));
+    fn access(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        self.request(hash, || Some(entries.weight(slot)));
         self.queues.access(slot, entries);
     }
 
     fn miss(&mut self, hash: u32) {
         self.recent.add(hash);
-        self.request(hash, None);
+        self.request(hash, || None);
     }
 
     fn reweigh(&mut self, slot: u32, old: u64, new: u64) {
         self.queues.lists.reweigh(slot, old, new);
     }
 
-    fn remove(&mut self, slot: u32, entries: &impl Entries) {
-        self.shadows.removed(entries.hash(slot));
+    fn remove(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        self.shadows.removed(hash);
         self.queues.remove(slot, entries);
     }
 
-    fn evict(&mut self, slot: u32, entries: &impl Entries) {
+    fn evict(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
         if self.queues.lists.list_of(slot) == Some(List::Window) {
-            self.ghosts
-                .add(entries.hash(slot), ghost_span(&self.queues.lists));
+            self.ghosts.add(hash, ghost_span(&self.queues.lists));
         }
         self.queues.remove(slot, entries);
     }
@@ -90,6 +91,21 @@ impl Policy for Adaptive {
 
     fn truncate(&mut self, end: usize) {
         self.queues.lists.truncate(end);
+    }
+
+    #[inline]
+    fn prefetch_hash(&self, hash: u32) {
+        self.sketch.prefetch(hash);
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        self.queues.lists.prefetch(slot);
+    }
+
+    #[inline]
+    fn prefetch_neighbours(&self, slot: u32) {
+        self.queues.prefetch_neighbours(slot);
     }
 
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {

@@ -43,12 +43,12 @@ impl Policy for AnyPolicy {
         }
     }
 
-    fn insert(&mut self, slot: u32, entries: &impl Entries) {
-        each!(self, policy => policy.insert(slot, entries));
+    fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        each!(self, policy => policy.insert(slot, hash, entries));
     }
 
-    fn access(&mut self, slot: u32, entries: &impl Entries) {
-        each!(self, policy => policy.access(slot, entries));
+    fn access(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        each!(self, policy => policy.access(slot, hash, entries));
     }
 
     fn miss(&mut self, hash: u32) {
@@ -59,12 +59,12 @@ impl Policy for AnyPolicy {
         each!(self, policy => policy.reweigh(slot, old, new));
     }
 
-    fn remove(&mut self, slot: u32, entries: &impl Entries) {
-        each!(self, policy => policy.remove(slot, entries));
+    fn remove(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        each!(self, policy => policy.remove(slot, hash, entries));
     }
 
-    fn evict(&mut self, slot: u32, entries: &impl Entries) {
-        each!(self, policy => policy.evict(slot, entries));
+    fn evict(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        each!(self, policy => policy.evict(slot, hash, entries));
     }
 
     fn relocate(&mut self, from: u32, to: u32) {
@@ -73,6 +73,11 @@ impl Policy for AnyPolicy {
 
     fn truncate(&mut self, end: usize) {
         each!(self, policy => policy.truncate(end));
+    }
+
+    #[inline]
+    fn prefetch_hash(&self, hash: u32) {
+        each!(self, policy => policy.prefetch_hash(hash));
     }
 
     #[inline]

@@ -1,15 +1,20 @@
-//! Which hashes were evicted lately: fingerprints with the time of eviction, a few to a bucket, the oldest of which gives way. Approximate: one in ten thousand
-//! may be mistaken for another, and of a bucket that is hit often the oldest are forgotten early.
+//! Which hashes were evicted lately: fingerprints with the time of eviction, two bytes each, a few to a bucket, the oldest of which gives way. Approximate: three
+//! in a thousand may be mistaken for another, and of a bucket that is hit often the oldest are forgotten early.
 
 use super::blocks::{Blocks, scatter};
 
 const PER_BUCKET: usize = 8;
-/// Fingerprint in the low half, tick of its eviction in the high one. 0 is no fingerprint.
-type Bucket = [u32; PER_BUCKET];
+/// Fingerprint in the lower bits, tick of its eviction in the others. 0 is no fingerprint.
+type Bucket = [u16; PER_BUCKET];
+const PRINT_BITS: u32 = 11;
+const PRINT: u16 = (1 << PRINT_BITS) - 1;
+/// Ticks are counted up to here, and again from 0.
+const TICK: u16 = u16::MAX >> PRINT_BITS;
 /// A bucket for so many ghosts, so that few buckets are full.
 const WANTED_PER_BUCKET: u64 = 6;
-/// The time that a ghost lives is so many ticks, if it is as many evictions.
-const TICKS: u64 = 256;
+/// The time that a ghost lives is so many ticks, if it is as many evictions: half of those that can be told apart. One that is older leaves its bucket with the
+/// next eviction that comes there, long before it could be taken for a young one.
+const TICKS: u64 = 16;
 
 #[derive(Debug)]
 pub(super) struct Ghosts {
@@ -39,31 +44,37 @@ impl Ghosts {
         self.evictions += 1;
         if self.evictions >= self.evictions_per_tick() {
             self.evictions = 0;
-            self.tick = self.tick.wrapping_add(1);
+            self.tick = (self.tick + 1) & TICK;
         }
         let print = fingerprint(hash);
-        let tick = self.tick;
-        let age = |cell: u32| match cell {
-            0 => u32::MAX,
-            _ => age(cell, tick),
-        };
+        let (tick, oldest) = (self.tick, self.oldest());
         let bucket = self.buckets.at_mut(scatter(hash, 0));
-        let same = bucket
-            .iter()
-            .position(|&cell| cell != 0 && cell & 0xFFFF == print);
-        let at = same.or_else(|| (0..PER_BUCKET).max_by_key(|&at| age(bucket[at])));
-        bucket[at.unwrap_or(0)] = u32::from(tick) << 16 | print;
+        // The same again, or else one that is vacant, or else the oldest.
+        let (mut place, mut most) = (0, 0);
+        for (at, cell) in bucket.iter_mut().enumerate() {
+            if *cell != 0 && age(*cell, tick) > oldest {
+                *cell = 0;
+            }
+            let rank = match *cell {
+                0 => TICK + 2,
+                same if same & PRINT == print => TICK + 3,
+                other => age(other, tick) + 1,
+            };
+            if rank > most {
+                (place, most) = (at, rank);
+            }
+        }
+        bucket[place] = tick << PRINT_BITS | print;
     }
 
     /// Whether a hash was evicted lately; it is forgotten.
     pub(super) fn take(&mut self, hash: u32) -> bool {
         let print = fingerprint(hash);
-        let oldest = self.span / self.evictions_per_tick();
-        let tick = self.tick;
+        let (tick, oldest) = (self.tick, self.oldest());
         let bucket = self.buckets.at_mut(scatter(hash, 0));
         for cell in bucket {
-            if *cell != 0 && *cell & 0xFFFF == print {
-                let is_recent = u64::from(age(*cell, tick)) <= oldest;
+            if *cell & PRINT == print {
+                let is_recent = age(*cell, tick) <= oldest;
                 *cell = 0;
                 return is_recent;
             }
@@ -74,15 +85,22 @@ impl Ghosts {
     fn evictions_per_tick(&self) -> u64 {
         self.span.div_ceil(TICKS)
     }
+
+    /// The age of a ghost, in ticks, at which it is known for the last time.
+    #[expect(clippy::cast_possible_truncation, reason = "at most TICKS")]
+    fn oldest(&self) -> u16 {
+        (self.span / self.evictions_per_tick()) as u16
+    }
 }
 
-fn age(cell: u32, tick: u16) -> u32 {
-    u32::from(tick.wrapping_sub((cell >> 16) as u16))
+fn age(cell: u16, tick: u16) -> u16 {
+    tick.wrapping_sub(cell >> PRINT_BITS) & TICK
 }
 
-/// 1 to 65,535.
-fn fingerprint(hash: u32) -> u32 {
-    (scatter(hash, 0x68E3_1DA4) >> 16).max(1)
+/// 1 to `PRINT`.
+#[expect(clippy::cast_possible_truncation, reason = "its bits")]
+fn fingerprint(hash: u32) -> u16 {
+    ((scatter(hash, 0x68E3_1DA4) >> (u32::BITS - PRINT_BITS)) as u16).max(1)
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
-//! Three doubly linked lists over slots, with their links, a small count of hits and the list's number in side arrays: what all policies but exact LRU
+//! Three doubly linked lists over slots, with their links, a small count of hits and the list's number in a side array: what all policies but exact LRU
 //! keep their order in. Knows nothing of when an entry goes from one list to another.
 
 use super::Measure;
 use crate::cache::paged::Paged;
+use crate::cache::prefetch::prefetch;
 
-pub(super) const NONE: u32 = u32::MAX;
+/// Bits of a slot's number. Two more of each link say other things, so that all that is known of a slot is in eight bytes.
+const SLOT_BITS: u32 = 30;
+/// Slots must be below this. It stands for no slot.
+pub(super) const NONE: u32 = (1 << SLOT_BITS) - 1;
 
 /// Hits of a slot are counted up to here.
-pub(super) const MOST_HITS: u8 = 3;
+pub(super) const MOST_HITS: u32 = 3;
 
 /// The lists, in the order in which a walk comes to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +26,60 @@ pub(super) enum List {
 
 pub(super) const LISTS: [List; 3] = [List::Window, List::Main, List::Protected];
 
+/// What is known of a slot: its neighbours in the lower bits; in the two highest ones of the first its list, 1 to 3, or 0 if the slot is not known; in those of
+/// the second its hits.
 #[derive(Debug, Clone, Copy)]
 struct Links {
     newer: u32,
     older: u32,
 }
 
-const ALONE: Links = Links {
+const UNKNOWN: Links = Links {
     newer: NONE,
     older: NONE,
 };
+
+impl Links {
+    #[inline]
+    const fn newer(self) -> u32 {
+        self.newer & NONE
+    }
+
+    #[inline]
+    const fn older(self) -> u32 {
+        self.older & NONE
+    }
+
+    #[inline]
+    const fn list(self) -> Option<List> {
+        match self.newer >> SLOT_BITS {
+            0 => None,
+            1 => Some(List::Window),
+            2 => Some(List::Main),
+            _ => Some(List::Protected),
+        }
+    }
+
+    #[inline]
+    const fn hits(self) -> u32 {
+        self.older >> SLOT_BITS
+    }
+
+    #[inline]
+    fn set_newer(&mut self, slot: u32) {
+        self.newer = self.newer & !NONE | slot;
+    }
+
+    #[inline]
+    fn set_older(&mut self, slot: u32) {
+        self.older = self.older & !NONE | slot;
+    }
+
+    #[inline]
+    fn set_hits(&mut self, hits: u32) {
+        self.older = self.older & NONE | hits << SLOT_BITS;
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Ends {
@@ -41,13 +89,9 @@ struct Ends {
     bytes: u64,
 }
 
-/// State of a slot, one byte: 1 + its list in the low half, hits in the high one; 0 if it is not known.
-const HIT: u8 = 0x10;
-
 #[derive(Debug)]
 pub(super) struct Lists {
     links: Paged<Links>,
-    states: Paged<u8>,
     ends: [Ends; 3],
     /// The list of the walk and the slot that it comes to next.
     walk: (usize, u32),
@@ -59,7 +103,6 @@ impl Lists {
     pub(super) fn new() -> Self {
         Lists {
             links: Paged::new(),
-            states: Paged::new(),
             ends: [Ends {
                 newest: NONE,
                 oldest: NONE,
@@ -91,22 +134,21 @@ impl Lists {
     }
 
     /// The list of a slot, if it is known.
+    #[inline]
     pub(super) fn list_of(&self, slot: u32) -> Option<List> {
-        match self.states.get(slot).map_or(0, |state| state % HIT) {
-            0 => None,
-            list => Some(LISTS[usize::from(list) - 1]),
-        }
+        self.links.get(slot)?.list()
     }
 
-    pub(super) fn hits(&self, slot: u32) -> u8 {
-        self.states[slot] / HIT
+    #[inline]
+    pub(super) fn hits(&self, slot: u32) -> u32 {
+        self.links[slot].hits()
     }
 
-    pub(super) fn set_hits(&mut self, slot: u32, hits: u8) {
-        let state = &mut self.states[slot];
-        *state = *state % HIT + hits * HIT;
+    pub(super) fn set_hits(&mut self, slot: u32, hits: u32) {
+        self.links[slot].set_hits(hits);
     }
 
+    #[inline]
     pub(super) fn count_hit(&mut self, slot: u32) {
         let hits = self.hits(slot);
         // Most hits are of slots that have them all: those are not written.
@@ -117,26 +159,37 @@ impl Lists {
 
     /// Adds a slot that was not known at the newest end, without hits.
     pub(super) fn add(&mut self, slot: u32, list: List, weight: u64) {
-        self.links.put(slot, ALONE, &ALONE);
-        self.states.put(slot, list as u8 + 1, &0);
-        self.link(slot, list, weight);
+        debug_assert!(slot < NONE, "slot {slot} cannot be told from none");
+        self.links.put(slot, UNKNOWN, &UNKNOWN);
+        self.count_in(list, weight);
+        self.link(slot, list);
     }
 
     pub(super) fn remove(&mut self, slot: u32, weight: u64) {
-        self.unlink(slot, weight);
-        self.states[slot] = 0;
+        if let Some(list) = self.list_of(slot) {
+            self.unlink(slot, list);
+            self.count_out(list, weight);
+            self.links[slot] = UNKNOWN;
+        }
     }
 
-    /// To the newest end of a list, which may be its own.
-    pub(super) fn shift(&mut self, slot: u32, list: List, weight: u64) {
+    /// To the newest end of a list, which may be its own. The weight is only asked for if it is not.
+    #[inline]
+    pub(super) fn shift(&mut self, slot: u32, list: List, weight: impl FnOnce() -> u64) {
+        let Some(from) = self.list_of(slot) else {
+            return;
+        };
         if self.ends[list as usize].newest == slot {
             return;
         }
         self.walk_is_complete = false;
-        self.unlink(slot, weight);
-        let state = &mut self.states[slot];
-        *state = *state / HIT * HIT + list as u8 + 1;
-        self.link(slot, list, weight);
+        self.unlink(slot, from);
+        if from != list {
+            let weight = weight();
+            self.count_out(from, weight);
+            self.count_in(list, weight);
+        }
+        self.link(slot, list);
     }
 
     pub(super) fn reweigh(&mut self, slot: u32, old: u64, new: u64) {
@@ -146,66 +199,89 @@ impl Lists {
         }
     }
 
-    fn unlink(&mut self, slot: u32, weight: u64) {
-        let Some(list) = self.list_of(slot) else {
-            return;
-        };
-        let Links { newer, older } = self.links[slot];
+    /// Fetches what is known of a slot.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(links) = self.links.get(slot) {
+            prefetch(links);
+        }
+    }
+
+    /// Fetches what is changed when a slot goes elsewhere.
+    #[inline]
+    pub(super) fn prefetch_neighbours(&self, slot: u32) {
+        if let Some(links) = self.links.get(slot) {
+            self.prefetch(links.newer());
+            self.prefetch(links.older());
+        }
+    }
+
+    fn count_in(&mut self, list: List, weight: u64) {
+        let ends = &mut self.ends[list as usize];
+        ends.items += 1;
+        ends.bytes += weight;
+    }
+
+    fn count_out(&mut self, list: List, weight: u64) {
+        let ends = &mut self.ends[list as usize];
+        ends.items -= 1;
+        ends.bytes -= weight;
+    }
+
+    #[inline]
+    fn unlink(&mut self, slot: u32, list: List) {
+        let links = self.links[slot];
+        let (newer, older) = (links.newer(), links.older());
         if self.walk.1 == slot {
             self.walk.1 = newer;
         }
         let ends = &mut self.ends[list as usize];
-        ends.items -= 1;
-        ends.bytes -= weight;
         match newer {
             NONE => ends.newest = older,
-            _ => self.links[newer].older = older,
+            _ => self.links[newer].set_older(older),
         }
         match older {
             NONE => ends.oldest = newer,
-            _ => self.links[older].newer = newer,
+            _ => self.links[older].set_newer(newer),
         }
     }
 
-    fn link(&mut self, slot: u32, list: List, weight: u64) {
+    /// Its hits stay.
+    #[inline]
+    fn link(&mut self, slot: u32, list: List) {
         let ends = &mut self.ends[list as usize];
-        ends.items += 1;
-        ends.bytes += weight;
         let second = std::mem::replace(&mut ends.newest, slot);
         match second {
             NONE => ends.oldest = slot,
-            _ => self.links[second].newer = slot,
+            _ => self.links[second].set_newer(slot),
         }
-        self.links[slot] = Links {
-            newer: NONE,
-            older: second,
-        };
+        let links = &mut self.links[slot];
+        links.newer = NONE | (list as u32 + 1) << SLOT_BITS;
+        links.set_older(second);
     }
 
     pub(super) fn relocate(&mut self, from: u32, to: u32) {
         let Some(list) = self.list_of(from) else {
             return;
         };
-        let links = self.links[from];
-        self.links.put(to, links, &ALONE);
-        let state = std::mem::take(&mut self.states[from]);
-        self.states.put(to, state, &0);
+        debug_assert!(to < NONE, "slot {to} cannot be told from none");
+        let links = std::mem::replace(&mut self.links[from], UNKNOWN);
+        self.links.put(to, links, &UNKNOWN);
         if self.walk.1 == from {
             self.walk.1 = to;
         }
-        match links.newer {
+        match links.newer() {
             NONE => self.ends[list as usize].newest = to,
-            newer => self.links[newer].older = to,
+            newer => self.links[newer].set_older(to),
         }
-        match links.older {
+        match links.older() {
             NONE => self.ends[list as usize].oldest = to,
-            older => self.links[older].newer = to,
+            older => self.links[older].set_newer(to),
         }
     }
 
     pub(super) fn truncate(&mut self, end: usize) {
         self.links.truncate(end);
-        self.states.truncate(end);
     }
 
     pub(super) fn begin_walk(&mut self) {
@@ -222,7 +298,7 @@ impl Lists {
             self.walk.1 = self.ends[self.walk.0].oldest;
         }
         let slot = self.walk.1;
-        self.walk.1 = self.links[slot].newer;
+        self.walk.1 = self.links[slot].newer();
         Some(slot)
     }
 
@@ -237,7 +313,7 @@ impl Lists {
             let mut slot = ends.oldest;
             while slot != NONE {
                 order.push(slot);
-                slot = self.links[slot].newer;
+                slot = self.links[slot].newer();
             }
         }
         order
@@ -249,11 +325,11 @@ impl Lists {
             let (mut items, mut bytes, mut older, mut slot) = (0, 0, NONE, ends.oldest);
             while slot != NONE {
                 assert_eq!(self.list_of(slot), Some(*list), "list of slot {slot}");
-                assert_eq!(self.links[slot].older, older, "link of slot {slot}");
+                assert_eq!(self.links[slot].older(), older, "link of slot {slot}");
                 items += 1;
                 bytes += weight(slot);
                 older = slot;
-                slot = self.links[slot].newer;
+                slot = self.links[slot].newer();
             }
             assert_eq!(ends.newest, older, "newest end of {list:?}");
             assert_eq!(ends.items, items, "entries in {list:?}");

@@ -74,19 +74,19 @@ impl Policy for Lru {
         Self::new()
     }
 
-    fn insert(&mut self, slot: u32, _: &impl Entries) {
+    fn insert(&mut self, slot: u32, _: u32, _: &impl Entries) {
         self.links.put(slot, ALONE, &ALONE);
         self.link_newest(slot);
     }
 
-    fn access(&mut self, slot: u32, _: &impl Entries) {
+    fn access(&mut self, slot: u32, _: u32, _: &impl Entries) {
         if self.newest != slot {
             self.unlink(slot);
             self.link_newest(slot);
         }
     }
 
-    fn remove(&mut self, slot: u32, _: &impl Entries) {
+    fn remove(&mut self, slot: u32, _: u32, _: &impl Entries) {
         self.unlink(slot);
     }
 
@@ -194,9 +194,9 @@ mod tests {
                 }
                 book.retain(|&other| other != slot);
                 match (step, known) {
-                    (0 | 1, true) => { lru.access(slot, &Nothing); book.push(slot); }
-                    (0 | 1, false) => { lru.insert(slot, &Nothing); book.push(slot); }
-                    (_, true) => lru.remove(slot, &Nothing),
+                    (0 | 1, true) => { lru.access(slot, 0, &Nothing); book.push(slot); }
+                    (0 | 1, false) => { lru.insert(slot, 0, &Nothing); book.push(slot); }
+                    (_, true) => lru.remove(slot, 0, &Nothing),
                     (_, false) => {}
                 }
                 prop_assert_eq!(lru.victim(Measure::Items, &Nothing), book.first().copied());

@@ -32,22 +32,23 @@ pub(super) enum Measure {
 
 /// What a policy may ask about the entries in known slots. It keeps neither itself: who holds the entries has them.
 pub(super) trait Entries {
+    /// Looks at the key: a policy is told the hash where it is at hand.
     fn hash(&self, slot: u32) -> u32;
-    /// As it was when the slot was inserted or, later, reweighed.
+    /// As it was when the slot was inserted or, later, reweighed. 0 if nothing is limited by weight.
     fn weight(&self, slot: u32) -> u64;
 }
 
-/// The order of eviction over slots. A slot is *known* from `insert` to `remove` or `evict`, and its entry can be asked about throughout, during these
+/// The order of eviction over slots. Wherever a slot and a hash are given, the hash is that of the slot's entry. A slot is *known* from `insert` to `remove` or `evict`, and its entry can be asked about throughout, during these
 /// calls as well.
 pub(super) trait Policy: Send {
     /// An empty one of the same kind.
     fn anew(&self) -> Self;
 
     /// A slot that was not known holds a new entry.
-    fn insert(&mut self, slot: u32, entries: &impl Entries);
+    fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries);
 
     /// The entry of a known slot was read or overwritten.
-    fn access(&mut self, slot: u32, entries: &impl Entries);
+    fn access(&mut self, slot: u32, hash: u32, entries: &impl Entries);
 
     /// An entry was asked for that is not there.
     fn miss(&mut self, _hash: u32) {}
@@ -56,11 +57,11 @@ pub(super) trait Policy: Send {
     fn reweigh(&mut self, _slot: u32, _old: u64, _new: u64) {}
 
     /// The entry of a known slot goes because it was removed or has expired.
-    fn remove(&mut self, slot: u32, entries: &impl Entries);
+    fn remove(&mut self, slot: u32, hash: u32, entries: &impl Entries);
 
     /// The entry of a known slot goes because it was the victim.
-    fn evict(&mut self, slot: u32, entries: &impl Entries) {
-        self.remove(slot, entries);
+    fn evict(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        self.remove(slot, hash, entries);
     }
 
     /// The entry of a known slot is in another one now, which was not known; the first one is not known any more.
@@ -69,7 +70,9 @@ pub(super) trait Policy: Send {
     /// No slot at `end` or above is known; what is kept about them can go.
     fn truncate(&mut self, end: usize);
 
-    /// Fetches what is looked at when a slot is accessed: first what is known of the slot, then, when that has come, what it leads to.
+    /// Fetches what is looked at when an entry is asked for: what depends on its hash, whether it is there or not; then what is known of its slot; then, when
+    /// that has come, what it leads to.
+    fn prefetch_hash(&self, _hash: u32) {}
     fn prefetch(&self, _slot: u32) {}
     fn prefetch_neighbours(&self, _slot: u32) {}
 

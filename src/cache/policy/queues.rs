@@ -68,7 +68,7 @@ impl Queues {
             for _ in 0..SPILL {
                 match self.lists.oldest(List::Window) {
                     Some(oldest) if oldest != slot && self.exceeds(window) => {
-                        self.lists.shift(oldest, List::Main, entries.weight(oldest));
+                        self.lists.shift(oldest, List::Main, || entries.weight(oldest));
                     }
                     _ => break,
                 }
@@ -76,17 +76,26 @@ impl Queues {
         }
     }
 
+    #[inline]
     pub(super) fn access(&mut self, slot: u32, entries: &impl Entries) {
         self.lists.count_hit(slot);
         match (self.rule, self.lists.list_of(slot)) {
             (Rule::Queue { .. }, _) | (_, None) => {}
             (Rule::Recency, _) | (Rule::Frequency { .. }, Some(List::Window)) => {
-                self.lists.shift(slot, List::Window, entries.weight(slot));
+                self.lists.shift(slot, List::Window, || entries.weight(slot));
             }
             (Rule::Frequency { .. }, Some(List::Main | List::Protected)) => {
-                self.lists.shift(slot, List::Protected, entries.weight(slot));
+                self.lists.shift(slot, List::Protected, || entries.weight(slot));
                 self.limit_protected(entries);
             }
+        }
+    }
+
+    /// Fetches what an access to a slot changes, beside what is known of itself.
+    #[inline]
+    pub(super) fn prefetch_neighbours(&self, slot: u32) {
+        if !matches!(self.rule, Rule::Queue { .. }) {
+            self.lists.prefetch_neighbours(slot);
         }
     }
 
@@ -113,7 +122,7 @@ impl Queues {
         for _ in 0..SPILL {
             // Another rule's. This one has no use for a second main list.
             if let Some(slot) = self.lists.oldest(List::Protected) {
-                self.lists.shift(slot, List::Main, entries.weight(slot));
+                self.lists.shift(slot, List::Main, || entries.weight(slot));
             }
         }
         for _ in 0..MOST_STEPS {
@@ -124,14 +133,14 @@ impl Queues {
                     return Some(slot);
                 }
                 self.lists.set_hits(slot, 0);
-                self.lists.shift(slot, List::Main, entries.weight(slot));
+                self.lists.shift(slot, List::Main, || entries.weight(slot));
             } else if let Some(slot) = oldest {
                 let hits = self.lists.hits(slot);
                 if hits == 0 {
                     return Some(slot);
                 }
                 self.lists.set_hits(slot, hits - 1);
-                self.lists.shift(slot, List::Main, entries.weight(slot));
+                self.lists.shift(slot, List::Main, || entries.weight(slot));
             }
         }
         self.oldest_of_main().or_else(|| self.lists.oldest(List::Window))
@@ -155,7 +164,8 @@ impl Queues {
         if !wins {
             return Some(candidate);
         }
-        self.lists.shift(candidate, List::Main, entries.weight(candidate));
+        self.lists
+            .shift(candidate, List::Main, || entries.weight(candidate));
         Some(incumbent)
     }
 
@@ -171,7 +181,7 @@ impl Queues {
         if protected * 1000 > main * PROTECTED
             && let Some(oldest) = self.lists.oldest(List::Protected)
         {
-            self.lists.shift(oldest, List::Main, entries.weight(oldest));
+            self.lists.shift(oldest, List::Main, || entries.weight(oldest));
         }
     }
 

@@ -38,12 +38,12 @@ impl Policy for S3Fifo {
         Self::new()
     }
 
-    fn insert(&mut self, slot: u32, entries: &impl Entries) {
-        let returns = self.ghosts.take(entries.hash(slot));
+    fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        let returns = self.ghosts.take(hash);
         self.queues.insert(slot, returns, entries);
     }
 
-    fn access(&mut self, slot: u32, entries: &impl Entries) {
+    fn access(&mut self, slot: u32, _: u32, entries: &impl Entries) {
         self.queues.access(slot, entries);
     }
 
@@ -51,14 +51,13 @@ impl Policy for S3Fifo {
         self.queues.lists.reweigh(slot, old, new);
     }
 
-    fn remove(&mut self, slot: u32, entries: &impl Entries) {
+    fn remove(&mut self, slot: u32, _: u32, entries: &impl Entries) {
         self.queues.remove(slot, entries);
     }
 
-    fn evict(&mut self, slot: u32, entries: &impl Entries) {
+    fn evict(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
         if self.queues.lists.list_of(slot) == Some(List::Window) {
-            self.ghosts
-                .add(entries.hash(slot), ghost_span(&self.queues.lists));
+            self.ghosts.add(hash, ghost_span(&self.queues.lists));
         }
         self.queues.remove(slot, entries);
     }
@@ -69,6 +68,16 @@ impl Policy for S3Fifo {
 
     fn truncate(&mut self, end: usize) {
         self.queues.lists.truncate(end);
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        self.queues.lists.prefetch(slot);
+    }
+
+    #[inline]
+    fn prefetch_neighbours(&self, slot: u32) {
+        self.queues.prefetch_neighbours(slot);
     }
 
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {

@@ -136,10 +136,12 @@ impl Shadows {
     }
 
     /// An entry was asked for; with its weight if the cache has it. `true` if another rule is best now.
-    pub(super) fn request(&mut self, hash: u32, held: Option<u64>, sketch: &Sketch) -> bool {
-        if !self.sampled(hash) {
-            return false;
-        }
+    #[inline]
+    pub(super) fn request(&mut self, hash: u32, held: impl FnOnce() -> Option<u64>, sketch: &Sketch) -> bool {
+        self.sampled(hash) && self.request_of_sample(hash, held(), sketch)
+    }
+
+    fn request_of_sample(&mut self, hash: u32, held: Option<u64>, sketch: &Sketch) -> bool {
         let found = self.find(hash);
         let holders = found.map_or(0, |key| self.keys.0[key as usize].holders);
         if let Some(key) = found {
@@ -152,14 +154,20 @@ impl Shadows {
     }
 
     /// An entry was written that was not there.
-    pub(super) fn written(&mut self, hash: u32, weight: u64, asked_for: bool, sketch: &Sketch) {
+    pub(super) fn written(
+        &mut self,
+        hash: u32,
+        weight: impl FnOnce() -> u64,
+        asked_for: bool,
+        sketch: &Sketch,
+    ) {
         if !self.sampled(hash) {
             return;
         }
         if !asked_for && let Some(key) = self.find(hash) {
             self.access(key);
         }
-        self.insert(hash, weight, sketch);
+        self.insert(hash, weight(), sketch);
     }
 
     pub(super) fn removed(&mut self, hash: u32) {
@@ -356,7 +364,7 @@ mod tests {
         let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new());
         for hash in 0..100_000 {
             sketch.count(hash);
-            shadows.written(hash, 100, false, &sketch);
+            shadows.written(hash, || 100, false, &sketch);
             assert!(shadows.shadows[0].queues.lists.total(Measure::Items) <= MOST_ENTRIES);
         }
         shadows.validate();
@@ -364,7 +372,7 @@ mod tests {
         assert!(kept > MOST_ENTRIES / 3, "{kept} of 100,000 in the sample");
         for hash in 0..20_000 {
             shadows.set_full(Measure::Bytes, 30_000, 300);
-            shadows.written(hash, 100, false, &sketch);
+            shadows.written(hash, || 100, false, &sketch);
         }
         shadows.validate();
         assert_eq!(shadows.sample, ALL, "so few entries are all in the sample");

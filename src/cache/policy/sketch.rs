@@ -2,6 +2,7 @@
 //! 2017). The four counters of a hash lie in one cache line, as in Caffeine.
 
 use super::blocks::{Blocks, scatter};
+use crate::cache::prefetch::prefetch;
 
 /// 128 counters.
 type Block = [u64; 8];
@@ -58,6 +59,12 @@ impl Sketch {
                 *word = *word >> 1 & 0x7777_7777_7777_7777;
             }
         }
+    }
+
+    /// Fetches what is counted in for a hash.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch(self.blocks.at(scatter(hash, 0)));
     }
 
     /// At most 15.

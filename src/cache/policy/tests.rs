@@ -81,13 +81,13 @@ fn run(kind: PolicyKind, trace: &[u32], capacity: usize) -> Vec<bool> {
         .iter()
         .map(|&key| {
             if let Some(&slot) = held.get(&key) {
-                policy.access(slot, &slots);
+                policy.access(slot, hash(key), &slots);
                 return true;
             }
             policy.miss(hash(key));
             let slot = if held.len() == capacity {
                 let victim = policy.victim(Measure::Items, &slots).expect("it is full");
-                policy.evict(victim, &slots);
+                policy.evict(victim, slots.hash(victim), &slots);
                 assert_eq!(held.remove(&keys[victim as usize]), Some(victim));
                 victim
             } else {
@@ -99,7 +99,7 @@ fn run(kind: PolicyKind, trace: &[u32], capacity: usize) -> Vec<bool> {
             keys[slot as usize] = key;
             slots.hashes[slot as usize] = hash(key);
             held.insert(key, slot);
-            policy.insert(slot, &slots);
+            policy.insert(slot, hash(key), &slots);
             false
         })
         .collect();
@@ -344,17 +344,17 @@ fn entries_that_look_wanted_do_not_keep_others_out_for_ever() {
     let alike = Alike(hash(1));
     const HELD: u32 = 200;
     for slot in 0..HELD {
-        policy.insert(slot, &alike);
+        policy.insert(slot, alike.0, &alike);
     }
     // All share their counters, and all counters are as high as they get: nobody has been seen more often than anybody else.
-    (0..100).for_each(|slot| policy.access(slot, &alike));
+    (0..100).for_each(|slot| policy.access(slot, alike.0, &alike));
     let mut stayed: BTreeSet<u32> = (0..HELD).collect();
     for _ in 0..20_000 {
         let victim = policy.victim(Measure::Items, &alike).expect("it is full");
-        policy.evict(victim, &alike);
+        policy.evict(victim, alike.0, &alike);
         stayed.remove(&victim);
         policy.miss(alike.0);
-        policy.insert(victim, &alike);
+        policy.insert(victim, alike.0, &alike);
     }
     assert!(
         stayed.len() < 180,

@@ -105,8 +105,7 @@ impl Policy for TinyLfu {
         Self::new()
     }
 
-    fn insert(&mut self, slot: u32, entries: &impl Entries) {
-        let hash = entries.hash(slot);
+    fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
         self.sketch.fit(self.queues.lists.total(Measure::Items) + 1);
         if !self.recent.take(hash) {
             self.request(hash, false);
@@ -114,8 +113,8 @@ impl Policy for TinyLfu {
         self.queues.insert(slot, false, entries);
     }
 
-    fn access(&mut self, slot: u32, entries: &impl Entries) {
-        self.request(entries.hash(slot), true);
+    fn access(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        self.request(hash, true);
         self.queues.access(slot, entries);
     }
 
@@ -128,7 +127,7 @@ impl Policy for TinyLfu {
         self.queues.lists.reweigh(slot, old, new);
     }
 
-    fn remove(&mut self, slot: u32, entries: &impl Entries) {
+    fn remove(&mut self, slot: u32, _: u32, entries: &impl Entries) {
         self.queues.remove(slot, entries);
     }
 
@@ -138,6 +137,21 @@ impl Policy for TinyLfu {
 
     fn truncate(&mut self, end: usize) {
         self.queues.lists.truncate(end);
+    }
+
+    #[inline]
+    fn prefetch_hash(&self, hash: u32) {
+        self.sketch.prefetch(hash);
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        self.queues.lists.prefetch(slot);
+    }
+
+    #[inline]
+    fn prefetch_neighbours(&self, slot: u32) {
+        self.queues.prefetch_neighbours(slot);
     }
 
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32> {

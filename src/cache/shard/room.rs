@@ -1,7 +1,7 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
 use super::super::payload::DEADLINE_OVERHEAD;
-use super::super::policy::{Measure, Policy};
+use super::super::policy::{Entries, Measure, Policy};
 use super::{Shard, index_hash, known, weight_of};
 
 /// Groups of deadlines at which one eviction may look for an expired entry to take first.
@@ -55,7 +55,7 @@ impl<P: Policy> Shard<P> {
                 continue;
             }
             let measure = if too_many { Measure::Items } else { Measure::Bytes };
-            let entries = known(&self.payload, &self.hasher);
+            let entries = known(&self.payload, &self.hasher, self.limits);
             let Some(slot) = self.policy.victim(measure, &entries) else {
                 return;
             };
@@ -63,15 +63,21 @@ impl<P: Policy> Shard<P> {
                 Measure::Items => self.stats.evictions_by_items += 1,
                 Measure::Bytes => self.stats.evictions_by_bytes += 1,
             }
-            self.policy.evict(slot, &entries);
-            self.vacate(slot, self.hash_of(self.payload.key(slot)));
+            let hash = entries.hash(slot);
+            self.policy.evict(slot, hash, &entries);
+            self.vacate(slot, hash);
         }
     }
 
     /// Takes an occupied slot out of all four parts, for another reason than that the policy named it. The caller counts why.
     pub(super) fn discard(&mut self, slot: u32) {
         let hash = self.hash_of(self.payload.key(slot));
-        self.policy.remove(slot, &known(&self.payload, &self.hasher));
+        self.discard_hashed(slot, hash);
+    }
+
+    pub(super) fn discard_hashed(&mut self, slot: u32, hash: u32) {
+        self.policy
+            .remove(slot, hash, &known(&self.payload, &self.hasher, self.limits));
         self.vacate(slot, hash);
     }
 
@@ -108,7 +114,8 @@ impl<P: Policy> Shard<P> {
                 self.index.prefetch(*hash);
             }
             for (&hash, &slot) in hashes.iter().zip(slots) {
-                self.policy.remove(slot, &known(&self.payload, &self.hasher));
+                let entries = known(&self.payload, &self.hasher, self.limits);
+                self.policy.remove(slot, hash, &entries);
                 self.stats.bytes -= DEADLINE_OVERHEAD;
                 self.empty(slot, hash);
             }

@@ -32,7 +32,7 @@ impl<P: Policy> Shard<P> {
         while let Some(hash) = next.filter(|_| looked_at < count) {
             next = self.index.walk(hash, &mut found);
             looked_at += 1 + found.len();
-            for &(_, slot) in &found {
+            for &(hash, slot) in &found {
                 if !self.payload.key(slot).starts_with(prefix) {
                     continue;
                 }
@@ -44,7 +44,7 @@ impl<P: Policy> Shard<P> {
                         key: self.payload.key(slot),
                     });
                 }
-                self.discard(slot);
+                self.discard_hashed(slot, hash);
             }
         }
         self.compact();
@@ -206,7 +206,8 @@ impl<P: Policy> Shard<P> {
         );
         assert!(occupied as u64 <= self.limits.items, "max_items is broken");
         assert!(bytes <= self.limits.bytes, "max_bytes is broken");
-        self.policy.validate(&known(&self.payload, &self.hasher));
+        self.policy
+            .validate(&known(&self.payload, &self.hasher, self.limits));
         self.payload.validate();
         self.index.validate();
         self.expiry.validate();

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustcache::{Cache, SetOptions};
+use rustcache::{Cache, PolicyKind, SetOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -200,38 +200,69 @@ fn memory_taken_for_small_entries_comes_back_when_large_ones_follow() {
     cache.validate();
 }
 
-/// Fills a cache with a million small entries, and compares what each costs with what it is charged.
+/// Fills a cache with a million small entries and replaces them all once, so that it remembers as much of those that are gone as it ever will; and compares
+/// what each costs with what it is charged; and, when it was filled for the first time, with what is promised.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn cost_of_a_small_entry(options: SetOptions, what: &str) {
+fn cost_of_a_small_entry(policy: PolicyKind, options: SetOptions, most: f64) {
     const ENTRIES: u64 = 1_000_000;
-    let cache = Cache::builder().shards(1).build().expect("a cache");
+    let cache = Cache::builder()
+        .policy(policy)
+        .max_items(ENTRIES)
+        .shards(1)
+        .build()
+        .expect("a cache");
     let before = resident_now();
-    for n in 0..ENTRIES {
-        cache.set(key(n), &VALUE[..56], options).expect("it fits");
-    }
-    let cost = (resident_now() - before) as f64 / ENTRIES as f64;
-    let charged = cache.stats().bytes as f64 / ENTRIES as f64;
-    eprintln!(
-        "1 M entries of 20 + 56 bytes {what}: {:.1} bytes each beyond key and value, charged with {:.1}",
-        cost - 76.0,
-        charged - 76.0
-    );
+    let cost = |what: &str| {
+        let cost = (resident_now() - before) as f64 / ENTRIES as f64;
+        let charged = cache.stats().bytes as f64 / ENTRIES as f64;
+        eprintln!(
+            "{policy}, 1 M entries of 20 + 56 bytes, {what}: {:.1} bytes each beyond key and value, charged with {:.1}",
+            cost - 76.0,
+            charged - 76.0
+        );
+        assert!(
+            cost <= charged,
+            "an entry costs {cost:.1} bytes and is charged with {charged:.1}"
+        );
+        cost - 76.0
+    };
+    let fill = |from: u64| {
+        for n in from..from + ENTRIES {
+            cache.set(key(n), &VALUE[..56], options).expect("it fits");
+        }
+    };
+    fill(0);
+    let beyond = cost("filled");
     assert!(
-        cost <= charged,
-        "an entry costs {cost:.1} bytes and is charged with {charged:.1}"
+        beyond <= most,
+        "an entry costs {beyond:.1} bytes beyond key and value, and {most} are promised"
     );
+    fill(ENTRIES);
+    assert_eq!(cache.len(), ENTRIES);
+    cost("replaced");
 }
 
-#[test]
-fn a_small_entry_costs_no_more_than_it_is_charged() {
-    if alone("a_small_entry_costs_no_more_than_it_is_charged") {
-        cost_of_a_small_entry(SetOptions::default(), "without a TTL");
-    }
+macro_rules! a_small_entry_costs_no_more_than_it_is_charged {
+    ($($policy:ident: $without:ident, $with:ident;)*) => { $(
+        #[test]
+        fn $without() {
+            if alone(stringify!($without)) {
+                cost_of_a_small_entry(PolicyKind::$policy, SetOptions::default(), 32.0);
+            }
+        }
+
+        #[test]
+        fn $with() {
+            if alone(stringify!($with)) {
+                cost_of_a_small_entry(PolicyKind::$policy, SetOptions::ttl(Duration::from_secs(3_600)), 40.0);
+            }
+        }
+    )* };
 }
 
-#[test]
-fn a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged() {
-    if alone("a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged") {
-        cost_of_a_small_entry(SetOptions::ttl(Duration::from_secs(3_600)), "with a TTL");
-    }
+a_small_entry_costs_no_more_than_it_is_charged! {
+    Lru: a_small_entry_costs_no_more_than_it_is_charged, a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged;
+    S3Fifo: a_small_entry_costs_no_more_than_it_is_charged_with_s3_fifo, a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged_with_s3_fifo;
+    TinyLfu: a_small_entry_costs_no_more_than_it_is_charged_with_tinylfu, a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged_with_tinylfu;
+    Adaptive: a_small_entry_costs_no_more_than_it_is_charged_with_adaptive, a_small_entry_with_a_ttl_costs_no_more_than_it_is_charged_with_adaptive;
 }

@@ -136,7 +136,7 @@ impl Builder {
         };
         let share = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit / shards as u64);
         let limits = Limits {
-            items: share(self.max_items).min(u64::from(MAX_SLOTS) - 1),
+            items: share(self.max_items).min(u64::from(MAX_SLOTS.min(self.policy.max_slots())) - 1),
             bytes: share(self.max_bytes),
         };
         if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {

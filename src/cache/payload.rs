@@ -30,6 +30,7 @@ use vacancies::Vacancies;
 pub(super) const SHARED_FROM: usize = 16 * 1024;
 
 /// What an entry costs beside its place, in bytes: the slot (4), the links of the policy (8), its cell of the index (9 to 12), vacant slots and places (4).
+/// Policies that keep more say how much.
 /// Measured by `tests/memory.rs`.
 pub(crate) const ENTRY_OVERHEAD: u64 = 28;
 /// What a deadline costs.
@@ -100,17 +101,20 @@ pub(super) struct Payload {
     pages: Pages,
     larges: Larges,
     len: usize,
+    /// What is charged for an entry beside its place.
+    overhead: u64,
 }
 
 impl Payload {
-    /// For so many bytes in all, about.
-    pub(super) fn new(max_bytes: u64) -> Self {
+    /// For so many bytes in all, about. The policy keeps so many for each entry beyond its links.
+    pub(super) fn new(max_bytes: u64, of_policy: u64) -> Self {
         Payload {
             wheres: Paged::new(),
             vacant: Vacancies::new(),
             pages: Pages::new(max_bytes),
             larges: Larges::new(),
             len: 0,
+            overhead: ENTRY_OVERHEAD + of_policy,
         }
     }
 
@@ -126,7 +130,7 @@ impl Payload {
 
     /// Bytes charged against `max_bytes` for an entry without a deadline.
     pub(super) fn weight_of(&self, draft: &Draft<'_>) -> u64 {
-        ENTRY_OVERHEAD
+        self.overhead
             + match &draft.content {
                 Content::Packed(value) => self.packed_cost(draft.key.len(), value.len()),
                 Content::Large(large) => large.cost(),
@@ -135,7 +139,7 @@ impl Payload {
 
     /// What an occupied slot is charged with, its deadline not included.
     pub(super) fn weight(&self, slot: u32) -> u64 {
-        ENTRY_OVERHEAD
+        self.overhead
             + match self.place(slot) {
                 Ok(place) => {
                     let (key, value, _) = packed::read(self.pages.bytes(place));

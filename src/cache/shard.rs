@@ -82,7 +82,7 @@ impl<P: Policy> Shard<P> {
     pub(super) fn new(limits: Limits, policy: P, hasher: RandomState) -> Self {
         Shard {
             index: Index::new(limits.bytes),
-            payload: Payload::new(limits.bytes),
+            payload: Payload::new(limits.bytes, policy.overhead()),
             policy,
             expiry: Expiry::new(),
             limits,

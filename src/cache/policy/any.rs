@@ -43,6 +43,10 @@ impl Policy for AnyPolicy {
         }
     }
 
+    fn overhead(&self) -> u64 {
+        each!(self, policy => policy.overhead())
+    }
+
     fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
         each!(self, policy => policy.insert(slot, hash, entries));
     }

@@ -1,17 +1,17 @@
-//! Which hashes were evicted lately: fingerprints with the time of eviction, two bytes each, a few to a bucket, the oldest of which gives way. Approximate: three
-//! in a thousand may be mistaken for another, and of a bucket that is hit often the oldest are forgotten early.
+//! Which hashes were evicted lately: fingerprints with the time of eviction, two bytes each, a few to a bucket, the oldest of which gives way. Approximate: one
+//! in a hundred may be mistaken for another, and of a bucket that is hit often the oldest are forgotten early.
 
 use super::blocks::{Blocks, scatter};
 
-const PER_BUCKET: usize = 8;
+const PER_BUCKET: usize = 16;
 /// Fingerprint in the lower bits, tick of its eviction in the others. 0 is no fingerprint.
 type Bucket = [u16; PER_BUCKET];
 const PRINT_BITS: u32 = 11;
 const PRINT: u16 = (1 << PRINT_BITS) - 1;
 /// Ticks are counted up to here, and again from 0.
 const TICK: u16 = u16::MAX >> PRINT_BITS;
-/// A bucket for so many ghosts, so that few buckets are full.
-const WANTED_PER_BUCKET: u64 = 6;
+/// A bucket for so many ghosts. Where more come together, the oldest are forgotten: one in sixteen.
+const WANTED_PER_BUCKET: u64 = 15;
 /// The time that a ghost lives is so many ticks, if it is as many evictions: half of those that can be told apart. One that is older leaves its bucket with the
 /// next eviction that comes there, long before it could be taken for a young one.
 const TICKS: u64 = 16;
@@ -98,7 +98,6 @@ fn age(cell: u16, tick: u16) -> u16 {
 }
 
 /// 1 to `PRINT`.
-#[expect(clippy::cast_possible_truncation, reason = "its bits")]
 fn fingerprint(hash: u32) -> u16 {
     ((scatter(hash, 0x68E3_1DA4) >> (u32::BITS - PRINT_BITS)) as u16).max(1)
 }

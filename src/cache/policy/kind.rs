@@ -40,6 +40,16 @@ impl PolicyKind {
     }
 }
 
+impl PolicyKind {
+    /// Slots are below this number, in each shard.
+    pub(in crate::cache) const fn max_slots(self) -> u32 {
+        match self {
+            PolicyKind::Lru => u32::MAX,
+            PolicyKind::S3Fifo | PolicyKind::TinyLfu | PolicyKind::Adaptive => super::lists::NONE,
+        }
+    }
+}
+
 impl fmt::Display for PolicyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

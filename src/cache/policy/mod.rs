@@ -44,6 +44,11 @@ pub(super) trait Policy: Send {
     /// An empty one of the same kind.
     fn anew(&self) -> Self;
 
+    /// Bytes that it keeps for each entry beyond what exact LRU does, for `max_bytes`.
+    fn overhead(&self) -> u64 {
+        0
+    }
+
     /// A slot that was not known holds a new entry.
     fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries);
 

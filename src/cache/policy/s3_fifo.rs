@@ -28,7 +28,7 @@ impl S3Fifo {
         S3Fifo {
             queues: Queues::new(Rule::Queue { window: SMALL }),
             ghosts: Ghosts::new(),
-            sketch: Sketch::new(),
+            sketch: Sketch::new(16),
         }
     }
 }
@@ -36,6 +36,11 @@ impl S3Fifo {
 impl Policy for S3Fifo {
     fn anew(&self) -> Self {
         Self::new()
+    }
+
+    fn overhead(&self) -> u64 {
+        // The ghosts: two bytes each, nine for ten entries, in buckets that are almost full.
+        2
     }
 
     fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {

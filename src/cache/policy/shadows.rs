@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn the_sample_follows_the_number_of_entries_and_memory_is_bounded() {
-        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new());
+        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new(16));
         for hash in 0..100_000 {
             sketch.count(hash);
             shadows.written(hash, || 100, false, &sketch);

@@ -6,14 +6,14 @@ use crate::cache::prefetch::prefetch;
 
 /// 128 counters.
 type Block = [u64; 8];
-/// One block for so many entries: four bytes for each.
-const ENTRIES_PER_BLOCK: usize = 16;
 /// Every count is halved once in this many requests for each entry.
 const SAMPLE: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Sketch {
     blocks: Blocks<Block>,
+    /// One block for so many entries: with 16, four bytes for each.
+    entries_per_block: usize,
     /// Requests counted since a block was halved.
     since_halving: usize,
     /// The block to halve next.
@@ -21,9 +21,10 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(entries_per_block: usize) -> Self {
         Sketch {
             blocks: Blocks::new([0; 8]),
+            entries_per_block,
             since_halving: 0,
             next: 0,
         }
@@ -32,7 +33,8 @@ impl Sketch {
     /// Grows or shrinks towards what so many entries need.
     pub(super) fn fit(&mut self, entries: u64) {
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-        self.blocks.approach(entries.div_ceil(ENTRIES_PER_BLOCK).max(4));
+        self.blocks
+            .approach(entries.div_ceil(self.entries_per_block).max(4));
     }
 
     pub(super) fn count(&mut self, hash: u32) {
@@ -48,7 +50,7 @@ impl Sketch {
             }
         }
         self.since_halving += 1;
-        if self.since_halving >= SAMPLE * ENTRIES_PER_BLOCK {
+        if self.since_halving >= SAMPLE * self.entries_per_block {
             self.since_halving = 0;
             self.next = if self.next + 1 < self.blocks.len() {
                 self.next + 1
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_often_is_told_from_what_was_not_while_it_grows() {
-        let mut sketch = Sketch::new();
+        let mut sketch = Sketch::new(16);
         (0..500).for_each(|_| sketch.fit(8_000));
         for n in 0..4_000 {
             let times = if n % 10 == 0 { 4 } else { 1 };
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_not_seen_any_more_is_forgotten() {
-        let mut sketch = Sketch::new();
+        let mut sketch = Sketch::new(16);
         (0..50).for_each(|_| sketch.fit(1_000));
         (0..15).for_each(|_| sketch.count(7));
         assert_eq!(sketch.estimate(7), 15);

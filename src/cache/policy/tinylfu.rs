@@ -6,6 +6,8 @@ use super::recent::RecentMisses;
 use super::sketch::Sketch;
 use super::{Entries, Measure, Policy};
 
+/// Four bytes of the sketch for each entry.
+const ENTRIES_PER_BLOCK: usize = 16;
 /// The window at the beginning, its bounds and the largest step of it, in thousandths of what is held.
 const WINDOW: i32 = 10;
 const LEAST_WINDOW: i32 = 1;
@@ -93,7 +95,7 @@ impl TinyLfu {
             queues: Queues::new(Rule::Frequency {
                 window: WINDOW.unsigned_abs(),
             }),
-            sketch: Sketch::new(),
+            sketch: Sketch::new(ENTRIES_PER_BLOCK),
             recent: RecentMisses::new(),
             climber,
         }
@@ -103,6 +105,10 @@ impl TinyLfu {
 impl Policy for TinyLfu {
     fn anew(&self) -> Self {
         Self::new()
+    }
+
+    fn overhead(&self) -> u64 {
+        4
     }
 
     fn insert(&mut self, slot: u32, hash: u32, entries: &impl Entries) {

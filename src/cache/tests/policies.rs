@@ -428,3 +428,29 @@ fn admission_by_frequency_holds_a_part_of_a_loop_also_when_bytes_are_the_limit()
         );
     }
 }
+
+#[test]
+fn what_a_policy_keeps_for_each_entry_is_charged_when_it_comes_and_given_back_when_it_goes() {
+    let charged = PolicyKind::ALL.map(|policy| {
+        let (cache, _) = standing(|builder| builder.policy(policy).max_bytes(10_000));
+        cache.set("key", "value", PLAIN).unwrap();
+        let one = cache.stats().bytes;
+        // Overwritten by one of another length, and again.
+        cache
+            .set("key", "a longer value that needs another place", PLAIN)
+            .unwrap();
+        cache.set("key", "value", PLAIN).unwrap();
+        assert_eq!(cache.stats().bytes, one, "{policy}");
+        cache.set("yek", "value", PLAIN).unwrap();
+        assert_eq!(cache.stats().bytes, 2 * one, "{policy}");
+        cache.validate();
+        assert!(cache.remove("key") && cache.remove("yek"));
+        assert_eq!(cache.stats().bytes, 0, "{policy}");
+        // As many fit as are charged for, and the limit is full then.
+        (0..1_000).for_each(|n| drop(cache.set(format!("{n:03}"), "value", PLAIN)));
+        assert_eq!(cache.len(), 10_000 / one, "{policy}");
+        one
+    });
+    let [lru, others @ ..] = charged;
+    assert!(others.iter().all(|&charged| charged > lru), "{charged:?}");
+}

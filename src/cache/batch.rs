@@ -11,6 +11,8 @@ use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
+/// The time, where nothing has a deadline.
+const NO_MATTER: u64 = 0;
 /// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
 const PAUSES: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
@@ -131,7 +133,11 @@ impl<'c> Batch<'c> {
             self.release();
         }
         let draft = Draft::new(key.key, value, options.tag);
-        let (shard, now) = self.next(number);
+        let (shard, now) = if inner.may_expire(options.expiry) {
+            self.next_in_time(number)
+        } else {
+            self.next(number)
+        };
         let deadline = inner.deadline(options.expiry, now);
         let stored = shard.store(key.hash, draft, deadline, options.condition, now);
         inner.watch_if_needed(options.expiry);
@@ -168,10 +174,25 @@ impl<'c> Batch<'c> {
         let now = &mut self.now;
         let (_, held) = self.held.get_or_insert_with(|| {
             let held = inner.shards[number].hold();
-            *now = inner.now();
+            // Asking for the time costs as much as a good part of a read, and the processor begins nothing else before it is known.
+            *now = if held.has_deadlines() {
+                inner.now()
+            } else {
+                NO_MATTER
+            };
             (number, held)
         });
         (held, *now)
+    }
+
+    /// As `next`, for an operation that may bring a deadline with it.
+    fn next_in_time(&mut self, number: usize) -> (&mut Shard, u64) {
+        let inner = &self.cache.inner;
+        self.next(number);
+        if self.now == NO_MATTER {
+            self.now = inner.now();
+        }
+        self.hold(number)
     }
 }
 

@@ -498,14 +498,18 @@ impl Inner {
         })
     }
 
-    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
-    fn watch_if_needed(&self, expiry: Expiry) {
-        let may_expire = match expiry {
+    /// Whether an entry that is written with this may get a deadline by it.
+    fn may_expire(&self, expiry: Expiry) -> bool {
+        match expiry {
             Expiry::Never => false,
             Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
             Expiry::After(_) | Expiry::At(_) => true,
-        };
-        if may_expire && self.watch.is_to_begin() {
+        }
+    }
+
+    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
+    fn watch_if_needed(&self, expiry: Expiry) {
+        if self.may_expire(expiry) && self.watch.is_to_begin() {
             let itself: Weak<Inner> = self.itself.clone();
             if !housekeeper::watch(itself) {
                 self.watch.could_not_begin();

@@ -98,6 +98,10 @@ impl Policy for AnyPolicy {
         each!(self, policy => policy.victim(measure, entries))
     }
 
+    fn upcoming(&self) -> [Option<u32>; 3] {
+        each!(self, policy => policy.upcoming())
+    }
+
     fn begin_walk(&mut self) {
         each!(self, policy => policy.begin_walk());
     }

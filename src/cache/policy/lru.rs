@@ -106,6 +106,15 @@ impl Policy for Lru {
         }
     }
 
+    fn upcoming(&self) -> [Option<u32>; 3] {
+        let mut slot = self.oldest;
+        std::array::from_fn(|_| {
+            let this = (slot != NONE).then_some(slot)?;
+            slot = self.links[this].newer;
+            Some(this)
+        })
+    }
+
     fn begin_walk(&mut self) {
         self.walk = self.oldest;
     }

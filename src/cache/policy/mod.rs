@@ -84,6 +84,11 @@ pub(super) trait Policy: Send {
     /// The slot to evict next, now that there is too much of `measure` or would be with what is about to come; it stays known until it is evicted. `None` only if no slot is known.
     fn victim(&mut self, measure: Measure, entries: &impl Entries) -> Option<u32>;
 
+    /// The slots that will go next, in this order, if that can be told without effort: for who fetches them ahead.
+    fn upcoming(&self) -> [Option<u32>; 3] {
+        [None; 3]
+    }
+
     /// Begins to walk over the known slots from those that would go first.
     fn begin_walk(&mut self);
 

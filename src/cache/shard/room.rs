@@ -66,6 +66,23 @@ impl<P: Policy> Shard<P> {
             let hash = entries.hash(slot);
             self.policy.evict(slot, hash, &entries);
             self.vacate(slot, hash);
+            self.prefetch_victims();
+        }
+    }
+
+    /// Fetches what the next evictions will look at, one step for each of three victims: by the time that one goes, its entry has told its hash, and
+    /// that where it is in the index, without anybody having waited.
+    fn prefetch_victims(&self) {
+        let [next, second, third] = self.policy.upcoming();
+        if let Some(slot) = third {
+            self.payload.prefetch_slot(slot);
+            self.policy.prefetch(slot);
+        }
+        if let Some(slot) = second {
+            self.payload.prefetch_entry(slot);
+        }
+        if let Some(slot) = next {
+            self.index.prefetch(self.hash_of(self.payload.key(slot)));
         }
     }
 

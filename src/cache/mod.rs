@@ -349,7 +349,7 @@ impl Cache {
 
     /// Removes what has expired, now. A background thread does so within about a second anyway; for tests, and for programs that want the memory back at once.
     pub fn reclaim_expired(&self) {
-        self.inner.reclaim();
+        self.inner.reclaim(true);
     }
 
     /// Panics if the engine's structures contradict each other or a limit is broken. For tests and fuzzers; takes time in
@@ -517,7 +517,8 @@ impl Inner {
         }
     }
 
-    fn reclaim(&self) {
+    /// `tidies`: also if most of what is left is likely to go soon.
+    fn reclaim(&self, tidies: bool) {
         for shard in &self.shards {
             let now = self.now();
             let before = shard.hold().stats();
@@ -526,7 +527,8 @@ impl Inner {
             }
             let after = shard.hold().stats();
             let expired = after.expirations - before.expirations;
-            if expired * STORM > before.items && after.items_with_deadline > 0 {
+            let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
+            if is_storm && !tidies {
                 continue;
             }
             while shard.hold().tidy(TIDY_SLICE) {
@@ -538,7 +540,7 @@ impl Inner {
 
 impl housekeeper::Watched for Inner {
     fn tick(&self) -> bool {
-        self.reclaim();
+        self.reclaim(false);
         let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
         self.watch.goes_on(is_any_left)
     }

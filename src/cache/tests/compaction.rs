@@ -1,7 +1,7 @@
 //! Memory of entries that are gone comes back, whatever way they went: seen in the pages that a shard has, so that it depends on no allocator.
 
 use super::super::{Cache, SetOptions};
-use super::{PLAIN, millis, standing};
+use super::{PLAIN, eventually, millis, standing};
 
 const LENS: [usize; 4] = [4, 8, 16, 24];
 
@@ -38,11 +38,10 @@ fn every_other_expires(go: impl FnOnce(&Cache)) {
     go(&cache);
     assert_eq!(cache.len(), 160_000);
     cache.validate();
-    let held = memory(&cache);
-    assert!(
-        held <= enough_for(left, LENS.len()),
-        "{held} bytes of pages for {left}"
-    );
+    // The housekeeper may have begun with what the readers left, and does the rest when it comes by again.
+    eventually("pages are given back", || {
+        memory(&cache) <= enough_for(left, LENS.len())
+    });
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod error;
 mod expiry;
 mod housekeeper;
 mod index;
+mod inner;
 mod observer;
 mod paged;
 mod pages;
@@ -33,7 +34,7 @@ mod watch;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
@@ -52,8 +53,8 @@ pub(crate) use standstill::Standstill;
 pub use stats::Stats;
 
 use batch::{BATCH_SLICE, Locked};
+use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
-use clock::{NEVER, later, nanos};
 use payload::Draft;
 use policy::AnyPolicy;
 use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
@@ -476,72 +477,5 @@ impl fmt::Debug for Cache {
             .field("settings", &self.inner.settings)
             .field("stats", &self.stats())
             .finish()
-    }
-}
-
-impl Inner {
-    /// The time by which entries expire.
-    fn now(&self) -> u64 {
-        let now = self.clock.now();
-        now.min(self.standstill.load(Ordering::Relaxed))
-    }
-
-    fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
-        let by_default = later(now, self.settings.default_ttl);
-        Deadline::At(match expiry {
-            Expiry::Default => by_default,
-            Expiry::Never => NEVER,
-            Expiry::After(ttl) => later(now, nanos(ttl)),
-            // Not from `now`: that of a slice of a batch may be a while ago.
-            Expiry::At(unix) => self.clock.both().to_monotonic(unix).unwrap_or(now),
-            Expiry::Keep => return Deadline::KeepOr(by_default),
-        })
-    }
-
-    /// Whether an entry that is written with this may get a deadline by it.
-    fn may_expire(&self, expiry: Expiry) -> bool {
-        match expiry {
-            Expiry::Never => false,
-            Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
-            Expiry::After(_) | Expiry::At(_) => true,
-        }
-    }
-
-    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
-    fn watch_if_needed(&self, expiry: Expiry) {
-        if self.may_expire(expiry) && self.watch.is_to_begin() {
-            let itself: Weak<Inner> = self.itself.clone();
-            if !housekeeper::watch(itself) {
-                self.watch.could_not_begin();
-            }
-        }
-    }
-
-    /// `tidies`: also if most of what is left is likely to go soon.
-    fn reclaim(&self, tidies: bool) {
-        for shard in &self.shards {
-            let now = self.now();
-            let before = shard.hold().stats();
-            while shard.hold().reclaim(RECLAIM_SLICE, now) {
-                shard.let_others_in();
-            }
-            let after = shard.hold().stats();
-            let expired = after.expirations - before.expirations;
-            let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
-            if is_storm && !tidies {
-                continue;
-            }
-            while shard.hold().tidy(TIDY_SLICE) {
-                shard.let_others_in();
-            }
-        }
-    }
-}
-
-impl housekeeper::Watched for Inner {
-    fn tick(&self) -> bool {
-        self.reclaim(false);
-        let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
-        self.watch.goes_on(is_any_left)
     }
 }

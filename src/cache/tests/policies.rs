@@ -315,6 +315,8 @@ fn a_sweep_shows_what_is_there_throughout_while_entries_change_their_places() {
                     let key = (scattered(n) % 3_000).to_string();
                     if cache.get(&key).is_none() {
                         cache.set(&key, "value", PLAIN).unwrap();
+                        // It was evicted meanwhile, and comes anew.
+                        throughout.remove(&key);
                     }
                 }
                 let now = held(&cache);

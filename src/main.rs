@@ -170,15 +170,15 @@ fn ended(session: &Session, end: &End) -> u8 {
             DONE
         }
         // Whatever is under way ends as by a crash, which is safe at any moment: the next daemon finds the directory free.
-        End::Stopped { .. } if session.is_loading() => {
-            let unanswered = session.unprocessed();
+        End::Stopped { unread } if session.is_loading() => {
+            let unanswered = session.unprocessed() + unread;
             if unanswered == 0 {
                 tracing::info!("stopped before the directory was loaded");
                 return DONE;
             }
             tracing::warn!(
                 unanswered,
-                "stopped before the directory was loaded: these bytes of requests were not answered"
+                "stopped before the directory was loaded: these bytes of requests and replies were left"
             );
             UNREAD_REPLIES
         }

@@ -197,6 +197,11 @@ impl Session {
         if self.is_loading() && self.out.len() + self.unprocessed() >= most_held(self.max_pending_replies) {
             return false;
         }
+        self.can_go_on()
+    }
+
+    /// Whether there is room for replies to what was received.
+    pub fn can_go_on(&self) -> bool {
         self.out.len() < self.max_pending_replies && self.broken().is_none() && !self.is_held_up()
     }
 
@@ -309,6 +314,8 @@ impl Session {
                     .as_ref()
                     .is_some_and(|opening| !opening.is_ours())
             {
+                // Whatever comes waits: the buffer is to grow in few steps.
+                needed = usize::MAX;
                 break false;
             }
             let rest = &self.input.filled()[done..];

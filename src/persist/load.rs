@@ -27,12 +27,14 @@ pub(super) struct Loader<'c> {
     /// Whether the cache was told that not all of what is in the files is in it.
     has_dropped: bool,
     applied: u64,
+    /// Records and KiB since the clock was looked at.
+    since_look: u64,
     reported: Instant,
     /// Told of each record.
     loading: &'c Loading,
 }
 
-/// Looking at the clock for each record would cost more than some of them.
+/// After so many records, or KiB of them: looking at the clock for each record would cost more than some of them.
 const LOOKS_EVERY: u64 = 10_000;
 /// Keys that are announced to the cache at once.
 const EXPECTED: usize = 16;
@@ -119,15 +121,26 @@ impl<'c> Loader<'c> {
             expired: Expired::default(),
             has_dropped: false,
             applied: 0,
+            since_look: 0,
             reported: Instant::now(),
             loading,
         }
     }
 
-    fn report_progress(&mut self) {
+    /// A record of so many bytes is there.
+    fn count(&mut self, bytes: usize) {
         self.applied += 1;
         self.loading.applied(self.applied);
-        if self.applied.is_multiple_of(LOOKS_EVERY) && self.reported.elapsed() >= REPORTS_EVERY {
+        self.report_progress(1 + bytes as u64 / 1024);
+    }
+
+    fn report_progress(&mut self, done: u64) {
+        self.since_look += done;
+        if self.since_look < LOOKS_EVERY {
+            return;
+        }
+        self.since_look = 0;
+        if self.reported.elapsed() >= REPORTS_EVERY {
             self.reported = Instant::now();
             self.batch.release();
             let stats = self.loading.stats();
@@ -206,7 +219,7 @@ impl<'c> Loader<'c> {
 
 impl Sink for Loader<'_> {
     fn entry(&mut self, entry: &SnapshotEntry<'_>) {
-        self.report_progress();
+        self.count(entry.key.len() + entry.value.len());
         self.set(entry.key, entry.value, entry.tag, entry.deadline);
     }
 
@@ -220,7 +233,10 @@ impl Sink for Loader<'_> {
     }
 
     fn change(&mut self, change: &Change<'_>) {
-        self.report_progress();
+        self.count(match change {
+            Change::Set { key, value, .. } => key.len() + value.len(),
+            _ => 0,
+        });
         match *change {
             Change::Set {
                 key,
@@ -254,6 +270,7 @@ impl Sink for Loader<'_> {
             {
                 self.cache.remove(&entry.key);
             }
+            self.report_progress(page.entries.len() as u64);
             next = page.next;
         }
     }

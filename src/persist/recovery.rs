@@ -235,9 +235,11 @@ pub fn recover(
         recovery.journal_bytes += len.saturating_sub(FILE_HEADER as u64);
         recovery.ends_empty =
             len == FILE_HEADER as u64 && report.damage.is_empty() && report.torn_at.is_none();
-        if !recovery.ends_empty {
-            recovery.follows = Some(report.end);
-        }
+        // Also when the one before is empty too: each kill between the beginning of a journal and its first record leaves one.
+        recovery.follows = match recovery.ends_empty {
+            true => former,
+            false => Some(report.end),
+        };
         former = Some(report.end);
         recovery.saw(path, report, generation);
     }

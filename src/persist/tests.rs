@@ -14,8 +14,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{OpenError, Store, StoreOptions};
+use super::{OpenError, Recover, Store, StoreOptions};
 use crate::{Cache, Cursor, SetOptions};
+use hooked_disk::{HookedDisk, no_room};
 use quick_disk::quick_disk;
 
 /// A directory of its own, removed with what is in it.
@@ -257,6 +258,42 @@ fn starts_that_change_nothing_leave_the_files_as_they_are() {
         2,
         "what comes later is kept as ever"
     );
+}
+
+#[test]
+fn deaths_that_leave_one_empty_journal_after_the_other_make_nothing_look_damaged() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    set(&store, "a", "1");
+    store.commit().unwrap();
+    crash(store);
+    let is_journal = |file: &str| file.starts_with("journal-");
+    for empty in 0..3usize {
+        let options = StoreOptions {
+            disk: HookedDisk::new(|operation, _| match operation {
+                // A snapshot gets so far: its journal has begun, and there is nothing in that.
+                "rename" => no_room(),
+                _ => Ok(()),
+            }),
+            ..scratch.options()
+        };
+        let store = Store::open(options, Cache::builder()).unwrap();
+        assert!(store.snapshot().is_err());
+        crash(store);
+        let journals = scratch.files().into_keys().filter(|file| is_journal(file));
+        assert!(journals.count() > empty + 1, "{:?}", scratch.files().keys());
+    }
+    let store = open(&scratch);
+    set(&store, "b", "2");
+    store.commit().unwrap();
+    crash(store);
+    let options = StoreOptions {
+        recover: Recover::Strict,
+        ..scratch.options()
+    };
+    let store = Store::open(options, Cache::builder()).unwrap();
+    let expected = [("a", "1"), ("b", "2")].map(|(key, value)| (key.into(), value.into()));
+    assert_eq!(contents(store.cache()), BTreeMap::from(expected));
 }
 
 #[test]

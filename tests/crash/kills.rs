@@ -44,7 +44,9 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let mut round = 0;
     while round < rounds {
         let deaths = DEATHS.min(rounds - round);
-        if let Err((at, text)) = one_directory(seed, round, deaths, &mut seen) {
+        // Here, so that it stays when this panics.
+        let directory = Directory::new();
+        if let Err((at, text)) = one_directory(&directory, seed, round, deaths, &mut seen) {
             panic!(
                 "round {at} of RUSTCACHE_KILL_SEED={seed} RUSTCACHE_KILL_ROUNDS={}: {text}",
                 at + 1
@@ -62,8 +64,13 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
 }
 
 /// Lets daemons die on one directory, one after the other. What is wrong is returned with the round.
-fn one_directory(seed: u64, first: usize, deaths: usize, seen: &mut Seen) -> Result<(), (usize, String)> {
-    let directory = Directory::new();
+fn one_directory(
+    directory: &Directory,
+    seed: u64,
+    first: usize,
+    deaths: usize,
+    seen: &mut Seen,
+) -> Result<(), (usize, String)> {
     let mut model = Model::default();
     let mut last: Option<Played> = None;
     for round in first..=first + deaths {
@@ -78,21 +85,21 @@ fn one_directory(seed: u64, first: usize, deaths: usize, seen: &mut Seen) -> Res
         }
         let mut daemon = Daemon::greeted(LINKS[dice.below(3)], &arguments, &[]);
         if let Some(played) = last.take() {
-            let (found, asked) = everything(&mut daemon);
-            model
-                .settle(found, played.acknowledged, &played.times, asked)
-                .map_err(wrong)?;
             for name in ["damaged_files", "dropped_records", "disk_failed"] {
                 let count = counter(&mut daemon, name);
                 if count != 0 {
                     return Err(wrong(format!("{name} is {count}")));
                 }
             }
+            let (found, asked) = everything(&mut daemon);
+            model
+                .settle(found, played.acknowledged, &played.times, asked)
+                .map_err(wrong)?;
         }
         if round == first + deaths {
             break;
         }
-        last = Some(one_death(daemon, &directory, &mut model, &mut dice, seen).map_err(wrong)?);
+        last = Some(one_death(daemon, directory, &mut model, &mut dice, seen).map_err(wrong)?);
     }
     Ok(())
 }

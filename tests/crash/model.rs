@@ -103,11 +103,12 @@ impl Model {
                 .unwrap_or(0);
             let possible = &states[certain..];
             let found = found.remove(key);
-            let Some((_, held)) = possible
+            let agreeing: Vec<Option<&Held>> = possible
                 .iter()
-                .rev()
-                .find(|(_, held)| agrees(held.as_ref(), found.as_ref(), times, asked))
-            else {
+                .map(|(_, held)| held.as_ref())
+                .filter(|&held| agrees(held, found.as_ref(), times, asked))
+                .collect();
+            let Some(&newest) = agreeing.last() else {
                 let key = String::from_utf8_lossy(key);
                 let found = describe(found.as_ref());
                 let possible: Vec<String> = possible
@@ -119,12 +120,17 @@ impl Model {
                     possible.join(" | ")
                 ));
             };
-            let kept = found.and(held.clone()).map(|held| Held {
-                deadline: held.deadline.map(|deadline| {
-                    let (from, to) = times.between(deadline);
-                    Deadline::Between(from, to)
-                }),
-                ..held
+            // Writes of the same value with deadlines that are close cannot be told apart: it may go with any of them.
+            let deadline = agreeing
+                .iter()
+                .flatten()
+                .filter_map(|held| held.deadline)
+                .map(|deadline| times.between(deadline))
+                .reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+                .map(|(from, to)| Deadline::Between(from, to));
+            let kept = found.and(newest).map(|held| Held {
+                deadline,
+                ..held.clone()
             });
             *states = vec![(0, kept)];
         }
@@ -235,4 +241,42 @@ fn the_model_tells_a_lost_a_stale_and_a_shifted_entry() {
     check(Some(("new", Some(hour - 2 * OFF)))).expect_err("it lives shorter");
     let nothing = Model::default().settle(BTreeMap::new(), 0, &times, (began, began));
     nothing.expect("nothing is there");
+}
+
+#[test]
+fn either_of_two_writes_of_one_value_with_close_deadlines_may_be_there_at_each_later_restart() {
+    let began = Instant::now();
+    let milli = Duration::from_millis(1);
+    let times = Times {
+        sent: vec![began; 2],
+        acknowledged: vec![began],
+        died: began,
+    };
+    let write = |request, time| Held {
+        value: Rc::from(&b""[..]),
+        tag: Tag::BYTES,
+        deadline: Some(Deadline::After { request, time }),
+    };
+    // The first is found, and the second was never done. The restart took 10 ms to answer, and looked at the key at `looked`; the next is quick.
+    let check = |first: u32, second: u32, looked: u32, grown: u32| {
+        let mut model = Model::default();
+        model.change(1, b"k", Some(write(1, first * milli)));
+        model.change(2, b"k", Some(write(2, second * milli)));
+        let mut settle = |acknowledged, asked: (u32, u32), left: u32| {
+            let found = Found {
+                value: Vec::new(),
+                tag: Tag::BYTES,
+                left: Some(left * milli),
+            };
+            let found = BTreeMap::from([(b"k".to_vec(), found)]);
+            let asked = (began + asked.0 * milli, began + asked.1 * milli);
+            model.settle(found, acknowledged, &times, asked)
+        };
+        settle(1, (0, 10), first - looked).expect("it may be either");
+        settle(0, (20, 20), first - 20 + grown)
+    };
+    check(300, 355, 0, 0).expect("it is the first, which goes earlier");
+    check(355, 300, 10, 0).expect("it is the first, which goes later");
+    check(300, 340, 0, 100).expect_err("it lives longer than either");
+    check(340, 300, 0, 100).expect_err("it lives longer than either");
 }

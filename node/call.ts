@@ -35,8 +35,8 @@ export interface Draft {
   readonly value: string | Uint8Array | MakeBody | null;
   /** Whether it may be sent again to the next daemon when one dies before it has answered. */
   readonly again: boolean;
-  /** How often it was sent. */
-  sends: number;
+  /** How many daemons that were up died before they had answered it. */
+  losses: number;
 }
 
 export class Call {
@@ -77,7 +77,7 @@ export class Call {
 
   /** Whether the daemon, or one before it, may have done it although no reply has come. */
   get maybeApplied(): boolean {
-    return this.writes && (this.id !== 0 || (this.draft !== null && this.draft.sends > 0));
+    return this.writes && (this.id !== 0 || (this.draft !== null && this.draft.losses > 0));
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
+import type { ChannelOptions } from "./channel.js";
 import { ConnectionLostError } from "./errors.js";
 import { NO_EXPIRY, Op, PREFACE, Status } from "./protocol.js";
 import {
@@ -267,5 +268,91 @@ describe("every call settles exactly once, whatever dies", () => {
     channel.receive(big.subarray(0, 1000));
     channel.receive(big.subarray(1000));
     assert.equal((await call).length, 200_000);
+  });
+});
+
+describe("a daemon that may be loading its directory", () => {
+  /** The handshake is answered, and the load is not. */
+  async function loading(options: Partial<ChannelOptions> = {}) {
+    const { channel, told } = make({ loads: true, sendsAgain: true, ...options });
+    const wire = new FakeWire();
+    const handshake = watch(channel.connect(wire));
+    channel.receive(hello(1));
+    await tick();
+    const [load] = wire.frames() as [Frame];
+    assert.equal(load.op, Op.CONTAINS);
+    return { channel, told, wire, handshake, load };
+  }
+
+  test("a late reply does not open a connection that is about to end", async () => {
+    const { channel, wire, load } = await loading();
+    channel.suspend();
+    channel.receive(frame(load.id, Status.MISS));
+    const call = watch(get(channel, "k"));
+    await tick();
+    assert.equal(channel.limits, null);
+    assert.deepEqual(wire.frames(), []);
+    assert.equal(call.settled, 0);
+  });
+
+  for (const loads of [true, false]) {
+    test(`nor does a late answer to the handshake${loads ? ", with a directory" : ""}`, async () => {
+      const { channel } = make({ loads });
+      const wire = new FakeWire();
+      const handshake = watch(channel.connect(wire));
+      const calls = [
+        watch(get(channel, "k")),
+        watch(channel.call(Op.PING, 0, 0, null, NO_EXPIRY, null, null, () => 1)),
+      ];
+      channel.suspend();
+      channel.receive(hello(1));
+      await tick();
+      assert.equal(channel.limits, null);
+      assert.equal(channel.isLoading, false);
+      assert.deepEqual(
+        wire.frames().filter(({ op }) => op === Op.GET || op === Op.PING),
+        [],
+      );
+      channel.disconnect(lost);
+      await tick();
+      assert.equal(handshake.settled, 1);
+      assert.deepEqual(
+        calls.map(({ settled }) => settled),
+        [0, 0],
+      );
+      assert.equal(channel.pending, 2);
+    });
+  }
+
+  test("a PING leaves although the queue is full: it would wait for the load", async () => {
+    const { channel, wire } = await loading({ maxQueuedBytes: 1 });
+    wire.auto = false;
+    const ping = () => channel.call(Op.PING, 0, 0, null, NO_EXPIRY, null, null, () => 1);
+    const calls = [ping(), ping(), ping()];
+    await tick();
+    const frames = wire.frames();
+    assert.equal(frames.length, 3);
+    for (const { id } of frames) channel.receive(frame(id, Status.OK));
+    assert.deepEqual(await Promise.all(calls), [1, 1, 1]);
+  });
+
+  test("finish waits for the answers to calls, and not for those that only serve the start", async () => {
+    const { channel, wire } = await loading();
+    const ping = channel.call(Op.PING, 0, 0, null, NO_EXPIRY, null, null, () => 1);
+    const stats = watch(channel.askStats(() => 1));
+    let isFinished = false;
+    channel.finish(() => {
+      isFinished = true;
+    });
+    await tick();
+    assert.equal(isFinished, false);
+    channel.receive(frame(wire.frames()[0]!.id, Status.OK));
+    assert.equal(await ping, 1);
+    assert.equal(isFinished, true);
+    assert.equal(stats.settled, 0);
+    channel.disconnect(lost);
+    await tick();
+    assert.ok(stats.error instanceof ConnectionLostError);
+    assert.equal(channel.pending, 0);
   });
 });

@@ -17,33 +17,18 @@ import {
 } from "./call.js";
 import { Clock } from "./clock.js";
 import { ClosedError, ConnectionLostError, ProtocolError, TimeoutError } from "./errors.js";
+import { Opening, type OpeningRequest } from "./opening.js";
 import { Outbox, type Wire } from "./outbox.js";
-import {
-  type Handshake,
-  helloFields,
-  type Limits,
-  NO_EXPIRY,
-  Op,
-  PREFACE,
-  ReplyReader,
-  Status,
-  Tag,
-  VERSION,
-} from "./protocol.js";
-import { decodeDone, decodeHandshake, replyError } from "./replies.js";
+import { type Handshake, type Limits, NO_EXPIRY, Op, PREFACE, ReplyReader, Status } from "./protocol.js";
+import { decodeDone, replyError } from "./replies.js";
 import { SentCalls } from "./sent.js";
 
-/** Before the daemon has named its own. */
-const HELLO_LIMITS: Limits = { keyLimit: 0, valueLimit: 1024, frameLimit: 1024 };
 /** A daemon that has left as many calls unanswered until they were given up is beyond hope. */
 const MAX_GIVEN_UP = 100_000;
 /** A call that was under way in as many deaths of daemons may be what they die of. */
-const MAX_SENDS = 4;
+const MAX_LOSSES = 4;
 
-/** What a daemon answers although its directory is not loaded; everything else it holds back. */
-const ANSWERED_WHILE_LOADING: ReadonlySet<number> = new Set([Op.PING, Op.STATS]);
-
-/** For a call that was sent, and that there is no other daemon for because of `error`. */
+/** For a call that was lost with a daemon, and that there is no other daemon for because of `error`. */
 function lastOf(error: Error, maybeApplied: boolean): Error {
   if (error instanceof ClosedError) return new ClosedError(maybeApplied);
   return new ConnectionLostError(error.message, maybeApplied, { cause: error });
@@ -99,8 +84,8 @@ export class Channel {
   #reader: ReplyReader | null = null;
   /** Null until the handshake is done, and the directory is loaded: no call is sent before. */
   #limits: Limits | null = null;
-  /** Not null between these two: the few calls are sent that are answered then. */
-  #loading: Limits | null = null;
+  /** Not null from `connect` to that moment, or to the end of the connection: few calls are sent meanwhile, if any. */
+  #opening: Opening | null = null;
   #connection = 0;
   #closed = false;
   readonly #clock = new Clock(
@@ -147,7 +132,12 @@ export class Channel {
 
   /** True when the daemon has answered the handshake, and is loading its directory. */
   get isLoading(): boolean {
-    return this.#loading !== null;
+    return this.#opening?.loading != null;
+  }
+
+  /** Asks for STATS for the sake of the start, which no close() waits for. Only as long as `isLoading`. */
+  askStats<T>(decode: Decode<T>): Promise<T> {
+    return this.#opening!.askStats(decode);
   }
 
   /** The number of the last connection. No two of a process have the same. */
@@ -188,70 +178,26 @@ export class Channel {
   connect(wire: Wire): Promise<Handshake> {
     const outbox = new Outbox(wire, this.#onWritten);
     const reader = new ReplyReader(this.#onReply);
+    const opening = new Opening(this.#loads, {
+      send: (request) => this.#sendOpening(outbox, request),
+      greeted: ({ frameLimit }) => {
+        reader.maxLength = frameLimit;
+      },
+      loading: () => this.#sendWhileLoading(outbox, opening),
+      opened: (limits) => {
+        this.#opening = null;
+        this.#limits = limits;
+        this.#sendWaiting();
+      },
+    });
     this.#outbox = outbox;
     this.#reader = reader;
+    this.#opening = opening;
     this.#connection = ++connections;
-    const decode: Decode<Handshake> = (status, tag, buf, start, end) => {
-      const handshake = decodeHandshake(status, tag, buf, start, end);
-      // At once, not in a promise's reaction: replies that follow in the same chunk may be as long as this allows.
-      reader.maxLength = handshake.frameLimit;
-      if (this.#loads) this.#loading = handshake;
-      else this.#open(handshake);
-      return handshake;
-    };
-    const id = this.#sent.takeId();
-    const promise = new Promise<Handshake>(capture as Executor<Handshake>);
-    const [resolve, reject] = [resolveOf, rejectOf];
-    const greeted = (handshake: unknown) => this.#awaitLoad(outbox, handshake as Handshake, resolve, reject);
-    this.#keep(
-      new Call(Op.HELLO, decode as Decode<unknown>, this.#loads ? greeted : resolve, reject, 0, 0),
-      id,
-    );
     outbox.raw(PREFACE);
-    const name = `node ${process.version}`;
-    outbox.request(
-      id,
-      Op.HELLO,
-      0,
-      Tag.TEXT,
-      helloFields(VERSION, VERSION),
-      NO_EXPIRY,
-      null,
-      name,
-      HELLO_LIMITS,
-    );
+    const handshake = opening.greet();
     outbox.flush();
-    return promise;
-  }
-
-  /** A daemon holds this request back until it has loaded its directory: the reply says that it has. */
-  #awaitLoad(
-    outbox: Outbox,
-    handshake: Handshake,
-    resolve: (value: unknown) => void,
-    reject: (reason: unknown) => void,
-  ): void {
-    const decode = () => {
-      this.#loading = null;
-      this.#open(handshake);
-      return handshake;
-    };
-    const id = this.#sent.takeId();
-    outbox.request(id, Op.CONTAINS, 0, Tag.BYTES, null, NO_EXPIRY, "", null, handshake);
-    this.#keep(new Call(Op.CONTAINS, decode, resolve, reject, 0, 0), id);
-    const later: Call[] = [];
-    for (const call of this.#waiting.takeAll()) {
-      if (ANSWERED_WHILE_LOADING.has(call.op)) this.#send(call, outbox, handshake);
-      else later.push(call);
-    }
-    this.#waiting.unshift(later);
-    outbox.flush();
-  }
-
-  /** Calls may be sent from now on; those that wait are. */
-  #open(limits: Limits): void {
-    this.#limits = limits;
-    this.#sendWaiting();
+    return handshake;
   }
 
   /** One chunk from the daemon. */
@@ -266,6 +212,7 @@ export class Channel {
       this.#hooks.broken(error as ProtocolError);
     }
     this.#release();
+    this.#checkFinished();
   }
 
   /** Writes what this tick's calls have to say without waiting for its end. */
@@ -276,12 +223,13 @@ export class Channel {
   /** The connection is about to end: what was sent may still be answered, but new calls wait for the next one. */
   suspend(): void {
     this.#limits = null;
-    this.#loading = null;
+    this.#opening?.abandon();
   }
 
   /**
    * The last calls have been made, but for the further rounds of an errand. `done` is called, maybe at once, when all of them have
-   * left for the daemon or have been given up; from then on calls reject with ClosedError.
+   * left for the daemon or have been given up, those that it is sent before it is up have been answered, too; from then on calls reject with
+   * ClosedError.
    */
   finish(done: () => void): void {
     this.#onFinished = done;
@@ -304,16 +252,18 @@ export class Channel {
    * connection; these, and those that wait, wait for the next one.
    */
   disconnect(toError: (maybeApplied: boolean) => Error, last = false): void {
+    // What ends during its opening is a start that failed: calls that were sent meanwhile are refused with its error, as those that waited.
+    const wasOpen = this.#opening === null;
     this.#dropConnection();
-    this.#failSent(toError, last);
+    this.#failSent(toError, last, wasOpen);
     if (this.#waiting.size > 0) this.#hooks.wanted();
   }
 
-  /** There will be no connection for the calls that wait for one. Those that have been on one before say so. */
+  /** There will be no connection for the calls that wait for one. Those that were lost with one before say so. */
   refuseWaiting(error: Error): void {
     for (const call of this.#waiting.takeAll()) {
-      const wasSent = call.draft !== null && call.draft.sends > 0;
-      this.#settle(call)?.reject(wasSent ? lastOf(error, call.writes) : error);
+      const wasLost = call.draft !== null && call.draft.losses > 0;
+      this.#settle(call)?.reject(wasLost ? lastOf(error, call.writes) : error);
     }
     this.#afterFailure();
   }
@@ -323,6 +273,7 @@ export class Channel {
     this.#outbox = null;
     this.#reader = null;
     this.suspend();
+    this.#opening = null;
   }
 
   /**
@@ -347,15 +298,15 @@ export class Channel {
     const timeout = options?.timeout ?? this.#options.timeout;
     if (this.#closed) return Promise.reject(new ClosedError());
     const outbox = this.#outbox;
-    const loading = this.#loading !== null && ANSWERED_WHILE_LOADING.has(op) ? this.#loading : null;
-    const limits = this.#limits ?? loading;
+    const early = this.#opening === null ? null : this.#opening.limitsFor(op);
+    const limits = this.#limits ?? early;
     let id = 0;
     if (outbox === null || !outbox.flushDue) this.#clock.look();
     if (
       limits !== null &&
       outbox !== null &&
-      outbox.queued <= this.#options.maxQueuedBytes &&
-      (this.#waiting.size === 0 || loading !== null)
+      // Those that may leave early are 16 bytes long, and would wait for the load behind calls that have to.
+      (early !== null || (outbox.queued <= this.#options.maxQueuedBytes && this.#waiting.size === 0))
     ) {
       id = this.#sent.takeId();
       try {
@@ -371,10 +322,10 @@ export class Channel {
     if (signal !== undefined) this.#aborts.listen(call, signal);
     const again = this.#sendsAgain && !once && isRepeatable(op, flags);
     if (id !== 0) {
-      if (again) call.draft = { flags, tag, fields, expiry, key, value, again, sends: 1 };
+      if (again) call.draft = { flags, tag, fields, expiry, key, value, again, losses: 0 };
       this.#keep(call, id);
     } else {
-      call.draft = { flags, tag, fields, expiry, key, value, again, sends: 0 };
+      call.draft = { flags, tag, fields, expiry, key, value, again, losses: 0 };
       this.#wait(call);
     }
     return promise;
@@ -455,11 +406,11 @@ export class Channel {
   }
 
   /** The one function that fails everything in flight, or has it wait for the next connection, in the order in which it was sent. */
-  #failSent(toError: (maybeApplied: boolean) => Error, last: boolean): void {
+  #failSent(toError: (maybeApplied: boolean) => Error, last: boolean, wasOpen: boolean): void {
     const repeated: Call[] = [];
     for (const call of this.#sent.takeAll()) {
       const draft = call.draft;
-      if (draft?.again && !last && draft.sends < MAX_SENDS) {
+      if (draft?.again && !last && (!wasOpen || ++draft.losses < MAX_LOSSES)) {
         call.id = 0;
         repeated.push(call);
       } else {
@@ -527,6 +478,25 @@ export class Channel {
     this.#release();
   }
 
+  #sendOpening(outbox: Outbox, request: OpeningRequest): void {
+    const { op, tag, fields, key, value, limits, decode, resolve, reject } = request;
+    const id = this.#sent.takeId();
+    outbox.request(id, op, 0, tag, fields, NO_EXPIRY, key, value, limits);
+    this.#keep(new Call(op, decode, resolve, reject, 0, 0), id);
+  }
+
+  /** Sends those of the waiting calls that a daemon answers while it loads its directory. */
+  #sendWhileLoading(outbox: Outbox, opening: Opening): void {
+    const later: Call[] = [];
+    for (const call of this.#waiting.takeAll()) {
+      const limits = opening.limitsFor(call.op);
+      if (limits === null) later.push(call);
+      else this.#send(call, outbox, limits);
+    }
+    this.#waiting.unshift(later);
+    outbox.flush();
+  }
+
   /** Sends a call that waited. */
   #send(call: Call, outbox: Outbox, limits: Limits): void {
     const draft = call.draft!;
@@ -535,7 +505,6 @@ export class Channel {
       const id = this.#sent.takeId();
       const body = typeof value === "function" ? value(limits) : value;
       outbox.request(id, call.op, flags, tag, fields, expiry, key, body, limits);
-      draft.sends++;
       if (!draft.again) call.draft = null;
       this.#live--;
       this.#keep(call, id);
@@ -565,6 +534,9 @@ export class Channel {
   #checkFinished(): void {
     const done = this.#onFinished;
     if (done === null || this.#waiting.size > 0 || this.#errands > 0) return;
+    // A daemon that is not up when all is done is killed: what it was sent is to be answered before.
+    const opening = this.#opening;
+    if (opening !== null && this.#live > opening.unanswered) return;
     this.#onFinished = null;
     this.#closed = true;
     this.flush();

@@ -476,6 +476,42 @@ describe("a daemon that is loading its directory", () => {
     await cache.close();
   });
 
+  test("and fails while a call is unanswered: that rejects with the error of the directory as well", async () => {
+    for (const [name, type] of [
+      ["ping", DirectoryError],
+      ["stats", DirectoryInUseError],
+    ] as const) {
+      const cache = loading("loading-fails-unanswered");
+      const results = await Promise.allSettled([cache.start(), cache.get("k"), cache[name]()]);
+      for (const result of results) {
+        assert.ok(result.status === "rejected", "it resolved");
+        assert.ok(result.reason instanceof type, `${name}: ${result.reason}`);
+      }
+      await cache.close();
+    }
+  });
+
+  test("answers what was sent before a close(), and is killed then", async () => {
+    for (const name of ["ping", "stats"] as const) {
+      // What is sent with the wait for the load, and what is sent after it.
+      for (const isGreeted of [false, true]) {
+        const cache = loading("loading-hangs");
+        const start = assert.rejects(cache.start(), ClosedError);
+        if (isGreeted) await cache.ping();
+        const call = cache[name]();
+        await Promise.all([cache.close(), start]);
+        await call;
+      }
+    }
+  });
+
+  test("fails after a close(): what was sent before rejects with the error of the directory", async () => {
+    const cache = loading("loading-fails-unanswered");
+    const call = assert.rejects(cache.ping(), DirectoryError);
+    await cache.close();
+    await call;
+  });
+
   test("is killed by a close() that no call waits for", async () => {
     const cache = loading("loading");
     const start = assert.rejects(cache.start(), ClosedError);

@@ -191,6 +191,15 @@ const modes = {
         process.stderr.write("rustcache: there is damage: journal-1\n", () => process.exit(5));
       },
     }),
+  /** Finds damage while a PING is unanswered, or cannot have its directory while STATS are. */
+  "loading-fails-unanswered"() {
+    const end = (line, code) => () => process.stderr.write(`rustcache: ${line}\n`, () => process.exit(code));
+    serve({
+      [CONTAINS]() {},
+      [PING]: end("there is damage: journal-1", 5),
+      [STATS]: end("the directory /d is in use by process 4711: use another directory", 6),
+    });
+  },
   /** Comes no further. */
   "loading-hangs": () => load({}),
   /** Takes until it was asked for its progress three times. */

@@ -463,6 +463,24 @@ describe("a daemon that is loading its directory", () => {
     await cache.close();
   });
 
+  test("is ended within startTimeout, not within twice as long", async (t) => {
+    t.mock.timers.enable({ apis: ["setInterval"] });
+    const cache = loading("loading-hangs", { startTimeout: 1000 });
+    t.after(() => cache.close());
+    const start = cache.start().catch((error: Error) => error);
+    await cache.stats();
+    let error: Error | undefined;
+    for (let passed = 0; passed < 1200 && error === undefined; passed += 100) {
+      t.mock.timers.tick(100);
+      // Answered after the question that the tick asks.
+      await cache.stats().catch((reason: Error) => {
+        error = reason;
+      });
+    }
+    assert.match(String(error), /no further within 1000 ms/);
+    assert.equal(await start, error);
+  });
+
   test("and cannot load it: the start and what waits for it reject with the error of the directory", async () => {
     const cache = loading("loading-fails");
     const calls = [cache.start(), cache.get("k"), cache.increment("n")];
@@ -510,6 +528,32 @@ describe("a daemon that is loading its directory", () => {
     const call = assert.rejects(cache.ping(), DirectoryError);
     await cache.close();
     await call;
+  });
+
+  test("is asked how far it is although the queue is full", async (t) => {
+    t.mock.timers.enable({ apis: ["setInterval"] });
+    const cache = loading("loading-asked", { maxQueuedBytes: 1, startTimeout: 1000 });
+    // A close() would wait for ever for a question that does not leave.
+    t.after(() => {
+      if (cache.pid !== undefined) process.kill(cache.pid, "SIGKILL");
+    });
+    let started = false;
+    const start = cache.start().then(
+      () => {
+        started = true;
+      },
+      () => {},
+    );
+    await cache.stats();
+    // The queue is full until the end of this tick, and the watch asks before.
+    const first = cache.ping();
+    t.mock.timers.tick(1000);
+    await first;
+    await cache.ping();
+    await new Promise(setImmediate);
+    assert.ok(started, "it was not asked");
+    await start;
+    await cache.close();
   });
 
   test("is killed by a close() that no call waits for", async () => {

@@ -12,14 +12,9 @@ import { Channel } from "./channel.js";
 import { DaemonProcess } from "./child.js";
 import { directoryError, makeDirectory } from "./directory.js";
 import { ClosedError, ConnectionLostError, RestartsExhaustedError, StartError } from "./errors.js";
-import { type Handshake, NO_EXPIRY, Op } from "./protocol.js";
+import type { Handshake } from "./protocol.js";
 import { decodeJson } from "./replies.js";
-
-/** What a daemon that loads tells of it. */
-type Stats = Record<
-  "loaded_bytes" | "load_bytes" | "loaded_entries" | "snapshot_progress" | "snapshot_bytes",
-  number
->;
+import { type LoadStats, StartWatch } from "./start-watch.js";
 
 /** The longest pause before a restart, ms. */
 const LONGEST_PAUSE_MS = 5000;
@@ -306,7 +301,11 @@ export class Life {
       await process.dead;
       throw hopeless(this.#lastFailure as StartError);
     }
-    const watch = setInterval(this.#watcherOfStart(process), startTimeout);
+    const watch = new StartWatch(startTimeout, {
+      isLoading: () => this.#process === process && this.channel.isLoading,
+      askStats: () => this.channel.askStats(decodeJson as Decode<LoadStats>),
+      late: (reason) => process.kill(reason),
+    });
     try {
       const handshake = await this.channel.connect(process.wire);
       // It may have died between its answer and this reaction.
@@ -323,36 +322,8 @@ export class Life {
       }
       throw this.#lastFailure ?? error;
     } finally {
-      clearInterval(watch);
+      watch.stop();
     }
-  }
-
-  /** To be called every `startTimeout` ms during a start: ends a daemon that has not come further since. */
-  #watcherOfStart(process: DaemonProcess): () => void {
-    const within = `within ${this.#options.startTimeout} ms (see the option startTimeout)`;
-    let last = "";
-    let isAsked = false;
-    const look = (stats: Stats) => {
-      isAsked = false;
-      if (this.#process !== process || !this.channel.isLoading) return;
-      const { loaded_bytes, load_bytes, loaded_entries, snapshot_progress, snapshot_bytes } = stats;
-      const now = [loaded_bytes, loaded_entries, snapshot_progress, snapshot_bytes].join();
-      if (now === last)
-        process.kill(
-          `it has loaded ${loaded_bytes} of the ${load_bytes} bytes in its directory, and came no further ${within}`,
-        );
-      last = now;
-    };
-    return () => {
-      if (!this.channel.isLoading) process.kill(`it did not answer the handshake ${within}`);
-      else if (isAsked) process.kill(`it was loading its directory, and did not say how far it is ${within}`);
-      else {
-        isAsked = true;
-        this.channel
-          .call(Op.STATS, 0, 0, null, NO_EXPIRY, null, null, decodeJson as Decode<Stats>, { timeout: 0 })
-          .then(look, () => {});
-      }
-    };
   }
 
   #onDead(process: DaemonProcess, reason: string, code: number | null, line: string): void {

@@ -202,6 +202,13 @@ const modes = {
   },
   /** Comes no further. */
   "loading-hangs": () => load({}),
+  /** Takes until it was asked for its progress a second time. */
+  "loading-asked": () =>
+    load({
+      asked(times, loaded) {
+        if (times === 2) loaded();
+      },
+    }),
   /** Takes until it was asked for its progress three times. */
   "loading-long": () =>
     load({

@@ -13,7 +13,7 @@ pub mod transport;
 
 pub use cache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
-    Page, PolicyKind, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy,
+    Page, PolicyKind, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
 };
 
 /// The Rust code of the README runs as a documentation test.

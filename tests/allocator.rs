@@ -157,7 +157,7 @@ fn play(policy: PolicyKind, shards: usize, steps: u32) {
             0..9 => {
                 if let Some(entry) = cache.get(&key) {
                     assert!(
-                        model.get(&key).is_some_and(|value| *value == entry.value),
+                        model.get(&key).is_some_and(|value| entry.value == *value),
                         "{key:?}"
                     );
                     if random.below(50) == 0 {

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
+use super::inner::NO_MATTER;
 use super::payload::{Draft, takes_long};
 use super::shard::Hashed;
 use super::watch::Waiting;
@@ -11,8 +12,6 @@ use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
-/// The time, where nothing has a deadline.
-const NO_MATTER: u64 = 0;
 /// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
 const PAUSES: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
@@ -104,9 +103,7 @@ impl<'c> Batch<'c> {
             for &Planned { shard, hash, at } in group {
                 let key = keys[at].as_ref();
                 let (shard, now) = self.next(shard);
-                if let Some(entry) = shard.read(Hashed { key, hash }, now) {
-                    seen(at, entry);
-                }
+                shard.read(Hashed { key, hash }, now, |entry| seen(at, entry));
             }
         }
     }
@@ -114,7 +111,7 @@ impl<'c> Batch<'c> {
     pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         let (number, key) = self.cache.hashed(key);
         let (shard, now) = self.next(number);
-        shard.read(key, now).map(seen)
+        shard.read(key, now, seen)
     }
 
     /// As [`Cache::take`].
@@ -174,12 +171,7 @@ impl<'c> Batch<'c> {
         let now = &mut self.now;
         let (_, held) = self.held.get_or_insert_with(|| {
             let held = inner.shards[number].hold();
-            // Asking for the time costs as much as a good part of a read, and the processor begins nothing else before it is known.
-            *now = if held.has_deadlines() {
-                inner.now()
-            } else {
-                NO_MATTER
-            };
+            *now = inner.now_for(&held);
             (number, held)
         });
         (held, *now)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::clock::NEVER;
 use super::payload::View;
+use super::value::Value;
 
 /// What a value is, so that a value written by one language is read as what it is by another. The cache keeps it and never looks at
 /// it.
@@ -112,7 +113,7 @@ pub enum CasOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The value. Cheap to clone.
-    pub value: Bytes,
+    pub value: Value,
     /// What the value is.
     pub tag: Tag,
     /// How long it has to live.
@@ -174,9 +175,14 @@ impl<'a> EntryRef<'a> {
             .unwrap_or_else(|| Bytes::copy_from_slice(self.value()))
     }
 
+    #[inline]
     pub(super) fn to_entry(&self) -> Entry {
+        let value = match self.shared_value() {
+            Some(shared) => Value::from(shared),
+            None => Value::copy_from_slice(self.value()),
+        };
         Entry {
-            value: self.value_bytes(),
+            value,
             tag: self.tag(),
             time_left: self.time_left,
         }

@@ -6,8 +6,7 @@
 //! before: removing leaves no tombstones.
 //!
 //! ```text
-//! directory[first `depth` bits of the hash]  number of a segment, u32; neighbours may share one
-//! segments[number]                           where its cells lie, how many, how full: 16 bytes for about 350 entries
+//! directory[first `depth` bits of the hash]  place of a segment, its shape: 8 bytes; neighbours may share one of about 350 entries
 //! cells                                      see segment.rs; they lie in pages as entries do, so that those of sizes that hardly any segment
 //!                                            has any more leave no pages behind
 //! ```
@@ -15,7 +14,6 @@
 
 mod segment;
 
-use super::paged::Paged;
 use super::pages::{Pages, Place};
 use super::prefetch::prefetch;
 use segment::Shape;
@@ -27,20 +25,21 @@ const MOVES: u32 = 2;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    directory: Vec<u32>,
+    directory: Vec<Segment>,
     /// The directory has 2^depth entries.
     depth: u8,
-    segments: Paged<Segment>,
     pages: Pages,
     /// Hashes and slots, sorted, that have no room in their segments: where more hashes are alike than one holds. Empty, unless somebody guessed the
     /// hasher's seed.
     crowd: Vec<(u32, u32)>,
     len: usize,
+    /// What a segment held that is laid out anew; kept for its memory.
+    sorted: Vec<(u32, u32)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Segment {
-    /// Where its cells are, if it has a size.
+    /// Where its cells are.
     place: Place,
     shape: Shape,
 }
@@ -48,15 +47,20 @@ struct Segment {
 impl Index {
     /// For a cache of so many bytes in all, about.
     pub(super) fn new(max_bytes: u64) -> Self {
+        let shape = Shape::new(0, 0);
+        let nowhere = Segment {
+            place: Place::default(),
+            shape,
+        };
         let mut index = Index {
-            directory: vec![0],
+            directory: vec![nowhere],
             depth: 0,
-            segments: Paged::new(),
             pages: Pages::new(max_bytes),
             crowd: Vec::new(),
             len: 0,
+            sorted: Vec::new(),
         };
-        index.add(Shape::new(0, 0, 0), &[]);
+        index.lay_out(0, shape, &[]);
         index
     }
 
@@ -67,19 +71,31 @@ impl Index {
     /// The slot with this hash for which `is_it` holds.
     #[inline]
     pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let Segment { place, shape } = self.segments[self.number(hash)];
-        let found = shape.find(self.pages.bytes(place), hash, &mut is_it);
+        self.find_map(hash, |slot| is_it(slot).then_some(()))
+            .map(|(slot, ())| slot)
+    }
+
+    /// The first slot with this hash of which `look` gives something, and what that is.
+    #[inline(always)]
+    pub(super) fn find_map<T>(&self, hash: u32, mut look: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
+        let Segment { place, shape } = self.segment(hash);
+        let found = shape.find_map(self.pages.bytes(place), hash, &mut look);
         if found.is_some() || self.crowd.is_empty() {
             return found;
         }
-        let alike = self.in_crowd(hash, hash).map(|&(_, slot)| slot);
-        alike.into_iter().find(|&slot| is_it(slot))
+        self.find_in_crowd(hash, look)
+    }
+
+    #[cold]
+    fn find_in_crowd<T>(&self, hash: u32, mut look: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
+        let mut alike = self.in_crowd(hash, hash);
+        alike.find_map(|&(_, slot)| look(slot).map(|seen| (slot, seen)))
     }
 
     /// Fetches the place where a search for this hash begins.
     #[inline]
     pub(super) fn prefetch(&self, hash: u32) {
-        let Segment { place, shape } = self.segments[self.number(hash)];
+        let Segment { place, shape } = self.segment(hash);
         // About every second search goes on into the next line.
         let bytes = &self.pages.bytes(place)[shape.first_byte(hash)..];
         prefetch(&bytes[0]);
@@ -92,15 +108,13 @@ impl Index {
     pub(super) fn insert(&mut self, hash: u32, slot: u32) {
         self.len += 1;
         loop {
-            let number = self.number(hash);
-            let Segment { place, shape } = &mut self.segments[number];
-            if shape.insert(self.pages.bytes_mut(*place), hash, slot) {
+            let Segment { place, shape } = self.segment(hash);
+            if shape.insert(self.pages.bytes_mut(place), hash, slot) {
                 return self.hold_together();
             }
             if !shape.is_largest() {
-                let shape = shape.grown();
-                self.rebuild(number, shape);
-            } else if self.is_worth_splitting(number) {
+                self.rebuild(hash, shape.grown());
+            } else if self.is_worth_splitting(hash) {
                 self.split(hash);
             } else {
                 let at = self.crowd.partition_point(|&other| other < (hash, slot));
@@ -111,13 +125,12 @@ impl Index {
 
     /// Takes a slot out; `false` if it was not there.
     pub(super) fn remove(&mut self, hash: u32, slot: u32) -> bool {
-        let number = self.number(hash);
-        let Segment { place, shape } = &mut self.segments[number];
-        if shape.remove(self.pages.bytes_mut(*place), hash, slot) {
-            let shape = *shape;
-            if shape.is_sparse() {
-                let len = usize::from(shape.len);
-                self.rebuild(number, Shape::new(len + len / 8, 0, shape.depth));
+        let Segment { place, shape } = self.segment(hash);
+        let bytes = self.pages.bytes_mut(place);
+        if shape.remove(bytes, hash, slot) {
+            let len = segment::len(bytes);
+            if shape.is_sparse(len) {
+                self.rebuild(hash, Shape::new(len + len / 8, shape.depth));
             }
             self.hold_together();
         } else if let Ok(at) = self.crowd.binary_search(&(hash, slot)) {
@@ -131,8 +144,7 @@ impl Index {
 
     /// What was in slot `from` is now in slot `to`.
     pub(super) fn relocate(&mut self, hash: u32, from: u32, to: u32) {
-        let number = self.number(hash);
-        let Segment { place, shape } = self.segments[number];
+        let Segment { place, shape } = self.segment(hash);
         if !shape.relocate(self.pages.bytes_mut(place), hash, from, to)
             && let Ok(at) = self.crowd.binary_search(&(hash, from))
         {
@@ -144,7 +156,7 @@ impl Index {
     /// Collects hashes and slots from the hash `from` on, to the end of the segment in which that lies, ordered by hash. Gives the hash at which
     /// the next segment begins, or `None` after the last.
     pub(super) fn walk(&self, from: u32, found: &mut Vec<(u32, u32)>) -> Option<u32> {
-        let Segment { place, shape } = self.segments[self.number(from)];
+        let Segment { place, shape } = self.segment(from);
         let width = 1u64 << (u32::BITS - u32::from(shape.depth));
         let next = u32::try_from((u64::from(from) / width + 1) * width).ok();
         let cells = segment::iter(self.pages.bytes(place));
@@ -158,7 +170,7 @@ impl Index {
     }
 
     #[inline]
-    fn number(&self, hash: u32) -> u32 {
+    fn segment(&self, hash: u32) -> Segment {
         self.directory[prefix(hash, self.depth)]
     }
 
@@ -170,67 +182,71 @@ impl Index {
     }
 
     /// Whether splitting a segment would part its hashes soon. Where many are alike, it would double the directory again and again for nothing.
-    fn is_worth_splitting(&self, number: u32) -> bool {
-        let Segment { place, shape } = self.segments[number];
+    fn is_worth_splitting(&self, hash: u32) -> bool {
+        let Segment { place, shape } = self.segment(hash);
         let mut hashes = segment::iter(self.pages.bytes(place)).map(|(hash, _)| hash);
         let first = hashes.next().unwrap_or(0);
         let last = hashes.last().unwrap_or(first);
         shape.depth < MOST_DEPTH && (first ^ last).leading_zeros() < u32::from(shape.depth) + 4
     }
 
-    /// Adds a segment with these cells, sorted.
-    fn add(&mut self, shape: Shape, sorted: &[(u32, u32)]) {
-        self.segments.push(Segment {
-            place: Place::default(),
-            shape,
-        });
-        let number = u32::try_from(self.segments.end() - 1).expect("fewer segments than slots");
-        self.lay_out(number, shape, sorted);
+    /// Gives the segment of this hash another size.
+    fn rebuild(&mut self, hash: u32, shape: Shape) {
+        let first_hash = self.take_out(hash);
+        let sorted = std::mem::take(&mut self.sorted);
+        self.lay_out(first_hash, shape, &sorted);
+        self.sorted = sorted;
     }
 
-    /// Gives a segment another size.
-    fn rebuild(&mut self, number: u32, shape: Shape) {
-        let old = self.segments[number].place;
-        let sorted: Vec<_> = segment::iter(self.pages.bytes(old)).collect();
-        self.pages.give_back(old);
-        self.lay_out(number, shape, &sorted);
+    /// Gives the place of this hash's segment up, and collects what it held in `sorted`. Gives the smallest hash that has its place there.
+    fn take_out(&mut self, hash: u32) -> u32 {
+        let Segment { place, .. } = self.segment(hash);
+        let bytes = self.pages.bytes(place);
+        self.sorted.clear();
+        self.sorted.reserve(segment::len(bytes));
+        self.sorted.extend(segment::iter(bytes));
+        let first_hash = segment::first_hash(bytes);
+        self.pages.give_back(place);
+        first_hash
     }
 
-    /// Gives a segment that has no place one, of this shape or a larger one, and its cells.
-    fn lay_out(&mut self, number: u32, mut shape: Shape, sorted: &[(u32, u32)]) {
-        let place = self.pages.take(usize::from(shape.size));
+    /// Makes a segment of this shape or a larger one, and its cells, for the hashes from this one on.
+    fn lay_out(&mut self, first_hash: u32, shape: Shape, sorted: &[(u32, u32)]) {
+        let place = self.pages.take(shape.size());
         let place = place.expect("there are more pages than all segments take");
         let bytes = self.pages.bytes_mut(place);
-        shape.clear(bytes, number);
+        shape.clear(bytes, first_hash);
         let done = shape.fill(bytes, sorted);
         if done < sorted.len() && !shape.is_largest() {
             self.pages.give_back(place);
-            return self.lay_out(number, shape.grown(), sorted);
+            return self.lay_out(first_hash, shape.grown(), sorted);
         }
-        self.segments[number] = Segment { place, shape };
+        self.enter(first_hash, Segment { place, shape });
         self.crowd.extend(&sorted[done..]);
         self.crowd.sort_unstable();
     }
 
+    /// Notes where the segment is that begins with this hash.
+    fn enter(&mut self, first_hash: u32, segment: Segment) {
+        let share = 1 << (self.depth - segment.shape.depth);
+        let first = prefix(first_hash, self.depth);
+        self.directory[first..first + share].fill(segment);
+    }
+
     /// Splits the segment of this hash by the next bit.
     fn split(&mut self, hash: u32) {
-        let number = self.number(hash);
-        let new_number = u32::try_from(self.segments.end()).expect("fewer segments than slots");
-        let Segment { place, shape } = self.segments[number];
-        let depth = shape.depth + 1;
-        let bit = 1 << (u32::BITS - u32::from(depth));
-        let sorted: Vec<_> = segment::iter(self.pages.bytes(place)).collect();
-        let (low, high) = sorted.split_at(sorted.partition_point(|&(hash, _)| hash & bit == 0));
-        self.pages.give_back(place);
-        self.lay_out(number, Shape::new(low.len(), 0, depth), low);
-        self.add(Shape::new(high.len(), 0, depth), high);
+        let depth = self.segment(hash).shape.depth + 1;
         if depth > self.depth {
-            self.directory = self.directory.iter().flat_map(|&number| [number; 2]).collect();
+            self.directory = self.directory.iter().flat_map(|&segment| [segment; 2]).collect();
             self.depth = depth;
         }
-        let share = 1 << (self.depth - depth);
-        let first = (prefix(hash, depth) | 1) * share;
-        self.directory[first..first + share].fill(new_number);
+        let low_hash = self.take_out(hash);
+        let high_hash = low_hash | 1 << (u32::BITS - u32::from(depth));
+        let sorted = std::mem::take(&mut self.sorted);
+        let (low, high) = sorted.split_at(sorted.partition_point(|&(hash, _)| hash < high_hash));
+        self.lay_out(low_hash, Shape::new(low.len(), depth), low);
+        self.lay_out(high_hash, Shape::new(high.len(), depth), high);
+        self.sorted = sorted;
     }
 
     /// Moves segments out of pages that are nearly vacant.
@@ -242,7 +258,9 @@ impl Index {
             let Some(to) = self.pages.copy(from) else {
                 return self.pages.give_up_evacuation();
             };
-            self.segments[segment::number(self.pages.bytes(to))].place = to;
+            let first_hash = segment::first_hash(self.pages.bytes(to));
+            let Segment { shape, .. } = self.segment(first_hash);
+            self.enter(first_hash, Segment { place: to, shape });
             self.pages.give_back(from);
         }
     }
@@ -250,33 +268,37 @@ impl Index {
     /// Panics if the structure contradicts itself. For tests and fuzzers.
     pub(super) fn validate(&self) {
         assert_eq!(self.directory.len(), 1 << self.depth, "directory");
-        assert_eq!(self.pages.validate(), self.segments.end(), "places of segments");
         let mut len = self.crowd.len();
         assert!(self.crowd.is_sorted(), "crowd");
-        for (number, &Segment { place, shape }) in (0u32..).zip(self.segments.iter()) {
+        let (mut at, mut segments) = (0, 0);
+        while at < self.directory.len() {
+            let Segment { place, shape } = self.directory[at];
             let bytes = self.pages.bytes(place);
-            shape.validate(bytes, number);
-            len += usize::from(shape.len);
+            shape.validate(bytes);
+            let first_hash = segment::first_hash(bytes);
+            assert_eq!(
+                prefix(first_hash, self.depth),
+                at,
+                "the segment of hash {first_hash}"
+            );
+            len += segment::len(bytes);
             for (hash, slot) in segment::iter(bytes) {
-                assert_eq!(self.number(hash), number, "segment of hash {hash}");
-                let found = shape.find(bytes, hash, |other| other == slot);
+                assert_eq!(self.segment(hash).place, place, "segment of hash {hash}");
+                let found = shape.find_map(bytes, hash, |other| (other == slot).then_some(()));
                 assert!(found.is_some(), "slot {slot} is out of reach");
             }
-        }
-        assert_eq!(len, self.len, "slots in segments");
-        let mut at = 0;
-        while at < self.directory.len() {
-            let number = self.directory[at];
-            let share = 1 << (self.depth - self.segments[number].shape.depth);
-            assert_eq!(at % share, 0, "segment {number} is not where its prefix is");
+            let share = 1 << (self.depth - shape.depth);
+            assert_eq!(at % share, 0, "segment {segments} is not where its prefix is");
+            let shared = &self.directory[at..at + share];
             assert!(
-                self.directory[at..at + share]
-                    .iter()
-                    .all(|&other| other == number),
-                "segment {number}"
+                shared.iter().all(|other| *other == shared[0]),
+                "segment {segments}"
             );
             at += share;
+            segments += 1;
         }
+        assert_eq!(len, self.len, "slots in segments");
+        assert_eq!(self.pages.validate(), segments, "places of segments");
     }
 }
 
@@ -343,6 +365,12 @@ mod tests {
         n.wrapping_mul(0x85EB_CA6B) ^ n.wrapping_mul(0xC2B2_AE35) >> 15
     }
 
+    fn cells(index: &Index) -> usize {
+        let mut segments = index.directory.clone();
+        segments.dedup();
+        segments.iter().map(|segment| segment.shape.size() / 8).sum()
+    }
+
     #[test]
     fn segments_split_and_shrink_and_are_never_emptier_than_needed() {
         let mut index = Index::new(u64::MAX);
@@ -350,12 +378,7 @@ mod tests {
         for slot in 0..200_000 {
             index.insert(scattered(slot), slot);
             if slot > 5_000 {
-                let cells: usize = index
-                    .segments
-                    .iter()
-                    .map(|segment| usize::from(segment.shape.size) / 8)
-                    .sum();
-                fewest = fewest.min(index.len() * 100 / cells);
+                fewest = fewest.min(index.len() * 100 / cells(&index));
             }
         }
         assert!(fewest >= 70, "only {fewest} % of the cells were in use");
@@ -364,11 +387,7 @@ mod tests {
             assert!(index.remove(scattered(slot), slot));
         }
         index.validate();
-        let cells: usize = index
-            .segments
-            .iter()
-            .map(|segment| usize::from(segment.shape.size) / 8)
-            .sum();
+        let cells = cells(&index);
         assert!(cells < 10_000, "{cells} cells for 1000 slots");
         assert!((199_000..200_000).all(|slot| index.find(scattered(slot), |found| found == slot).is_some()));
     }

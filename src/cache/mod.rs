@@ -30,6 +30,7 @@ mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod value;
 mod watch;
 
 use std::fmt;
@@ -51,6 +52,7 @@ pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
 pub(crate) use standstill::Standstill;
 pub use stats::Stats;
+pub use value::Value;
 
 use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
@@ -206,7 +208,7 @@ impl Cache {
     /// Removes an entry and gives it back. Counts as a hit or a miss.
     pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
         let key = self.hashed(key.as_ref());
-        self.with_shard(key, |shard, key, now| {
+        self.with_shard_as_it_is(key, |shard, key, now| {
             shard.take(key, now, |entry| entry.to_entry())
         })
     }
@@ -219,8 +221,8 @@ impl Cache {
     /// How long an entry has to live; `None` if it is absent or has expired. Neither refreshes it nor counts.
     pub fn time_left(&self, key: impl AsRef<[u8]>) -> Option<TimeLeft> {
         let key = self.hashed(key.as_ref());
-        self.with_shard(key, |shard, key, now| {
-            shard.peek(key, now).map(|entry| entry.time_left)
+        self.with_shard_as_it_is(key, |shard, key, now| {
+            shard.peek(key, now, |entry| entry.time_left)
         })
     }
 
@@ -393,7 +395,7 @@ impl Cache {
 
     /// Reads under the lock: be quick, and do not call the cache.
     pub(crate) fn read<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        self.batch().read(key, seen)
+        self.with_shard_as_it_is(self.hashed(key), |shard, key, now| shard.read(key, now, seen))
     }
 
     /// Lets nothing expire until the result is dropped.
@@ -466,6 +468,18 @@ impl Cache {
     ) -> R {
         let mut held = self.inner.shards[shard].hold();
         let now = self.inner.now();
+        operation(&mut held, key, now)
+    }
+
+    /// As `with_shard`, for an operation that brings no deadline with it: without one in the shard, the time is no matter.
+    #[inline]
+    fn with_shard_as_it_is<R>(
+        &self,
+        (shard, key): (usize, Hashed<'_>),
+        operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
+    ) -> R {
+        let mut held = self.inner.shards[shard].hold();
+        let now = self.inner.now_for(&held);
         operation(&mut held, key, now)
     }
 }

@@ -25,6 +25,7 @@ impl<T> Paged<T> {
             .map_or(0, |last| (self.pages.len() - 1) * Self::PAGE + last.len())
     }
 
+    #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
         self.pages.get(index / Self::PAGE)?.get(index % Self::PAGE)
@@ -118,6 +119,7 @@ impl<T: Clone> Paged<T> {
 impl<T> std::ops::Index<u32> for Paged<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: u32) -> &T {
         let index = index as usize;
         &self.pages[index / Self::PAGE][index % Self::PAGE]
@@ -125,6 +127,7 @@ impl<T> std::ops::Index<u32> for Paged<T> {
 }
 
 impl<T> std::ops::IndexMut<u32> for Paged<T> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut T {
         let index = index as usize;
         &mut self.pages[index / Self::PAGE][index % Self::PAGE]

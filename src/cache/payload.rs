@@ -70,6 +70,39 @@ pub(super) struct View<'a> {
     pub(super) shared: Option<&'a Bytes>,
 }
 
+/// What a slot holds, not looked at yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Held<'a> {
+    Packed(&'a [u8]),
+    Large(&'a Large),
+}
+
+impl<'a> Held<'a> {
+    #[inline]
+    pub(super) fn key(self) -> &'a [u8] {
+        match self {
+            Held::Packed(place) => packed::key(place),
+            Held::Large(large) => large.view().key,
+        }
+    }
+
+    #[inline]
+    pub(super) fn view(self) -> View<'a> {
+        match self {
+            Held::Packed(place) => {
+                let (key, value, tag) = packed::read(place);
+                View {
+                    key,
+                    value,
+                    tag,
+                    shared: None,
+                }
+            }
+            Held::Large(large) => large.view(),
+        }
+    }
+}
+
 impl<'a> Draft<'a> {
     pub(super) fn new(key: &'a [u8], value: &'a [u8], tag: Tag) -> Self {
         let content = match packed_len(key.len(), value.len()) {
@@ -248,26 +281,21 @@ impl Payload {
     /// What an occupied slot holds.
     #[inline]
     pub(super) fn view(&self, slot: u32) -> View<'_> {
-        match self.place(slot) {
-            Ok(place) => {
-                let (key, value, tag) = packed::read(self.pages.bytes(place));
-                View {
-                    key,
-                    value,
-                    tag,
-                    shared: None,
-                }
-            }
-            Err(number) => self.larges[number].view(),
-        }
+        self.held(slot).view()
     }
 
     /// The key of what an occupied slot holds.
     #[inline]
     pub(super) fn key(&self, slot: u32) -> &[u8] {
+        self.held(slot).key()
+    }
+
+    /// Where to look at what an occupied slot holds.
+    #[inline(always)]
+    pub(super) fn held(&self, slot: u32) -> Held<'_> {
         match self.place(slot) {
-            Ok(place) => packed::key(self.pages.bytes(place)),
-            Err(number) => self.larges[number].view().key,
+            Ok(place) => Held::Packed(self.pages.bytes(place)),
+            Err(number) => Held::Large(&self.larges[number]),
         }
     }
 

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
 use super::observer::{Observed, Observer};
-use super::payload::{DEADLINE_OVERHEAD, Draft, Large, Payload};
+use super::payload::{self, DEADLINE_OVERHEAD, Draft, Large, Payload};
 use super::policy::{Entries, Policy};
 use super::stats::Stats;
 use super::sweep::Sweep;
@@ -120,22 +120,43 @@ impl<P: Policy> Shard<P> {
     }
 
     /// Reads an entry: counts, and refreshes it.
-    pub(super) fn read(&mut self, key: Hashed<'_>, now: u64) -> Option<EntryRef<'_>> {
-        let Some(slot) = self.live(key, now) else {
-            self.stats.misses += 1;
-            self.policy.miss(key.hash);
-            return None;
-        };
-        self.stats.hits += 1;
-        self.policy
-            .access(slot, key.hash, &known(&self.payload, &self.hasher, self.limits));
-        Some(self.entry(slot, now))
+    #[inline]
+    pub(super) fn read<R>(
+        &mut self,
+        key: Hashed<'_>,
+        now: u64,
+        seen: impl FnOnce(EntryRef<'_>) -> R,
+    ) -> Option<R> {
+        if let Some((slot, held)) = find(&self.index, &self.payload, key) {
+            let deadline = self.expiry.deadline(slot);
+            if deadline > now {
+                self.stats.hits += 1;
+                let entries = known(&self.payload, &self.hasher, self.limits);
+                self.policy.access(slot, key.hash, &entries);
+                // Last, so that the result is made where the caller wants it.
+                return Some(seen(EntryRef::new(held.view(), now, deadline)));
+            }
+            self.expire(slot, key.hash);
+        }
+        self.stats.misses += 1;
+        self.policy.miss(key.hash);
+        None
     }
 
     /// Looks at an entry: neither counts nor refreshes.
-    pub(super) fn peek(&mut self, key: Hashed<'_>, now: u64) -> Option<EntryRef<'_>> {
-        let slot = self.live(key, now)?;
-        Some(self.entry(slot, now))
+    pub(super) fn peek<R>(
+        &mut self,
+        key: Hashed<'_>,
+        now: u64,
+        seen: impl FnOnce(EntryRef<'_>) -> R,
+    ) -> Option<R> {
+        let (slot, held) = find(&self.index, &self.payload, key)?;
+        let deadline = self.expiry.deadline(slot);
+        if deadline > now {
+            return Some(seen(EntryRef::new(held.view(), now, deadline)));
+        }
+        self.expire(slot, key.hash);
+        None
     }
 
     /// Writes an entry. `Ok(false)` if the condition did not hold.
@@ -296,10 +317,10 @@ impl<P: Policy> Shard<P> {
         max_len: usize,
         now: u64,
     ) -> Result<i64, Error> {
-        let (value, tag) = match self.peek(key, now) {
-            Some(entry) => (parse_integer(entry.value())?, entry.tag()),
-            None => (0, super::Tag::TEXT),
-        };
+        let found = self.peek(key, now, |entry| {
+            parse_integer(entry.value()).map(|value| (value, entry.tag()))
+        });
+        let (value, tag) = found.unwrap_or(Ok((0, super::Tag::TEXT)))?;
         let sum = value.checked_add(delta).ok_or(Error::Overflow { value, delta })?;
         let text = sum.to_string();
         if text.len() > max_len {
@@ -324,10 +345,10 @@ impl<P: Policy> Shard<P> {
         now: u64,
     ) -> Result<Comparison, Error> {
         let key = Hashed { key: draft.key, hash };
-        let found = match self.peek(key, now) {
+        let found = match self.peek(key, now, |entry| entry.value() == expected) {
             None => Comparison::Missing,
-            Some(entry) if entry.value() == expected => Comparison::Equal,
-            Some(_) => Comparison::Different,
+            Some(true) => Comparison::Equal,
+            Some(false) => Comparison::Different,
         };
         if found == Comparison::Equal {
             self.store(hash, draft, deadline, Condition::Always, now)?;
@@ -411,16 +432,21 @@ impl<P: Policy> Shard<P> {
     /// The slot that holds the key, unless it has expired: then it is removed.
     #[inline]
     fn live(&mut self, key: Hashed<'_>, now: u64) -> Option<u32> {
-        let payload = &self.payload;
-        let slot = self.index.find(key.hash, |slot| payload.key(slot) == key.key)?;
+        let (slot, _) = find(&self.index, &self.payload, key)?;
         if self.expiry.deadline(slot) > now {
             return Some(slot);
         }
+        self.expire(slot, key.hash);
+        None
+    }
+
+    /// Removes an entry that was met past its deadline.
+    #[cold]
+    fn expire(&mut self, slot: u32, hash: u32) {
         self.stats.expirations += 1;
-        self.discard_hashed(slot, key.hash);
+        self.discard_hashed(slot, hash);
         // Or what many reads leave behind would be up to one write.
         self.compact();
-        None
     }
 
     /// Bytes charged for what a slot holds.
@@ -451,6 +477,15 @@ pub(super) const fn index_hash(hash: u64) -> u32 {
 /// Bytes charged for a deadline.
 const fn weight_of(deadline: u64) -> u64 {
     if deadline == NEVER { 0 } else { DEADLINE_OVERHEAD }
+}
+
+/// The slot that holds the key, expired or not, and where to look at what it holds.
+#[inline]
+fn find<'p>(index: &Index, payload: &'p Payload, key: Hashed<'_>) -> Option<(u32, payload::Held<'p>)> {
+    index.find_map(key.hash, |slot| {
+        let held = payload.held(slot);
+        (held.key() == key.key).then_some(held)
+    })
 }
 
 /// What policies may ask about entries. What a deadline weighs is no matter to them.

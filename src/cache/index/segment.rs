@@ -5,8 +5,9 @@
 //! which is why a segment may be 7/8 full; growing and splitting copy from left to right; and a walk in the order of hashes is a copy.
 //!
 //! ```text
-//! bytes   0 u32, number of the segment u32 | home of the smallest hash … of the largest | some more, for runs that reach beyond the end | EMPTY
-//! cell    slot u32 | hash u32, or EMPTY                                                                                             8 bytes
+//! bytes   head | home of the smallest hash … of the largest | some more, for runs that reach beyond the end | EMPTY
+//! head    len u16 | 0 u16 | smallest hash that has its place here u32                                                    8 bytes
+//! cell    slot u32 | hash u32, or EMPTY                                                                                  8 bytes
 //! ```
 //! Between the home of a cell's hash and the cell there is no gap.
 
@@ -23,43 +24,51 @@ const _: () = assert!(LARGEST as usize == LONGEST);
 const EMPTY: u64 = u64::MAX;
 type Cell = [u8; 8];
 
-/// What is known of a segment beside its cells.
-#[derive(Debug, Clone, Copy)]
+/// What is known of a segment beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Bytes.
-    pub(super) size: u16,
     /// Probes begin at one of so many cells.
     homes: u16,
-    pub(super) len: u16,
     /// The hashes here have this many first bits in common.
     pub(super) depth: u8,
+    /// Which of `SIZES` it has.
+    class: u8,
 }
 
 impl Shape {
-    /// The smallest that holds so many and a few more, and is not smaller than given.
-    pub(super) fn new(len: usize, least: u16, depth: u8) -> Self {
-        let fits = |&size: &u16| size >= least && (len + 1) * 8 <= usize::from(homes(size)) * 7;
-        let size = SIZES.into_iter().find(fits).unwrap_or(LARGEST);
-        Shape {
-            size,
-            homes: homes(size),
-            len: 0,
-            depth,
-        }
+    /// The smallest that holds so many and a few more.
+    pub(super) fn new(len: usize, depth: u8) -> Self {
+        let fits = |&size: &u16| (len + 1) * 8 <= usize::from(homes(size)) * 7;
+        let class = SIZES.iter().position(fits).unwrap_or(SIZES.len() - 1);
+        Self::of_class(class, depth)
     }
 
     /// The next larger one.
     pub(super) fn grown(self) -> Self {
-        Self::new(0, self.size + 1, self.depth)
+        Self::of_class(usize::from(self.class) + 1, self.depth)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "there are few of them")]
+    const fn of_class(class: usize, depth: u8) -> Self {
+        Shape {
+            homes: homes(SIZES[class]),
+            depth,
+            class: class as u8,
+        }
+    }
+
+    /// Bytes.
+    pub(super) const fn size(self) -> usize {
+        SIZES[self.class as usize] as usize
     }
 
     pub(super) const fn is_largest(self) -> bool {
-        self.size == LARGEST
+        self.class as usize == SIZES.len() - 1
     }
 
-    /// Whether it has become so empty that a smaller one would do.
-    pub(super) const fn is_sparse(self) -> bool {
-        self.size > SIZES[0] && (self.len as usize + 2) * 16 < self.size as usize
+    /// Whether one with so many cells in use has become so empty that a smaller one would do.
+    pub(super) const fn is_sparse(self, len: usize) -> bool {
+        self.class > 0 && (len + 2) * 16 < self.size()
     }
 
     /// Where a probe for a hash begins: the bits after those that all hashes here share, as a part of all homes. It never falls as the hash rises.
@@ -69,10 +78,10 @@ impl Shape {
     }
 
     /// Makes cells of what is in a place.
-    pub(super) fn clear(self, bytes: &mut [u8], number: u32) {
+    pub(super) fn clear(self, bytes: &mut [u8], first_hash: u32) {
         bytes.fill(0xFF);
         bytes[..4].fill(0);
-        bytes[4..8].copy_from_slice(&number.to_le_bytes());
+        bytes[4..8].copy_from_slice(&first_hash.to_le_bytes());
     }
 
     /// The byte at which a search for this hash begins.
@@ -81,18 +90,37 @@ impl Shape {
         (1 + self.home(hash)) * size_of::<Cell>()
     }
 
-    /// The slot with this hash for which `is_it` holds.
-    #[inline]
-    pub(super) fn find(self, bytes: &[u8], hash: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    /// The first slot with this hash of which `look` gives something, and what that is.
+    #[inline(always)]
+    pub(super) fn find_map<T>(
+        self,
+        bytes: &[u8],
+        hash: u32,
+        mut look: impl FnMut(u32) -> Option<T>,
+    ) -> Option<(u32, T)> {
+        let mut at = self.home(hash);
+        // The last cell is empty: the search ends there at the latest.
         let cells = cells(bytes);
-        self.position(cells, hash, is_it)
-            .map(|at| slot_of(read(cells, at)))
+        loop {
+            let cell = u64::from_le_bytes(*cells.get(at)?);
+            at += 1;
+            if hash_of(cell) < hash {
+                continue;
+            }
+            if hash_of(cell) > hash || cell == EMPTY {
+                return None;
+            }
+            if let Some(seen) = look(slot_of(cell)) {
+                return Some((slot_of(cell), seen));
+            }
+        }
     }
 
     /// Adds a slot; `false` if that takes a larger segment, or several.
-    pub(super) fn insert(&mut self, bytes: &mut [u8], hash: u32, slot: u32) -> bool {
+    pub(super) fn insert(self, bytes: &mut [u8], hash: u32, slot: u32) -> bool {
+        let len = len(bytes) + 1;
         // Beyond seven eighths, runs get long.
-        if (usize::from(self.len) + 1) * 8 > usize::from(self.homes) * 7 {
+        if len * 8 > usize::from(self.homes) * 7 {
             return false;
         }
         let cells = cells_mut(bytes);
@@ -110,12 +138,12 @@ impl Shape {
         }
         cells.copy_within(at..gap, at + 1);
         cells[at] = cell(hash, slot).to_le_bytes();
-        self.len += 1;
+        set_len(bytes, len);
         true
     }
 
     /// Takes a slot out; `false` if it was not there.
-    pub(super) fn remove(&mut self, bytes: &mut [u8], hash: u32, slot: u32) -> bool {
+    pub(super) fn remove(self, bytes: &mut [u8], hash: u32, slot: u32) -> bool {
         let cells = cells_mut(bytes);
         let Some(at) = self.position(cells, hash, |other| other == slot) else {
             return false;
@@ -126,7 +154,8 @@ impl Shape {
         }
         cells.copy_within(at + 1..end, at);
         cells[end - 1] = EMPTY.to_le_bytes();
-        self.len -= 1;
+        let len = len(bytes) - 1;
+        set_len(bytes, len);
         true
     }
 
@@ -142,41 +171,45 @@ impl Shape {
 
     #[inline]
     fn position(self, cells: &[Cell], hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
-        let mut at = self.home(hash);
-        loop {
-            let cell = u64::from_le_bytes(*cells.get(at)?);
-            if cell == EMPTY || hash_of(cell) > hash {
+        let home = self.home(hash);
+        let least = cell(hash, 0);
+        for (at, bytes) in cells.get(home..)?.iter().enumerate() {
+            let cell = u64::from_le_bytes(*bytes);
+            if cell < least {
+                continue;
+            }
+            if hash_of(cell) != hash || cell == EMPTY {
                 return None;
             }
-            if hash_of(cell) == hash && is_it(slot_of(cell)) {
-                return Some(at);
+            if is_it(slot_of(cell)) {
+                return Some(home + at);
             }
-            at += 1;
         }
+        None
     }
 
     /// Fills cells that are empty from others that are sorted. Those for which there is no room are given back.
-    pub(super) fn fill(&mut self, bytes: &mut [u8], sorted: &[(u32, u32)]) -> usize {
+    pub(super) fn fill(self, bytes: &mut [u8], sorted: &[(u32, u32)]) -> usize {
         let cells = cells_mut(bytes);
-        let mut next = 0;
-        for (done, &(hash, slot)) in sorted.iter().enumerate() {
+        let (mut next, mut done) = (0, 0);
+        for &(hash, slot) in sorted {
             let at = self.home(hash).max(next);
             next = at + 1;
             if next >= cells.len() {
-                return done;
+                break;
             }
             cells[at] = cell(hash, slot).to_le_bytes();
-            self.len += 1;
+            done += 1;
         }
-        sorted.len()
+        set_len(bytes, done);
+        done
     }
 
     /// Panics if the structure contradicts itself. For tests and fuzzers.
-    pub(super) fn validate(self, bytes: &[u8], number: u32) {
-        assert_eq!(bytes.len(), usize::from(self.size), "size of segment {number}");
-        assert_eq!(bytes[..4], [0; 4]);
-        assert_eq!(bytes[4..8], number.to_le_bytes());
-        assert_eq!(iter(bytes).count(), usize::from(self.len), "cells");
+    pub(super) fn validate(self, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.size(), "size");
+        assert_eq!(bytes[2..4], [0; 2]);
+        assert_eq!(iter(bytes).count(), len(bytes), "cells");
         let cells = cells(bytes);
         assert_eq!(read(cells, cells.len() - 1), EMPTY, "the last cell");
         let mut last = 0;
@@ -205,12 +238,25 @@ pub(super) fn iter(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
         .map(|cell| (hash_of(cell), slot_of(cell)))
 }
 
-/// The number that `clear` was given.
-pub(super) fn number(bytes: &[u8]) -> u32 {
+/// The hash that `clear` was given.
+pub(super) fn first_hash(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]])
 }
 
-/// How many cells of a segment of so many bytes are homes: the rest is the number, and for runs that reach beyond the last of them.
+/// How many cells are in use.
+pub(super) fn len(bytes: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a segment has fewer than 512 cells"
+)]
+fn set_len(bytes: &mut [u8], len: usize) {
+    bytes[..2].copy_from_slice(&(len as u16).to_le_bytes());
+}
+
+/// How many cells of a segment of so many bytes are homes: the rest is the head, and for runs that reach beyond the last of them.
 const fn homes(size: u16) -> u16 {
     let cells = size / 8 - 1;
     cells - cells / 32 - 2

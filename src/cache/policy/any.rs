@@ -33,6 +33,13 @@ macro_rules! each {
     };
 }
 
+impl AnyPolicy {
+    #[inline(never)]
+    fn access_other(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
+        each!(self, policy => policy.access(slot, hash, entries));
+    }
+}
+
 impl Policy for AnyPolicy {
     fn anew(&self) -> Self {
         match self {
@@ -51,8 +58,13 @@ impl Policy for AnyPolicy {
         each!(self, policy => policy.insert(slot, hash, entries));
     }
 
+    #[inline(always)]
     fn access(&mut self, slot: u32, hash: u32, entries: &impl Entries) {
-        each!(self, policy => policy.access(slot, hash, entries));
+        match self {
+            // Little enough to be done in place.
+            AnyPolicy::Lru(policy) => policy.access(slot, hash, entries),
+            _ => self.access_other(slot, hash, entries),
+        }
     }
 
     fn miss(&mut self, hash: u32) {

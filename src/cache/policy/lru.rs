@@ -79,11 +79,27 @@ impl Policy for Lru {
         self.link_newest(slot);
     }
 
+    #[inline(always)]
     fn access(&mut self, slot: u32, _: u32, _: &impl Entries) {
-        if self.newest != slot {
-            self.unlink(slot);
-            self.link_newest(slot);
+        if self.newest == slot {
+            return;
         }
+        // What `unlink` and `link_newest` do, for a slot that has a newer one.
+        let Links { newer, older } = self.links[slot];
+        if self.walk == slot {
+            self.walk = newer;
+        }
+        self.links[newer].older = older;
+        match older {
+            NONE => self.oldest = newer,
+            _ => self.links[older].newer = newer,
+        }
+        let second = std::mem::replace(&mut self.newest, slot);
+        self.links[second].newer = slot;
+        self.links[slot] = Links {
+            newer: NONE,
+            older: second,
+        };
     }
 
     fn remove(&mut self, slot: u32, _: u32, _: &impl Entries) {

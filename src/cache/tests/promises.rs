@@ -287,7 +287,7 @@ fn large_values_are_shared_and_not_copied() {
     let others = [
         cache.get("large").unwrap().value,
         cache.get_many(["large"])[0].clone().unwrap().value,
-        page.entries[0].value.clone().unwrap(),
+        page.entries[0].value.clone().unwrap().into(),
         cache.take("large").unwrap().value,
     ];
     for other in &others {

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
+
 use super::super::housekeeper::{self, Watched};
 use super::super::payload::SHARED_FROM;
 use super::super::{Cache, Expiry, SetOptions};
@@ -81,7 +83,7 @@ fn a_dropped_cache_is_freed_though_it_is_watched() {
     cache
         .set("k", vec![0; SHARED_FROM], SetOptions::ttl(millis(3_600_000)))
         .unwrap();
-    let value = cache.get("k").unwrap().value;
+    let value = Bytes::from(cache.get("k").unwrap().value);
     let inner = Arc::downgrade(&cache.inner);
     let other_handle = cache.clone();
     drop(cache);
@@ -97,7 +99,7 @@ fn a_dropped_cache_is_freed_though_it_is_watched() {
 fn what_a_cleared_cache_held_is_freed_in_the_background() {
     let (cache, _) = standing(|b| b);
     cache.set("large", vec![0; SHARED_FROM], PLAIN).unwrap();
-    let value = cache.get("large").unwrap().value;
+    let value = Bytes::from(cache.get("large").unwrap().value);
     for n in 0..2_000 {
         cache.set(n.to_string(), "v", PLAIN).unwrap();
     }

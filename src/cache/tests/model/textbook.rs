@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, Payload};
-use super::super::super::{CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft};
+use super::super::super::{
+    CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft, Value,
+};
 use super::Found;
 
 pub(super) const MAX_KEY: usize = 8;
@@ -100,7 +100,7 @@ impl Textbook {
 
     fn shown(&self, entry: &Item) -> Entry {
         Entry {
-            value: Bytes::from(entry.value.clone()),
+            value: Value::copy_from_slice(&entry.value),
             tag: entry.tag,
             time_left: self.left(entry),
         }

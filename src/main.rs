@@ -107,6 +107,8 @@ fn serve(options: &Serve) -> ExitCode {
     };
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
     let served = stdio::serve(&mut session, io::stdin(), io::stdout(), stop);
+    // Whatever is under way ends as by a crash, which is safe at any moment.
+    session.gives_loading_up();
     if let Some(Broken::NotOpened(error)) = session.broken() {
         let code = not_opened(error);
         std::mem::forget(session);
@@ -169,7 +171,6 @@ fn ended(session: &Session, end: &End) -> u8 {
             );
             DONE
         }
-        // Whatever is under way ends as by a crash, which is safe at any moment: the next daemon finds the directory free.
         End::Stopped { unread } if session.is_loading() => {
             let unanswered = session.unprocessed() + unread;
             if unanswered == 0 {

@@ -137,6 +137,13 @@ impl Session {
         self.executor.opening.is_some()
     }
 
+    /// To be called before the process ends while the directory is being loaded: see [`Opening::is_ending`].
+    pub fn gives_loading_up(&self) {
+        if let Some(opening) = &self.executor.opening {
+            opening.is_ending();
+        }
+    }
+
     /// What keeps the cache in a directory, if anything does.
     pub fn store(&self) -> Option<&Store> {
         self.executor.durable.as_ref().map(Durable::store)

@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub(super) begun: Mutex<Option<u64>>,
     pub(super) stats: Arc<Mutex<StoreStats>>,
     pub(super) loading: Arc<Loading>,
-    pub(super) lock: DirectoryLock,
+    pub(super) lock: Arc<DirectoryLock>,
 }
 
 /// How long after a failure, and after each attempt, a new snapshot is tried: when the disk has room again, writes go on by themselves.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 
 use crate::Builder;
@@ -11,6 +11,7 @@ use crate::cache::Cache;
 
 use super::journal::{failure, lock};
 use super::keeper::panicked;
+use super::lock::DirectoryLock;
 use super::reading::Progress;
 use super::store::{OpenError, Store, StoreOptions, StoreStats};
 
@@ -39,6 +40,8 @@ pub(super) struct Loading {
     entries: AtomicU64,
     stats: Arc<Mutex<StoreStats>>,
     wake: Mutex<Option<Waker>>,
+    /// Whoever has it has the directory: held by those who load and by the store, and not here.
+    directory_lock: Mutex<Weak<DirectoryLock>>,
 }
 
 impl fmt::Debug for Loading {
@@ -52,7 +55,8 @@ impl fmt::Debug for Loading {
 
 impl Loading {
     /// The directory is ours, and so many bytes are to be read.
-    pub(super) fn begin(&self, bytes: u64) {
+    pub(super) fn begin(&self, directory_lock: &Arc<DirectoryLock>, bytes: u64) {
+        *lock(&self.directory_lock) = Arc::downgrade(directory_lock);
         self.bytes.begin("loading", bytes);
         self.is_ours.store(true, Ordering::Release);
         self.wake();
@@ -157,6 +161,14 @@ impl Opening {
     /// Whether the directory is known to be there, to be listed, and to be nobody else's. Then only loading it is left.
     pub fn is_ours(&self) -> bool {
         self.loading.is_ours.load(Ordering::Acquire)
+    }
+
+    /// Tells who comes for the directory that this process is about to end, and that it is worth waiting for: to let go of all that was loaded may take the
+    /// system a while, and the directory is free only then.
+    pub fn is_ending(&self) {
+        if let Some(held) = lock(&self.loading.directory_lock).upgrade() {
+            held.is_ending();
+        }
     }
 
     /// What was done so far.

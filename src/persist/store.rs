@@ -177,12 +177,12 @@ impl Store {
         let clock = cache.clock().clone();
         let directory = options.directory.as_path();
         let disk = Arc::clone(&options.disk);
-        let directory_lock = lock_directory(&*disk, directory, options.lock_patience)?;
+        let directory_lock = Arc::new(lock_directory(&*disk, directory, options.lock_patience)?);
 
         // The clock may have been set back since the last file was written.
         let created = disk.newest(directory).unwrap_or(0);
         let files = Files::list(&*disk, directory).map_err(OpenError::Disk)?;
-        loading.begin(files.bytes_to_read());
+        loading.begin(&directory_lock, files.bytes_to_read());
         let by_clock = clock.unix_millis();
         let now = by_clock.max(created);
         let is_set_back = now > by_clock;

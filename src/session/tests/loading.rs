@@ -280,3 +280,14 @@ fn a_directory_that_cannot_be_loaded_ends_the_connection_and_what_was_held_back_
     assert!(!loading.session.wants_input() && !loading.session.awaits_wake());
     assert!(loading.session.store().is_none());
 }
+
+#[test]
+fn whoever_comes_for_the_directory_is_told_that_one_that_gives_loading_up_is_worth_waiting_for() {
+    let loading = Loading::new(UNBOUNDED);
+    let path = loading.directory.path.join("lock");
+    let held = || std::fs::read_to_string(&path).expect("it is there");
+    let pid = std::process::id();
+    assert_eq!(held(), format!("{pid}\n"));
+    loading.session.gives_loading_up();
+    assert_eq!(held(), format!("{pid} ending\n"));
+}

@@ -1,13 +1,12 @@
 // Batches: many keys or items in few frames. Cuts a batch into frames that do not hold up the calls behind them, and puts
-// their results together again. The frames' bodies are items.ts's affair.
+// their results together again. The frames' bodies are items.ts's affair; what a value means is that of whoever asks.
 //
 // Invariant: all frames are handed to the channel within the call itself, so that a batch keeps its place among other calls and
 // before a close(). The channel has their bodies made when it sends them. Only getMany may have more to ask later: an errand.
 
 import { type CallOptions, type Decode, isRepeatable } from "./call.js";
 import type { Channel } from "./channel.js";
-import type { Daemon } from "./daemon.js";
-import { atItem, InvalidArgumentError, ProtocolError, type RustCacheError, show } from "./errors.js";
+import { ProtocolError, type RustCacheError, show } from "./errors.js";
 import {
   countField,
   endOfFrame,
@@ -19,28 +18,14 @@ import {
   setBody,
   setRoom,
 } from "./items.js";
-import {
-  checkCallOptions,
-  checkKey,
-  checkValue,
-  conditionOf,
-  type ExpiryOptions,
-  expiryOf,
-  type SetOptions,
-  type TagOptions,
-  tagOf,
-} from "./options.js";
 import { OWN_CHUNK_BYTES } from "./outbox.js";
-import { checkValueLength, type Limits, NO_EXPIRY, Op, requireWellFormed, Status } from "./protocol.js";
-import { type CacheValue, decodeDone, decodeStored, readValue, statusError } from "./replies.js";
+import { type Limits, NO_EXPIRY, Op, Status } from "./protocol.js";
+import { decodeDone, decodeStored, statusError } from "./replies.js";
 
 type Bytes = string | Uint8Array;
 
-/** One item of `setMany`: a key, a value, and what `set` takes for one entry. */
-export interface SetItemOptions extends ExpiryOptions, TagOptions, Pick<SetOptions, "condition"> {
-  readonly key: Bytes;
-  readonly value: Bytes;
-}
+/** Makes the value of one item of a reply, or a promise of it, from bytes that are valid during the call only. */
+export type ReadItem = (tag: number, buf: Buffer, start: number, end: number, owned: boolean) => unknown;
 
 const TEXTS = new Map<number, string>([
   [Status.KEY_TOO_LONG, "the key is longer than the daemon allows: shorten it or raise maxKeyBytes"],
@@ -63,41 +48,30 @@ function itemError(status: number, index: number, key: Bytes): RustCacheError {
   return error;
 }
 
-export class Batches {
-  readonly #daemon: Daemon;
-
-  constructor(daemon: Daemon) {
-    this.#daemon = daemon;
-  }
-
-  async getMany(
-    keys: readonly Bytes[],
-    options: CallOptions | undefined,
-  ): Promise<(CacheValue | undefined)[]> {
-    const all = checkedKeys(keys, options);
-    const results: (CacheValue | undefined)[] = new Array(all.length).fill(undefined);
-    // Later rounds belong to this call as well: they stay with the daemon that it began with, also after a close().
-    const { channel } = this.#daemon;
-    channel.beginErrand();
-    try {
-      await this.#getRounds(channel, all, results, options);
-    } finally {
-      channel.endErrand();
-    }
-    return results;
-  }
-
-  async #getRounds(
-    channel: Channel,
-    keys: readonly Bytes[],
-    results: (CacheValue | undefined)[],
-    options: CallOptions | undefined,
-  ): Promise<void> {
+/**
+ * Reads many values; the result has the order of the keys, with `missing` for what is not there. `keys` must not change until it is settled,
+ * and `names` are what error texts call them.
+ */
+export async function getMany<M>(
+  channel: Channel,
+  keys: readonly Bytes[],
+  names: readonly Bytes[],
+  read: ReadItem,
+  missing: M,
+  options: CallOptions | undefined,
+): Promise<unknown[]> {
+  const results: unknown[] = new Array(keys.length).fill(missing);
+  const later: Promise<void>[] = [];
+  // Later rounds belong to this call as well: they stay with the daemon that it began with, also after a close().
+  channel.beginErrand();
+  try {
     let wanted = keys;
     /** Where the results of `wanted` go; null = to their own places. */
     let places: number[] | null = null;
     while (wanted.length > 0) {
-      const deferred = await this.#getRound(channel, wanted, places, results, options);
+      const into: GetRound = { names, places, results, later, deferred: [] };
+      await getRound(channel, wanted, into, read, options);
+      const { deferred } = into;
       // The first value of a frame always fits, so that a round in which nothing came is the daemon's fault.
       if (deferred.length === wanted.length) {
         throw new ProtocolError(`the daemon deferred all ${wanted.length} values of a batch`);
@@ -105,147 +79,137 @@ export class Batches {
       places = deferred;
       wanted = deferred.map((place) => keys[place]!);
     }
+  } finally {
+    channel.endErrand();
   }
+  if (later.length > 0) await Promise.all(later);
+  return results;
+}
 
-  /** Asks once for `keys` and returns the places of those that were deferred. */
-  async #getRound(
-    channel: Channel,
-    keys: readonly Bytes[],
-    places: readonly number[] | null,
-    results: (CacheValue | undefined)[],
-    options: CallOptions | undefined,
-  ): Promise<number[]> {
-    const deferred: number[] = [];
-    await sendKeys(channel, Op.GET_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
-      decodeDone(status);
-      readGetMany(buf, start, end, count, (i, itemStatus, tag, valueStart, valueEnd) => {
-        const place = places === null ? from + i : places[from + i]!;
-        if (itemStatus === Status.OK) results[place] = readValue(tag, buf, valueStart, valueEnd, false);
-        else if (itemStatus === Status.DEFERRED) deferred.push(place);
-        else if (itemStatus !== Status.MISS) throw itemError(itemStatus, place, keys[from + i]!);
-      });
-    });
-    return deferred;
-  }
+interface GetRound {
+  readonly names: readonly Bytes[];
+  readonly places: readonly number[] | null;
+  readonly results: unknown[];
+  /** Values that are not there yet although their bytes are. */
+  readonly later: Promise<void>[];
+  /** The places of those that were deferred. */
+  readonly deferred: number[];
+}
 
-  async deleteMany(keys: readonly Bytes[], options: CallOptions | undefined): Promise<boolean[]> {
-    const all = checkedKeys(keys, options);
-    const results: boolean[] = new Array(keys.length).fill(false);
-    await sendKeys(
-      this.#daemon.channel,
-      Op.REMOVE_MANY,
-      all,
-      options,
-      (from, count) => (status, _tag, buf, start, end) => {
-        decodeDone(status);
-        const statuses = readStatuses(buf, start, end, count);
-        for (let i = 0; i < count; i++) {
-          if (statuses[i] === Status.OK) results[from + i] = true;
-          else if (statuses[i] !== Status.MISS) throw itemError(statuses[i]!, from + i, all[from + i]!);
+/** Asks once for `keys`. */
+function getRound(
+  channel: Channel,
+  keys: readonly Bytes[],
+  { names, places, results, later, deferred }: GetRound,
+  read: ReadItem,
+  options: CallOptions | undefined,
+): Promise<void> {
+  return sendKeys(channel, Op.GET_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
+    decodeDone(status);
+    readGetMany(buf, start, end, count, (i, itemStatus, tag, valueStart, valueEnd) => {
+      const place = places === null ? from + i : places[from + i]!;
+      if (itemStatus === Status.OK) {
+        const value = read(tag, buf, valueStart, valueEnd, false);
+        results[place] = value;
+        if (value instanceof Promise) {
+          const settled = value.then((each) => {
+            results[place] = each;
+          });
+          later.push(watched(settled));
         }
-      },
-    );
-    return results;
-  }
-
-  async setMany(items: readonly SetItemOptions[], options: CallOptions | undefined): Promise<boolean[]> {
-    if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
-    if (options !== undefined) checkCallOptions(options);
-    // All of them first: a batch with a wrong argument in it is not half done.
-    const checked = Array.from(items, (item, index) => this.#checkItem(item, index));
-    const results: boolean[] = new Array(items.length).fill(false);
-    const sent: Promise<unknown>[] = [];
-    let from = 0;
-    while (from < checked.length) {
-      const item = checked[from]!;
-      if (isLarge(item)) {
-        const place = from++;
-        const call = this.#setAlone(item, options).then(
-          (stored) => {
-            results[place] = stored;
-          },
-          (error: RustCacheError) => {
-            error.index ??= place;
-            throw error;
-          },
-        );
-        sent.push(watched(call));
-        continue;
-      }
-      const to = endOfFrame(from, checked.length, (i) =>
-        isLarge(checked[i]!) ? Number.POSITIVE_INFINITY : setRoom(checked[i]!),
-      );
-      sent.push(watched(this.#sendSets(checked, from, to, results, options)));
-      from = to;
-    }
-    await Promise.all(sent);
-    return results;
-  }
-
-  #sendSets(
-    items: readonly SetItem[],
-    from: number,
-    to: number,
-    results: boolean[],
-    options: CallOptions | undefined,
-  ): Promise<void> {
-    const count = to - from;
-    const decode: Decode<void> = (status, _tag, buf, start, end) => {
-      decodeDone(status);
-      const statuses = readStatuses(buf, start, end, count);
-      for (let i = 0; i < count; i++) {
-        if (statuses[i] === Status.OK) results[from + i] = true;
-        else if (statuses[i] !== Status.NOT_STORED)
-          throw itemError(statuses[i]!, from + i, items[from + i]!.key);
-      }
-    };
-    const body = (limits: Limits) => setBody(items, from, to, limits);
-    // One that must not be done twice keeps its whole frame from being sent again.
-    let once = false;
-    for (let i = from; i < to; i++) if (!isRepeatable(Op.SET, items[i]!.flags)) once = true;
-    const { channel } = this.#daemon;
-    const field = countField(count);
-    return channel.call(Op.SET_MANY, 0, 0, field, NO_EXPIRY, null, body, decode, options, once);
-  }
-
-  #setAlone({ flags, tag, expiry, key, value }: SetItem, options: CallOptions | undefined): Promise<boolean> {
-    const { channel } = this.#daemon;
-    return channel.call(Op.SET, flags, tag, null, expiry, key, value, decodeStored, options);
-  }
-
-  #checkItem(item: SetItemOptions, index: number): SetItem {
-    return atItem(index, () => {
-      if (typeof item !== "object" || item === null) {
-        throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
-      }
-      const { key, value } = item;
-      checkKey(key);
-      checkValue(value);
-      const { kind, ms } = this.#daemon.expiry(expiryOf(item));
-      return {
-        flags: kind | conditionOf(item.condition),
-        tag: tagOf(item.tag, value),
-        expiry: ms,
-        key,
-        value,
-      };
+      } else if (itemStatus === Status.DEFERRED) deferred.push(place);
+      else if (itemStatus !== Status.MISS) throw itemError(itemStatus, place, names[place]!);
     });
-  }
+  });
+}
 
-  /** The value part of a CAS: the expected bytes, then the new ones. */
-  casBody(expected: Bytes, value: Bytes): { body: Buffer; expectedLength: number } {
-    const [old, next] = [expected, value].map((bytes) => {
-      if (typeof bytes !== "string") return bytes;
-      requireWellFormed(bytes, "value");
-      return Buffer.from(bytes);
-    }) as [Uint8Array, Uint8Array];
-    const limits = this.#daemon.channel.limits;
-    if (limits !== null) {
-      checkValueLength(old.length, limits);
-      checkValueLength(next.length, limits);
+/** Removes many entries; resolves with whether each was there. */
+export async function deleteMany(
+  channel: Channel,
+  keys: readonly Bytes[],
+  names: readonly Bytes[],
+  options: CallOptions | undefined,
+): Promise<boolean[]> {
+  const results: boolean[] = new Array(keys.length).fill(false);
+  await sendKeys(channel, Op.REMOVE_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
+    decodeDone(status);
+    const statuses = readStatuses(buf, start, end, count);
+    for (let i = 0; i < count; i++) {
+      if (statuses[i] === Status.OK) results[from + i] = true;
+      else if (statuses[i] !== Status.MISS) throw itemError(statuses[i]!, from + i, names[from + i]!);
     }
-    return { body: Buffer.concat([old, next]), expectedLength: old.length };
+  });
+  return results;
+}
+
+/** Stores many values; resolves with whether each was stored. */
+export async function setMany(
+  channel: Channel,
+  items: readonly SetItem[],
+  names: readonly Bytes[],
+  options: CallOptions | undefined,
+): Promise<boolean[]> {
+  const results: boolean[] = new Array(items.length).fill(false);
+  const sent: Promise<unknown>[] = [];
+  let from = 0;
+  while (from < items.length) {
+    const item = items[from]!;
+    if (isLarge(item)) {
+      const place = from++;
+      const call = setAlone(channel, item, options).then(
+        (stored) => {
+          results[place] = stored;
+        },
+        (error: RustCacheError) => {
+          error.index ??= place;
+          throw error;
+        },
+      );
+      sent.push(watched(call));
+      continue;
+    }
+    const to = endOfFrame(from, items.length, (i) =>
+      isLarge(items[i]!) ? Number.POSITIVE_INFINITY : setRoom(items[i]!),
+    );
+    sent.push(watched(sendSets(channel, items, from, to, names, results, options)));
+    from = to;
   }
+  await Promise.all(sent);
+  return results;
+}
+
+function sendSets(
+  channel: Channel,
+  items: readonly SetItem[],
+  from: number,
+  to: number,
+  names: readonly Bytes[],
+  results: boolean[],
+  options: CallOptions | undefined,
+): Promise<void> {
+  const count = to - from;
+  const decode: Decode<void> = (status, _tag, buf, start, end) => {
+    decodeDone(status);
+    const statuses = readStatuses(buf, start, end, count);
+    for (let i = 0; i < count; i++) {
+      if (statuses[i] === Status.OK) results[from + i] = true;
+      else if (statuses[i] !== Status.NOT_STORED) throw itemError(statuses[i]!, from + i, names[from + i]!);
+    }
+  };
+  const body = (limits: Limits) => setBody(items, from, to, limits);
+  // One that must not be done twice keeps its whole frame from being sent again.
+  let once = false;
+  for (let i = from; i < to; i++) if (!isRepeatable(Op.SET, items[i]!.flags)) once = true;
+  const field = countField(count);
+  return channel.call(Op.SET_MANY, 0, 0, field, NO_EXPIRY, null, body, decode, options, once);
+}
+
+function setAlone(
+  channel: Channel,
+  { flags, tag, expiry, key, value }: SetItem,
+  options: CallOptions | undefined,
+): Promise<boolean> {
+  return channel.call(Op.SET, flags, tag, null, expiry, key, value, decodeStored, options);
 }
 
 /** Sends keys in as many frames as it takes. `decoder` makes the decoder of the frame that holds `count` keys from `from` on. */
@@ -266,15 +230,6 @@ async function sendKeys(
     from = end;
   }
   await Promise.all(sent);
-}
-
-/** The keys, in an array of our own: frames may be encoded after the caller has gone on to change his. */
-function checkedKeys(keys: readonly Bytes[], options: CallOptions | undefined): readonly Bytes[] {
-  if (!Array.isArray(keys)) throw new InvalidArgumentError(`keys must be an array, got ${show(keys)}`);
-  if (options !== undefined) checkCallOptions(options);
-  // By position: forEach passes over holes.
-  for (let index = 0; index < keys.length; index++) atItem(index, () => checkKey(keys[index]));
-  return [...keys];
 }
 
 /** What is awaited later must not count as unhandled meanwhile. */

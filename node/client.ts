@@ -1,50 +1,15 @@
-// `Cache`: what a Node developer expects of a cache. Turns method calls into requests and hands them to the channel; the wire is
-// in protocol.ts and items.ts, the checks are in options.ts, the meaning of replies in replies.ts. Batches are in batches.ts,
-// scans in scan.ts. Methods without `async` are so on purpose: a get is one request and one promise.
+// `Cache`: a daemon of its own and what it holds. What can be done with entries is view.ts's affair, which its namespaces have in common with it;
+// here are the daemon's life, its events and its figures.
 
-import { Batches, type SetItemOptions } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
 import { Daemon } from "./daemon.js";
-import { InvalidArgumentError, show } from "./errors.js";
 import { Events } from "./events.js";
-import {
-  type CacheOptions,
-  checkCacheOptions,
-  checkCallOptions,
-  checkKey,
-  checkValue,
-  conditionOf,
-  type ExpiryOptions,
-  expiryOf,
-  prefixOf,
-  type SetOptions,
-  type TagOptions,
-  tagOf,
-  ttlExpiry,
-  type WireExpiry,
-} from "./options.js";
-import { type Handshake, NO_EXPIRY, Op, Tag, WITH_TTL, writeU32 } from "./protocol.js";
-import {
-  type CacheValue,
-  decodeBigInt,
-  decodeCount,
-  decodeDone,
-  decodeEntry,
-  decodeFound,
-  decodeJson,
-  decodeNumber,
-  decodeStored,
-  decodeSwapped,
-  decodeTtl,
-  decodeValue,
-  type Entry,
-} from "./replies.js";
-import { type ScannedEntry, type ScannedPage, type ScanOptions, Scans } from "./scan.js";
-
-/** A key: text, or bytes. A text and its UTF-8 bytes are the same key. */
-export type Key = string | Uint8Array;
-/** What can be stored. */
-export type Storable = string | Uint8Array;
+import { KeySpace } from "./keys.js";
+import { type CacheOptions, checkCacheOptions, checkCallOptions, DEFAULT_VALUE_BYTES } from "./options.js";
+import { type Handshake, NO_EXPIRY, Op } from "./protocol.js";
+import { decodeDone, decodeJson } from "./replies.js";
+import { Shared } from "./shared.js";
+import { CacheView, makeFormat } from "./view.js";
 
 /** What the daemon counts. Further numbers may come with newer daemons. Those of the disk are 0 without a directory. */
 export interface Stats {
@@ -106,21 +71,17 @@ export interface CacheEvents extends Record<string, (...args: never[]) => void> 
   close: () => void;
 }
 
-/** A cache in a daemon of its own. Made by `createCache`. */
-export class Cache {
+/** A cache in a daemon of its own, of values of type `V`. Made by `createCache`. */
+export class Cache<V = unknown> extends CacheView<V> {
   readonly #daemon: Daemon;
-  readonly #events = new Events<CacheEvents>(["ready", "restart", "error", "close"]);
-  readonly #batches: Batches;
-  readonly #scans: Scans;
-  /** Whether a set without options needs no deadline. */
-  readonly #hasPlainSets: boolean;
+  readonly #events: Events<CacheEvents>;
 
   /** Checks the options; starts nothing. */
   constructor(options: CacheOptions = {}) {
-    const events = this.#events;
+    const events = new Events<CacheEvents>(["ready", "restart", "error", "close"]);
     const checked = checkCacheOptions(options);
-    const onLog = options.onLog;
-    this.#daemon = new Daemon(checked, {
+    const { onLog, maxValueBytes = DEFAULT_VALUE_BYTES } = options;
+    const daemon = new Daemon(checked, {
       ready: (handshake) => events.emit("ready", handshake),
       restart: (attempt, reason) => events.emit("restart", { attempt, reason }),
       lost: (error) => events.emit("error", error),
@@ -128,9 +89,13 @@ export class Cache {
       closed: () => events.emit("close"),
       log: (line) => onLog?.(line),
     });
-    this.#batches = new Batches(this.#daemon);
-    this.#hasPlainSets = checked.dir === null || checked.defaultTtl === undefined;
-    this.#scans = new Scans(this.#daemon);
+    super(new Shared(daemon, checked.dir !== null, checked.defaultTtl, maxValueBytes), {
+      keys: new KeySpace(),
+      format: makeFormat(options, maxValueBytes),
+      defaultTtl: undefined,
+    });
+    this.#daemon = daemon;
+    this.#events = events;
   }
 
   /**
@@ -200,198 +165,6 @@ export class Cache {
     return this;
   }
 
-  /** Reads a value: a string if it was stored as text or JSON, else a Buffer; undefined if it is not there. */
-  get(key: Key, options?: CallOptions): Promise<CacheValue | undefined> {
-    return this.#keyed(Op.GET, 0, key, decodeValue, options);
-  }
-
-  /** Reads a value with its tag and the time that it has left. */
-  getEntry(key: Key, options?: CallOptions): Promise<Entry | undefined> {
-    return this.#keyed(Op.GET, WITH_TTL, key, decodeEntry, options);
-  }
-
-  /** Reads a value and removes it. */
-  take(key: Key, options?: CallOptions): Promise<CacheValue | undefined> {
-    return this.#keyed(Op.TAKE, 0, key, decodeValue, options);
-  }
-
-  /**
-   * Stores a value; resolves with false when the condition did not hold. Do not change bytes before the call has settled: those of
-   * 16 KiB or more are sent without a copy, and a cache with a directory may send any a second time.
-   */
-  set(key: Key, value: Storable, options?: SetOptions): Promise<boolean> {
-    if (options === undefined && this.#hasPlainSets) {
-      if (typeof value === "string" && typeof key === "string") {
-        return this.#daemon.channel.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, key, value, decodeStored);
-      }
-    }
-    try {
-      checkKey(key);
-      checkValue(value);
-      const set = options ?? {};
-      checkCallOptions(set);
-      const { kind, ms } = this.#daemon.expiry(expiryOf(set));
-      const flags = kind | conditionOf(set.condition);
-      const tag = tagOf(set.tag, value);
-      return this.#daemon.channel.call(Op.SET, flags, tag, null, ms, key, value, decodeStored, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Removes an entry; resolves with whether it was there. In a cache with a directory, with false also when a daemon removed it and died
-   * before it could say so.
-   */
-  remove(key: Key, options?: CallOptions): Promise<boolean> {
-    return this.#keyed(Op.REMOVE, 0, key, decodeFound, options);
-  }
-
-  /** The same as `remove`. */
-  delete(key: Key, options?: CallOptions): Promise<boolean> {
-    return this.remove(key, options);
-  }
-
-  /** Whether the key is there; neither refreshes the entry nor counts as a hit or miss. */
-  has(key: Key, options?: CallOptions): Promise<boolean> {
-    return this.#keyed(Op.CONTAINS, 0, key, decodeFound, options);
-  }
-
-  /**
-   * Gives an entry a new TTL in milliseconds (0 = at once, Infinity = never, undefined = the cache's default); resolves with
-   * whether it was there.
-   */
-  touch(key: Key, ttl?: number, options?: CallOptions): Promise<boolean> {
-    try {
-      return this.#expiring(Op.TOUCH, null, ttlExpiry(ttl), key, decodeFound, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** Lets an entry live for ever; resolves with whether it was there. */
-  persist(key: Key, options?: CallOptions): Promise<boolean> {
-    return this.touch(key, Number.POSITIVE_INFINITY, options);
-  }
-
-  /** Milliseconds left; Infinity = never expires, undefined = not there. Does not refresh the entry. */
-  ttl(key: Key, options?: CallOptions): Promise<number | undefined> {
-    return this.#keyed(Op.TTL, 0, key, decodeTtl, options);
-  }
-
-  /**
-   * Adds to a number that is kept as decimal text; an absent key counts as 0 and gets the expiry of `options`, an existing
-   * entry keeps its own. Rejects with UnsafeIntegerError when a JavaScript number cannot hold the result: the addition is done.
-   */
-  increment(key: Key, delta = 1, options?: CallOptions & ExpiryOptions): Promise<number> {
-    if (!Number.isSafeInteger(delta)) {
-      return Promise.reject(
-        new InvalidArgumentError(
-          `delta must be a safe integer, got ${show(delta)}: incrementBigInt takes larger ones`,
-        ),
-      );
-    }
-    return this.#increment(key, BigInt(delta), decodeNumber, options);
-  }
-
-  /** `increment` over the whole range of 64 bits. */
-  incrementBigInt(key: Key, delta = 1n, options?: CallOptions & ExpiryOptions): Promise<bigint> {
-    if (typeof delta !== "bigint" || BigInt.asIntN(64, delta) !== delta) {
-      return Promise.reject(
-        new InvalidArgumentError(`delta must be a bigint of 64 bits, got ${show(delta)}`),
-      );
-    }
-    return this.#increment(key, delta, decodeBigInt, options);
-  }
-
-  /**
-   * Stores `value` if the entry holds exactly the bytes of `expected`; resolves with whether it did. Two writers that read,
-   * compute and compareAndSet never lose each other's change.
-   */
-  compareAndSet(
-    key: Key,
-    expected: Storable,
-    value: Storable,
-    options?: CallOptions & ExpiryOptions & TagOptions,
-  ): Promise<boolean> {
-    try {
-      checkKey(key);
-      checkValue(expected);
-      checkValue(value);
-      const cas = options ?? {};
-      checkCallOptions(cas);
-      const { kind, ms } = expiryOf(cas);
-      const { body, expectedLength } = this.#batches.casBody(expected, value);
-      const fields = new Uint8Array(4);
-      writeU32(fields, 0, expectedLength);
-      return this.#daemon.channel.call(
-        Op.CAS,
-        kind,
-        tagOf(cas.tag, value),
-        fields,
-        ms,
-        key,
-        body,
-        decodeSwapped,
-        options,
-      );
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** Removes everything, or everything under a prefix; resolves with how many entries that were. */
-  clear(options?: CallOptions & { readonly prefix?: Key | undefined }): Promise<number> {
-    try {
-      const prefix = prefixOf(options?.prefix);
-      if (options !== undefined) checkCallOptions(options);
-      return this.#daemon.channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, prefix, null, decodeCount, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** Reads many values at once; the result has the order of the keys, with undefined for what is not there. */
-  getMany(keys: readonly Key[], options?: CallOptions): Promise<(CacheValue | undefined)[]> {
-    return this.#batches.getMany(keys, options);
-  }
-
-  /**
-   * Stores many values at once; resolves with whether each was stored, in order. Not atomic: when the daemon refuses
-   * one item, the call rejects with its error (see `index`), and the others are done all the same. An item that can be told to be wrong
-   * here (a key too long, say) rejects the call and may keep others from being sent.
-   */
-  setMany(items: readonly SetItemOptions[], options?: CallOptions): Promise<boolean[]> {
-    return this.#batches.setMany(items, options);
-  }
-
-  /** Removes many entries at once; resolves with whether each was there, in order. */
-  deleteMany(keys: readonly Key[], options?: CallOptions): Promise<boolean[]> {
-    return this.#batches.deleteMany(keys, options);
-  }
-
-  /**
-   * One page of a scan. Begin without a cursor, go on with that of the page before until it is 0n. An entry that is there
-   * throughout is in at least one page, and may be in two.
-   */
-  scan(
-    options?: ScanOptions & { readonly cursor?: bigint; readonly withValues?: boolean },
-  ): Promise<ScannedPage> {
-    return this.#scans.page(options ?? {});
-  }
-
-  /** All keys, or those under a prefix: strings, or Buffers for keys that are not UTF-8. One may come twice (see `scan`). */
-  keys(options?: ScanOptions): AsyncGenerator<string | Buffer, void, undefined> {
-    return this.#scans.keys(options ?? {});
-  }
-
-  /** All entries, or those under a prefix. One may come twice (see `scan`). */
-  entries(
-    options?: ScanOptions,
-  ): AsyncGenerator<ScannedEntry & { readonly value: CacheValue }, void, undefined> {
-    return this.#scans.entries(options ?? {});
-  }
-
   /** Asks the daemon for a sign of life. */
   ping(options?: CallOptions): Promise<void> {
     return this.#plain(Op.PING, decodeDone, options);
@@ -414,51 +187,5 @@ export class Cache {
       return Promise.reject(error);
     }
     return this.#daemon.channel.call(op, 0, 0, null, NO_EXPIRY, null, null, decode, options);
-  }
-
-  #keyed<T>(
-    op: number,
-    flags: number,
-    key: Key,
-    decode: Decode<T>,
-    options: CallOptions | undefined,
-  ): Promise<T> {
-    if (typeof key !== "string" || options !== undefined) {
-      try {
-        checkKey(key);
-        if (options !== undefined) checkCallOptions(options);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
-    return this.#daemon.channel.call(op, flags, 0, null, NO_EXPIRY, key, null, decode, options);
-  }
-
-  #expiring<T>(
-    op: number,
-    fields: Uint8Array | null,
-    { kind, ms }: WireExpiry,
-    key: Key,
-    decode: Decode<T>,
-    options: CallOptions | undefined,
-  ): Promise<T> {
-    checkKey(key);
-    if (options !== undefined) checkCallOptions(options);
-    return this.#daemon.channel.call(op, kind, 0, fields, ms, key, null, decode, options);
-  }
-
-  #increment<T>(
-    key: Key,
-    delta: bigint,
-    decode: Decode<T>,
-    options: (CallOptions & ExpiryOptions) | undefined,
-  ): Promise<T> {
-    try {
-      const fields = Buffer.alloc(8);
-      fields.writeBigInt64LE(delta);
-      return this.#expiring(Op.INCR, fields, expiryOf(options ?? {}), key, decode, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
   }
 }

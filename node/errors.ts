@@ -11,6 +11,8 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_TOO_LARGE"
   | "ERR_RUSTCACHE_NOT_AN_INTEGER"
   | "ERR_RUSTCACHE_NOT_TEXT"
+  | "ERR_RUSTCACHE_ENCODE"
+  | "ERR_RUSTCACHE_DECODE"
   | "ERR_RUSTCACHE_OVERFLOW"
   | "ERR_RUSTCACHE_UNSAFE_INTEGER"
   | "ERR_RUSTCACHE_NO_DIRECTORY"
@@ -86,6 +88,20 @@ export class NotAnIntegerError extends RustCacheError {
 export class NotTextError extends RustCacheError {
   constructor(message: string) {
     super("ERR_RUSTCACHE_NOT_TEXT", message);
+  }
+}
+
+/** The value cannot be stored: a function, a symbol, or what the codec refuses. The text names the part of it. Nothing was sent. */
+export class EncodeError extends RustCacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_RUSTCACHE_ENCODE", message, options);
+  }
+}
+
+/** The stored value cannot be read: its tag is unknown here, it is damaged, or larger than this cache allows. The entry stays. */
+export class DecodeError extends RustCacheError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("ERR_RUSTCACHE_DECODE", message, options);
   }
 }
 

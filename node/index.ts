@@ -6,17 +6,19 @@ import { InvalidArgumentError, show } from "./errors.js";
 import type { CacheOptions } from "./options.js";
 import { createRustCache, type RustCache as RustCacheFace } from "./rustcache.js";
 
-export type { SetItemOptions } from "./batches.js";
 export type { CallOptions } from "./call.js";
-export { Cache, type CacheEvents, type Key, type Stats, type Storable } from "./client.js";
+export { Cache, type CacheEvents, type Stats } from "./client.js";
+export type { CompressOptions } from "./compression.js";
 export {
   AlreadyStartedError,
   ClosedError,
   ConnectionLostError,
   DaemonError,
+  DecodeError,
   DirectoryError,
   DirectoryInUseError,
   DiskError,
+  EncodeError,
   type ErrorCode,
   InvalidArgumentError,
   InvalidTtlError,
@@ -35,24 +37,35 @@ export {
   UnsafeIntegerError,
   ValueTooLongError,
 } from "./errors.js";
+export type { Match } from "./glob.js";
+export type { Key } from "./keys.js";
 export type { RestartPolicy } from "./life.js";
-export type { CacheOptions, DirectoryOptions, ExpiryOptions, SetOptions, TagOptions } from "./options.js";
+export type {
+  CacheOptions,
+  DirectoryOptions,
+  ExpiryOptions,
+  SetOptions,
+  TagOptions,
+  ValueOptions,
+} from "./options.js";
 export { type Handshake, Tag } from "./protocol.js";
-export type { CacheValue, Entry } from "./replies.js";
+export type { Counts, Entry } from "./reading.js";
 export {
   type BatchInsertItem,
   RustCache,
   type RustCacheEvents,
   type RustCacheOptions,
 } from "./rustcache.js";
-export type { ScannedEntry, ScannedPage, ScanOptions } from "./scan.js";
+export type { ScannedEntry, ScannedPage, ScanOptions, WalkOptions } from "./scan.js";
+export type { Codec } from "./values.js";
+export { CacheView, Namespace, type NamespaceOptions, type SetItemOptions, type Storable } from "./view.js";
 
 /**
  * Makes a cache with a daemon of its own, which the first call starts.
  * Given a path (of the daemon's binary), it is a `RustCache`: strings only, and `debug` forwards the daemon's log to stderr.
  * A program that called the `createCache()` of old without arguments, for a cache with `insert`, now calls `RustCache.createCache()`.
  */
-export function createCache(options?: CacheOptions): Cache;
+export function createCache<V = unknown>(options?: CacheOptions): Cache<V>;
 export function createCache(path: string | undefined, debug: boolean): RustCacheFace;
 export function createCache(path: string): RustCacheFace;
 export function createCache(first?: CacheOptions | string, debug?: boolean): Cache | RustCacheFace {

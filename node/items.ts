@@ -9,6 +9,7 @@ import {
   NO_EXPIRY,
   readTtl,
   readU32,
+  requireWellFormed,
   writeText,
   writeU32,
   writeU64,
@@ -128,6 +129,24 @@ function writeSetItem(body: Buffer, at: number, item: SetItem, limits: Limits): 
   writeU32(body, at + 8, end - valueStart);
   writeU64(body, at + 12, item.expiry === NO_EXPIRY ? 0 : item.expiry);
   return end;
+}
+
+/** The value part of a CAS: the expected bytes, then the new ones. `limits` null = not known yet. */
+export function casBody(
+  expected: string | Uint8Array,
+  value: string | Uint8Array,
+  limits: Limits | null,
+): { body: Buffer; expectedLength: number } {
+  const [old, next] = [expected, value].map((bytes) => {
+    if (typeof bytes !== "string") return bytes;
+    requireWellFormed(bytes, "value");
+    return Buffer.from(bytes);
+  }) as [Uint8Array, Uint8Array];
+  if (limits !== null) {
+    checkValueLength(old.length, limits);
+    checkValueLength(next.length, limits);
+  }
+  return { body: Buffer.concat([old, next]), expectedLength: old.length };
 }
 
 /** The u32 that GET_MANY, SET_MANY and REMOVE_MANY carry as their field. */

@@ -4,10 +4,13 @@
 import { isUtf8 } from "node:buffer";
 import { resolve } from "node:path";
 import type { CallOptions } from "./call.js";
+import type { CompressOptions } from "./compression.js";
 import { DIRECTORY_VARIABLE } from "./directory.js";
+import { fitsTags, MAX_TAG_BYTES } from "./envelope.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import type { DaemonOptions, RestartPolicy } from "./life.js";
-import { Condition, Expiry, NO_EXPIRY, Tag } from "./protocol.js";
+import { Condition, Expiry, NO_EXPIRY, requireWellFormed, Tag } from "./protocol.js";
+import type { Codec } from "./values.js";
 
 /** How a cache is kept in its directory (docs/persistence.md). Only with `dir`. */
 export interface DirectoryOptions {
@@ -24,7 +27,7 @@ export interface DirectoryOptions {
 }
 
 /** Options of `createCache`. All are optional. */
-export interface CacheOptions extends DirectoryOptions {
+export interface CacheOptions extends DirectoryOptions, ValueOptions {
   /** Path of the daemon's binary. @default RUSTCACHE_BINARY, then the package for this platform, then a local build */
   binary?: string | undefined;
   /** Further arguments for the daemon, none of those that are made of these options; they come before them. @default [] */
@@ -71,6 +74,14 @@ export interface CacheOptions extends DirectoryOptions {
   onLog?: ((line: string) => void) | undefined;
 }
 
+/** How values are stored. For a cache, and for a namespace of it. */
+export interface ValueOptions {
+  /** Turns values into bytes and back in the place of the built-in ways. @default text, bytes, JSON or V8's structured clone, as the value is */
+  codec?: Codec | undefined;
+  /** Compresses values from a size on. What is compressed is read by other languages only with docs/protocol.md at hand. @default no compression */
+  compress?: CompressOptions | undefined;
+}
+
 /** When an entry ends. At most one of these may be given. */
 export interface ExpiryOptions {
   /** Milliseconds from now, fractions rounded up; 0 = at once, Infinity = never. @default the cache's defaultTtl */
@@ -83,12 +94,25 @@ export interface ExpiryOptions {
 
 /** What a stored value is. */
 export interface TagOptions {
-  /** 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. Bytes with 1 or 2 must be UTF-8. @default 1 for strings, 0 for bytes */
+  /**
+   * For a value that is encoded already, as text or bytes, which is then stored as it is: 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle,
+   * 5 MessagePack, 128–255 yours. Bytes with 1 or 2 must be UTF-8. @default by the value: see docs/node.md
+   */
   tag?: number | undefined;
 }
 
 /** Options of `set`. */
 export interface SetOptions extends CallOptions, ExpiryOptions, TagOptions {
+  /**
+   * Milliseconds from 0 on, fractions rounded up, that the entry is kept beyond its TTL: stale, a miss for `get`, but not for `getEntry`. Of no
+   * effect on an entry that never expires. Not with `keepTtl`. @default 0
+   */
+  staleTtl?: number | undefined;
+  /**
+   * Names by which `invalidateTag` makes the entry a miss: at most 255, each of 1 to 1024 bytes of text. They belong to the namespace
+   * (docs/node.md has their limits). @default []
+   */
+  tags?: readonly string[] | undefined;
   /** Store only if the key is absent, or only if it is there. @default "always" */
   condition?: "always" | "ifAbsent" | "ifPresent" | undefined;
 }
@@ -116,6 +140,8 @@ const CACHE_OPTIONS = new Set([
   "restart",
   "logLevel",
   "onLog",
+  "codec",
+  "compress",
 ]);
 /** The arguments that these options become. */
 const FLAGS = {
@@ -142,6 +168,8 @@ const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
 /** The longest that a timer of Node takes. */
 const MAX_TIMER = 2 ** 31 - 1;
 const MAX_VALUE = 2 ** 30;
+/** The longest value in bytes, if nothing is said. The daemon's default as well. */
+export const DEFAULT_VALUE_BYTES = 64 * 2 ** 20;
 
 /** Checks the options of a cache. Throws InvalidArgumentError or InvalidTtlError. */
 export function checkCacheOptions(options: CacheOptions): DaemonOptions {
@@ -255,7 +283,8 @@ function size(value: unknown, name: string): string | undefined {
   );
 }
 
-function defaultTtl(value: unknown): number | undefined {
+/** A default TTL in milliseconds; undefined = for ever. */
+export function defaultTtl(value: unknown): number | undefined {
   if (value === undefined || value === Number.POSITIVE_INFINITY) return undefined;
   if (typeof value === "number" && value > 0 && value <= Number.MAX_SAFE_INTEGER) return Math.ceil(value);
   throw new InvalidTtlError(`defaultTtl must be milliseconds above 0, got ${show(value)}`);
@@ -279,10 +308,12 @@ export function checkKey(key: unknown): asserts key is string | Uint8Array {
   throw new InvalidArgumentError(`the key must be a string, a Buffer or a Uint8Array, got ${show(key)}`);
 }
 
-/** Checks a value. */
+/** Checks a value that has to be text or bytes. */
 export function checkValue(value: unknown): asserts value is string | Uint8Array {
   if (typeof value === "string" || value instanceof Uint8Array) return;
-  throw new InvalidArgumentError(`the value must be a string, a Buffer or a Uint8Array, got ${show(value)}`);
+  throw new InvalidArgumentError(
+    `the value must be a string, a Buffer or a Uint8Array here, got ${show(value)}: set() without tag takes any`,
+  );
 }
 
 /** Checks what every call may be given. */
@@ -330,6 +361,35 @@ export function asDeadline(expiry: WireExpiry, byDefault: number | undefined): W
   return { kind: Expiry.DEADLINE, ms: Math.min(Date.now() + ttl, Number.MAX_SAFE_INTEGER) };
 }
 
+/** Checks `staleTtl`. */
+export function staleTtlOf(staleTtl: unknown): number {
+  if (staleTtl === undefined) return 0;
+  if (typeof staleTtl === "number" && staleTtl >= 0 && staleTtl <= Number.MAX_SAFE_INTEGER) {
+    return Math.ceil(staleTtl);
+  }
+  throw new InvalidTtlError(`staleTtl must be milliseconds from 0 on, got ${show(staleTtl)}`);
+}
+
+/** Checks the tags of an entry; each comes once in the result. */
+export function tagsOf(tags: unknown): readonly string[] {
+  if (tags === undefined) return [];
+  if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array, got ${show(tags)}`);
+  const names = [...new Set(tags.map(tagName))];
+  if (fitsTags(names.length)) return names;
+  throw new InvalidArgumentError(`an entry can have 255 tags, got ${names.length}`);
+}
+
+/** Checks the name of a tag. */
+export function tagName(tag: unknown): string {
+  if (typeof tag === "string" && tag !== "") {
+    requireWellFormed(tag, "key");
+    if (Buffer.byteLength(tag) <= MAX_TAG_BYTES) return tag;
+  }
+  throw new InvalidArgumentError(
+    `a tag to invalidate by must be text of 1 to ${MAX_TAG_BYTES} bytes, got ${show(tag)}`,
+  );
+}
+
 /** Checks the three ways to say when an entry ends. */
 export function expiryOf(options: ExpiryOptions): WireExpiry {
   const { ttl, expiresAt, keepTtl } = options;
@@ -370,6 +430,9 @@ export function conditionOf(condition: unknown): number {
 export function tagOf(tag: unknown, value: string | Uint8Array): number {
   if (tag === undefined) return typeof value === "string" ? Tag.TEXT : Tag.BYTES;
   if (typeof tag === "number" && Number.isInteger(tag) && tag >= 0 && tag <= 255) {
+    if (tag > Tag.MESSAGEPACK && tag < Tag.USER) {
+      throw new InvalidArgumentError(`the tag ${tag} is reserved: use one from 128 to 255 for your own`);
+    }
     if ((tag === Tag.TEXT || tag === Tag.JSON) && typeof value !== "string" && !isUtf8(value)) {
       throw new InvalidArgumentError(
         `tag ${tag} is for UTF-8 ${tag === Tag.TEXT ? "text" : "JSON"}, and the value ${show(value)} is not UTF-8: use tag 0, or one from 128 on`,

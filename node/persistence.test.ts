@@ -63,8 +63,8 @@ describe("what a cache with a directory holds", () => {
     }
     await using other = kept({ dir });
     assert.equal(await other.get("text"), "grüße");
-    const entry = await other.getEntry("bytes");
-    assert.deepEqual({ ...entry }, { value: bytes, tag: 200, ttl: Number.POSITIVE_INFINITY });
+    const { value, tag, ttl } = (await other.getEntry("bytes"))!;
+    assert.deepEqual({ value, tag, ttl }, { value: bytes, tag: 200, ttl: Number.POSITIVE_INFINITY });
     for (const key of ["timed", "many"]) {
       const left = (await other.ttl(key))!;
       assert.ok(left > 3_000_000 && left <= 3_600_000, `${key} has ${left} ms left`);

@@ -1,7 +1,7 @@
 // What a reply means: from status, tag and body to the value that a call resolves with, or the error that it rejects with.
-// Pure functions, one per kind of result; each is a `Decode` of channel.ts. Statuses from 0x80 on never reach them.
+// Pure functions, one per kind of result; each is a `Decode` of channel.ts. Statuses from 0x80 on never reach them. Values of entries are
+// reading.ts's affair.
 
-import { isUtf8 } from "node:buffer";
 import {
   DaemonError,
   DiskError,
@@ -17,19 +17,8 @@ import {
   UnsafeIntegerError,
   ValueTooLongError,
 } from "./errors.js";
-import { type Handshake, readHello, readText, readTtl, readU64, Status, Tag } from "./protocol.js";
-
-/** What `get` returns: text for the tags 1 (text) and 2 (JSON), bytes for all others, and for what is not UTF-8 whatever its tag. */
-export type CacheValue = string | Buffer;
-
-/** A value with what the daemon knows of it. */
-export interface Entry {
-  readonly value: CacheValue;
-  /** What the value is: 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle, 5 MessagePack, 128–255 yours. */
-  readonly tag: number;
-  /** Milliseconds left; Infinity = never expires. */
-  readonly ttl: number;
-}
+import { type Handshake, readHello, readText, readTtl, readU64, Status } from "./protocol.js";
+import { isAltered } from "./values.js";
 
 const STATUS_NAMES = new Map<number, string>(Object.entries(Status).map(([name, status]) => [status, name]));
 
@@ -63,29 +52,15 @@ export function replyError(status: number, buf: Buffer, start: number, end: numb
 }
 
 /** A status that the op cannot have. */
-function unexpected(status: number): ProtocolError {
+export function unexpected(status: number): ProtocolError {
   const name = STATUS_NAMES.get(status) ?? `0x${status.toString(16)}`;
   return new ProtocolError(`the daemon answered with the status ${name}, which this call cannot have`);
 }
 
-function requireBody(start: number, end: number, bytes: number): void {
+/** Throws for a body that is shorter than its fields. */
+export function requireBody(start: number, end: number, bytes: number): void {
   if (end - start >= bytes) return;
   throw new ProtocolError(`the daemon's reply has ${end - start} bytes where ${bytes} are due`);
-}
-
-/** Whether `text` stands for bytes that are not UTF-8: reading puts U+FFFD in their place, which may also have been stored as such. */
-function isAltered(text: string, buf: Buffer, start: number, end: number): boolean {
-  return text.includes("\ufffd") && !isUtf8(buf.subarray(start, end));
-}
-
-/** A value by its tag. Bytes are copied unless the buffer is the reply's own: a chunk must not be kept alive by one value. */
-export function readValue(tag: number, buf: Buffer, start: number, end: number, owned: boolean): CacheValue {
-  if (tag === Tag.TEXT || tag === Tag.JSON) {
-    const text = readText(buf, start, end);
-    if (!isAltered(text, buf, start, end)) return text;
-  }
-  const bytes = buf.subarray(start, end);
-  return owned ? bytes : Buffer.from(bytes);
 }
 
 export function decodeHandshake(
@@ -97,35 +72,6 @@ export function decodeHandshake(
 ): Handshake {
   if (status !== Status.OK) throw unexpected(status);
   return readHello(buf, start, end);
-}
-
-/** GET and TAKE without WITH_TTL. */
-export function decodeValue(
-  status: number,
-  tag: number,
-  buf: Buffer,
-  start: number,
-  end: number,
-  owned: boolean,
-): CacheValue | undefined {
-  if (status === Status.OK) return readValue(tag, buf, start, end, owned);
-  if (status === Status.MISS) return undefined;
-  throw unexpected(status);
-}
-
-/** GET and TAKE with WITH_TTL. */
-export function decodeEntry(
-  status: number,
-  tag: number,
-  buf: Buffer,
-  start: number,
-  end: number,
-  owned: boolean,
-): Entry | undefined {
-  if (status === Status.MISS) return undefined;
-  if (status !== Status.OK) throw unexpected(status);
-  requireBody(start, end, 8);
-  return { value: readValue(tag, buf, start + 8, end, owned), tag, ttl: readTtl(buf, start) };
 }
 
 /** GET for `RustCache`: text, and "" for a miss. */

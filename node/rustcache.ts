@@ -4,13 +4,14 @@
 
 import type { ChildProcess } from "node:child_process";
 import { resolve } from "node:path";
-import { Batches, type SetItemOptions } from "./batches.js";
+import { setMany } from "./batches.js";
 import { Daemon } from "./daemon.js";
 import { DEFAULT_DIRECTORY, DIRECTORY_VARIABLE } from "./directory.js";
 import { AlreadyStartedError, atItem, InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import { Events } from "./events.js";
+import type { SetItem } from "./items.js";
 import type { DaemonOptions } from "./life.js";
-import { type CacheOptions, checkCacheOptions } from "./options.js";
+import { type CacheOptions, checkCacheOptions, type WireExpiry } from "./options.js";
 import { Expiry, NO_EXPIRY, Op, Tag } from "./protocol.js";
 import { decodeInserted, decodeRemoved, decodeTextOrEmpty } from "./replies.js";
 
@@ -123,7 +124,10 @@ function makeRustCache(path: string | undefined, debug: boolean, ownDirectory: b
       },
     },
   );
-  const batches = new Batches(daemon);
+
+  /** Without a TTL an entry never expires, whatever the daemon's default. */
+  const expiryIn = (seconds: number): WireExpiry =>
+    seconds === 0 ? NEVER : daemon.expiry({ kind: Expiry.TTL, ms: milliseconds(seconds) });
 
   /** Before the first call, and the first after a close(): the options are read now. Returns what is wrong with them. */
   const prepare = (): Error | null => {
@@ -172,20 +176,7 @@ function makeRustCache(path: string | undefined, debug: boolean, ownDirectory: b
       }
       const wrong = isFresh ? prepare() : null;
       if (wrong !== null) return Promise.reject(wrong);
-      // Without a TTL an entry never expires, whatever the daemon's default.
-      if (ttlSeconds === 0) {
-        return daemon.channel.call(
-          Op.SET,
-          Expiry.NEVER,
-          Tag.TEXT,
-          null,
-          NO_EXPIRY,
-          key,
-          value,
-          decodeInserted,
-        );
-      }
-      const { kind, ms } = daemon.expiry({ kind: Expiry.TTL, ms: milliseconds(ttlSeconds) });
+      const { kind, ms } = expiryIn(ttlSeconds);
       return daemon.channel.call(Op.SET, kind, Tag.TEXT, null, ms, key, value, decodeInserted);
     },
     get(key) {
@@ -200,24 +191,25 @@ function makeRustCache(path: string | undefined, debug: boolean, ownDirectory: b
     },
     async batchInsert(items) {
       if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
-      const sets = Array.from(
-        items,
-        (item: BatchInsertItem, index): SetItemOptions =>
-          atItem(index, () => {
-            if (typeof item !== "object" || item === null) {
-              throw new InvalidArgumentError(
-                `an item must be an object with key and value, got ${show(item)}`,
-              );
-            }
-            const { key, value, expire_duration: seconds = 0 } = item;
-            checkInsert(key, value, seconds);
-            return { key, value, ttl: seconds === 0 ? Number.POSITIVE_INFINITY : milliseconds(seconds) };
-          }),
+      const sets = Array.from(items, (item: BatchInsertItem, index) =>
+        atItem(index, () => {
+          if (typeof item !== "object" || item === null) {
+            throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
+          }
+          const { key, value, expire_duration: seconds = 0 } = item;
+          checkInsert(key, value, seconds);
+          return { key, value, seconds };
+        }),
       );
       const wrong = isFresh ? prepare() : null;
       if (wrong !== null) throw wrong;
-      await batches.setMany(sets, undefined);
-      return sets.map(() => "I");
+      const inserts = sets.map(({ key, value, seconds }): SetItem => {
+        const { kind, ms } = expiryIn(seconds);
+        return { flags: kind, tag: Tag.TEXT, expiry: ms, key, value };
+      });
+      const keys = inserts.map(({ key }) => key);
+      await setMany(daemon.channel, inserts, keys, undefined);
+      return inserts.map(() => "I");
     },
     close() {
       isFresh = true;
@@ -273,6 +265,8 @@ function checkInsert(key: unknown, value: unknown, ttlSeconds: unknown): void {
     );
   }
 }
+
+const NEVER: WireExpiry = { kind: Expiry.NEVER, ms: NO_EXPIRY };
 
 /** At least one: less than a millisecond is still a TTL, not "never" and not "at once". */
 function milliseconds(seconds: number): number {

@@ -2,14 +2,16 @@
 // A cursor is the daemon's: nothing here looks into it. To another daemon it means nothing, so it goes with the number of the connection
 // that it came by: `connection << 64 | cursor`.
 
-import { isUtf8 } from "node:buffer";
 import type { CallOptions } from "./call.js";
-import type { Daemon } from "./daemon.js";
 import { ConnectionLostError, InvalidArgumentError, show } from "./errors.js";
-import { readScanPage, scanFields } from "./items.js";
+import { type Match, matcherOf } from "./glob.js";
+import { readScanPage, type ScanItem, scanFields } from "./items.js";
+import type { KeySpace } from "./keys.js";
 import { checkCallOptions, prefixOf } from "./options.js";
 import { NO_EXPIRY, Op, WITH_VALUES } from "./protocol.js";
-import { type CacheValue, decodeDone, readValue } from "./replies.js";
+import { MISSED, type Reading } from "./reading.js";
+import { decodeDone } from "./replies.js";
+import type { Shared } from "./shared.js";
 
 const MAX_PAGE = 10_000;
 const CURSOR_BITS = 64n;
@@ -17,7 +19,7 @@ const CURSOR_BITS = 64n;
 const MAX_RESTARTS = 3;
 const NOTHING = new Uint8Array(0);
 
-/** Options of `keys`, `entries` and `scan`. `timeout` is for each page. */
+/** Options of `scan`. `timeout` is for each page. */
 export interface ScanOptions extends CallOptions {
   /** Only keys that begin with it. @default all */
   readonly prefix?: string | Uint8Array | undefined;
@@ -25,37 +27,55 @@ export interface ScanOptions extends CallOptions {
   readonly pageSize?: number | undefined;
 }
 
+/** Options of `keys`, `values` and `entries`. */
+export interface WalkOptions extends ScanOptions {
+  /**
+   * Only keys that this matches: a pattern in which `*` stands for any text, `?` for one character and `\` takes the next as it is; or a
+   * RegExp. Keys that are not UTF-8 never match. All keys are looked at, unless `prefix` says where. @default all
+   */
+  readonly match?: Match | undefined;
+  /** Ends the walk after as many, from 0 on. @default all */
+  readonly limit?: number | undefined;
+}
+
 /** One entry of a scan. */
-export interface ScannedEntry {
+export interface ScannedEntry<V = unknown> {
   /** A string, or a Buffer for a key that is not UTF-8. */
   readonly key: string | Buffer;
+  /** What it is stored under; from 64 to 71 when something is wrapped around the value (docs/protocol.md). */
   readonly tag: number;
-  /** Bytes of the value. */
+  /** Bytes of the value on the wire. */
   readonly size: number;
   /** Only with `withValues`. */
-  readonly value: CacheValue | undefined;
+  readonly value: V | undefined;
   /** Milliseconds left; Infinity = never expires. */
   readonly ttl: number;
 }
 
 /** One page of a scan. */
-export interface ScannedPage {
+export interface ScannedPage<V = unknown> {
   /** Where the next page begins; 0n = this was the last. It holds as long as the daemon lives: a later page of another rejects with ConnectionLostError. */
   readonly cursor: bigint;
-  readonly entries: ScannedEntry[];
+  readonly entries: ScannedEntry<V>[];
 }
 
-export class Scans {
-  readonly #daemon: Daemon;
+type MaybeEntry = ScannedEntry | undefined;
 
-  constructor(daemon: Daemon) {
-    this.#daemon = daemon;
+export class Scans {
+  readonly #shared: Shared;
+  readonly #keys: KeySpace;
+  readonly #reading: Reading;
+
+  constructor(shared: Shared, keys: KeySpace, reading: Reading) {
+    this.#shared = shared;
+    this.#keys = keys;
+    this.#reading = reading;
   }
 
   async page(options: ScanOptions & { cursor?: bigint; withValues?: boolean }): Promise<ScannedPage> {
     checkCallOptions(options);
     const { cursor = 0n, pageSize = 1000, withValues = false } = options;
-    const prefix = prefixOf(options.prefix);
+    const prefix = this.#keys.wirePrefix(prefixOf(options.prefix));
     if (typeof cursor !== "bigint" || cursor < 0n) {
       throw new InvalidArgumentError(`cursor must be the bigint of a former page, got ${show(cursor)}`);
     }
@@ -66,7 +86,7 @@ export class Scans {
     }
     const flags = withValues ? WITH_VALUES : 0;
     const fields = scanFields(BigInt.asUintN(64, cursor), pageSize);
-    const { channel } = this.#daemon;
+    const { channel } = this.#shared.daemon;
     let connection = 0n;
     // Asked for when the request is about to leave, each time that it does.
     const body = () => {
@@ -74,7 +94,7 @@ export class Scans {
       if (cursor !== 0n && cursor >> CURSOR_BITS !== connection) throw new StaleCursorError();
       return NOTHING;
     };
-    const page = await channel.call(
+    const page = await this.#shared.call(
       Op.SCAN,
       flags,
       0,
@@ -87,30 +107,45 @@ export class Scans {
         return readScanPage(buf, start, end, withValues);
       },
       options,
+      true,
     );
+    let entries = page.items.map((item) => this.#entry(item, withValues));
+    if (entries.some((entry) => entry instanceof Promise)) entries = await Promise.all(entries);
     return {
       cursor: page.cursor === 0n ? 0n : (connection << CURSOR_BITS) | page.cursor,
-      entries: page.items.map((item) => ({
-        key: isUtf8(item.key) ? item.key.toString() : Buffer.from(item.key),
-        tag: item.tag,
-        size: item.valueLength,
-        value: withValues ? readValue(item.tag, item.value, 0, item.value.length, false) : undefined,
-        ttl: item.ttl,
-      })),
+      entries: (entries as MaybeEntry[]).filter((entry) => entry !== undefined),
     };
   }
 
-  async *keys(options: ScanOptions): AsyncGenerator<string | Buffer, void, undefined> {
-    for await (const entry of this.#walk(options, false)) yield entry.key;
+  /** Undefined for what is another namespace's, and for a value that is a miss. */
+  #entry(item: ScanItem, withValues: boolean): MaybeEntry | Promise<MaybeEntry> {
+    const key = this.#keys.read(item.key);
+    if (key === undefined) return undefined;
+    const { tag, valueLength: size, ttl } = item;
+    const entry = (value: unknown): MaybeEntry =>
+      value === MISSED ? undefined : { key, tag, size, value, ttl };
+    if (!withValues) return entry(undefined);
+    const value = this.#reading.item(tag, item.value, 0, size, false);
+    return value instanceof Promise ? value.then(entry) : entry(value);
   }
 
-  async *entries(
-    options: ScanOptions,
-  ): AsyncGenerator<ScannedEntry & { readonly value: CacheValue }, void, undefined> {
-    for await (const entry of this.#walk(options, true)) yield entry as ScannedEntry & { value: CacheValue };
+  /** Walks over all entries, page by page. */
+  async *walk(options: WalkOptions, withValues: boolean): AsyncGenerator<ScannedEntry, void, undefined> {
+    const { match, limit = Number.POSITIVE_INFINITY, ...scan } = options;
+    if (typeof limit !== "number" || !(limit >= 0)) {
+      throw new InvalidArgumentError(`limit must be a number from 0 on, got ${show(limit)}`);
+    }
+    const matches = match === undefined ? undefined : matcherOf(match);
+    let left = limit;
+    if (left < 1) return;
+    for await (const entry of this.#pages(scan, withValues)) {
+      if (matches !== undefined && !(typeof entry.key === "string" && matches(entry.key))) continue;
+      yield entry;
+      if (--left < 1) return;
+    }
   }
 
-  async *#walk(options: ScanOptions, withValues: boolean): AsyncGenerator<ScannedEntry, void, undefined> {
+  async *#pages(options: ScanOptions, withValues: boolean): AsyncGenerator<ScannedEntry, void, undefined> {
     let cursor = 0n;
     let restarts = 0;
     for (;;) {

@@ -1,0 +1,154 @@
+// Tags that entries are invalidated by. A tag has a generation, 64 random bits, in an entry of its own; a value carries those that its tags had
+// when it was stored, and is a miss when one is another by now, or is gone. To invalidate a tag is to write one new generation.
+//
+// Why what is known here needs no asking again: this client is the only one who writes to its daemon, and its requests are done in order. So a
+// generation that was read or written on a connection holds until this client writes another one. An evicted record costs no more than misses
+// after the next start. A generation is always overwritten, never removed: an entry that was evicted may come back from the disk, and the
+// removal of what is not there is in no journal.
+
+import { randomFillSync } from "node:crypto";
+import type { CallOptions } from "./call.js";
+import type { Channel } from "./channel.js";
+import type { Daemon } from "./daemon.js";
+import type { TagStamp } from "./envelope.js";
+import { Expiry, NO_EXPIRY, Op, Status, Tag } from "./protocol.js";
+import { decodeDone } from "./replies.js";
+
+/** Tags whose generations are remembered; the others are asked for again. */
+const MAX_KNOWN = 10_000;
+const BYTES = 8;
+
+/** null = there is none: no value with this tag is valid. */
+type Generation = string | null;
+
+export class Generations {
+  readonly #daemon: Daemon;
+  /** By record. A promise while it is asked for. */
+  readonly #known = new Map<string, Generation | Promise<Generation>>();
+  /** Those promises that do not end with null. */
+  readonly #creating = new WeakSet<Promise<Generation>>();
+  /** The connection that they are from. */
+  #connection = 0;
+
+  constructor(daemon: Daemon) {
+    this.#daemon = daemon;
+  }
+
+  /**
+   * The generations of tags at this moment, for a value that is about to be stored; at once if all are known. Tags without one get one. What is
+   * invalidated after this call does not show in the result, so that such a value is a miss.
+   */
+  stamp(
+    channel: Channel,
+    names: readonly string[],
+    recordOf: (name: string) => string,
+  ): TagStamp[] | Promise<TagStamp[]> {
+    this.#forgetFormerConnection();
+    const found = names.map((name) => {
+      const record = recordOf(name);
+      const known = this.#known.get(record);
+      const isSome = typeof known === "string" || (known instanceof Promise && this.#creating.has(known));
+      return isSome ? (known as string | Promise<string>) : this.#create(channel, record);
+    });
+    const stamps = (generations: readonly string[]) =>
+      names.map((name, i): TagStamp => ({ name, generation: generations[i]! }));
+    if (found.every((each) => typeof each === "string")) return stamps(found);
+    return Promise.all(found).then(stamps);
+  }
+
+  /** Whether all tags of a value still have the generation that it carries; at once if they are known. */
+  hold(tags: readonly TagStamp[], recordOf: (name: string) => string): boolean | Promise<boolean> {
+    this.#forgetFormerConnection();
+    const asked: Promise<boolean>[] = [];
+    for (const { name, generation } of tags) {
+      const record = recordOf(name);
+      let known = this.#known.get(record);
+      if (known === undefined) {
+        known = this.#remember(record, this.#ask(this.#daemon.channel, record));
+      }
+      if (known instanceof Promise) asked.push(known.then((now) => now === generation));
+      else if (known !== generation) return false;
+    }
+    if (asked.length === 0) return true;
+    return Promise.all(asked).then((each) => each.every((same) => same));
+  }
+
+  /** Makes every value with this tag a miss, from the moment of the call. Resolves when that is settled for the next start as well. */
+  invalidate(record: string, options?: CallOptions): Promise<void> {
+    this.#forgetFormerConnection();
+    const generation = newGeneration();
+    this.#set(record, generation);
+    return this.#write(this.#daemon.channel, record, generation, options);
+  }
+
+  /** All entries are removed, those of the tags as well. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  #forgetFormerConnection(): void {
+    const { connection } = this.#daemon.channel;
+    if (connection === this.#connection) return;
+    this.#connection = connection;
+    this.#known.clear();
+  }
+
+  #set(record: string, generation: Generation | Promise<Generation>): void {
+    // Moved to the end: the first ones are those that were written least recently.
+    this.#known.delete(record);
+    this.#known.set(record, generation);
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+  }
+
+  #remember(record: string, asked: Promise<Generation>): Promise<Generation> {
+    const settled = asked.then(
+      (generation) => {
+        // Unless it was invalidated meanwhile, or all was forgotten.
+        if (this.#known.get(record) === settled) this.#known.set(record, generation);
+        return generation;
+      },
+      (error) => {
+        if (this.#known.get(record) === settled) this.#known.delete(record);
+        throw error;
+      },
+    );
+    // Each of those who wait hears of it by themselves.
+    settled.catch(() => {});
+    this.#set(record, settled);
+    return settled;
+  }
+
+  /** Asks for a generation, and makes one if there is none. Nobody else does so meanwhile. */
+  #create(channel: Channel, record: string): Promise<string> {
+    const created = this.#remember(
+      record,
+      this.#ask(channel, record).then(async (generation) => {
+        if (generation !== null) return generation;
+        const fresh = newGeneration();
+        // Invalidated meanwhile: nobody shall ever find this one.
+        if (this.#known.get(record) === created) await this.#write(channel, record, fresh);
+        return fresh;
+      }),
+    ) as Promise<string>;
+    this.#creating.add(created);
+    return created;
+  }
+
+  #write(channel: Channel, record: string, generation: string, options?: CallOptions): Promise<void> {
+    const bytes = Buffer.from(generation, "latin1");
+    const { NEVER } = Expiry;
+    return channel.call(Op.SET, NEVER, Tag.BYTES, null, NO_EXPIRY, record, bytes, decodeDone, options);
+  }
+
+  #ask(channel: Channel, record: string): Promise<Generation> {
+    return channel.call(Op.GET, 0, 0, null, NO_EXPIRY, record, null, (status, _tag, buf, start, end) => {
+      if (status === Status.MISS || end - start !== BYTES) return null;
+      decodeDone(status);
+      return buf.toString("latin1", start, end);
+    });
+  }
+}
+
+function newGeneration(): string {
+  return randomFillSync(Buffer.allocUnsafe(BYTES)).toString("latin1");
+}

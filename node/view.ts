@@ -1,0 +1,506 @@
+// What can be done with the entries of a cache, or of one of its namespaces: the methods that applications call. Turns them into requests;
+// what they mean is checked in options.ts, encoded by writing.ts and read by reading.ts. The daemon's life is the cache's affair (client.ts).
+// Methods without `async` are so on purpose: a get is one request and one promise.
+
+import { deleteMany, getMany, setMany } from "./batches.js";
+import type { CallOptions, Decode } from "./call.js";
+import type { Channel } from "./channel.js";
+import { checkCompress } from "./compression.js";
+import { atItem, InvalidArgumentError, show } from "./errors.js";
+import { ValueFormat } from "./format.js";
+import { casBody, type SetItem } from "./items.js";
+import type { Key, KeySpace } from "./keys.js";
+import {
+  checkCallOptions,
+  checkKey,
+  checkValue,
+  defaultTtl,
+  type ExpiryOptions,
+  expiryOf,
+  prefixOf,
+  type SetOptions,
+  type TagOptions,
+  tagName,
+  tagOf,
+  ttlExpiry,
+  type ValueOptions,
+  type WireExpiry,
+} from "./options.js";
+import { NO_EXPIRY, Op, Tag, WITH_TTL, writeU32 } from "./protocol.js";
+import { type Counts, type Entry, MISSED, Reading } from "./reading.js";
+import {
+  decodeBigInt,
+  decodeCount,
+  decodeFound,
+  decodeNumber,
+  decodeStored,
+  decodeSwapped,
+  decodeTtl,
+} from "./replies.js";
+import { type ScannedEntry, type ScannedPage, type ScanOptions, Scans, type WalkOptions } from "./scan.js";
+import type { Shared } from "./shared.js";
+import { checkCodec, isWellFormed } from "./values.js";
+import { type Prepared, Writing } from "./writing.js";
+
+/** What `increment` and `compareAndSet` compare and store as it is. */
+export type Storable = string | Uint8Array;
+
+/** One item of `setMany`: a key, a value, and what `set` takes for one entry. */
+export interface SetItemOptions<V = unknown> extends Omit<SetOptions, "timeout" | "signal"> {
+  readonly key: Key;
+  readonly value: V;
+}
+
+/** Options of `namespace`. What is not given is as in the cache, or the namespace, that it is made from. */
+export interface NamespaceOptions extends ValueOptions {
+  /** Milliseconds that an entry lives when it is stored without a TTL; Infinity = for ever. */
+  defaultTtl?: number | undefined;
+}
+
+/** How a view keeps its entries; those of a namespace begin as those of where it is made. */
+interface Settings {
+  readonly keys: KeySpace;
+  readonly format: ValueFormat;
+  readonly defaultTtl: number | undefined;
+}
+
+const NAMESPACE_OPTIONS = ["defaultTtl", "codec", "compress"];
+
+/** The entries of a cache, or of a namespace of it. */
+export class CacheView<V = unknown> {
+  readonly #shared: Shared;
+  readonly #settings: Settings;
+  readonly #keys: KeySpace;
+  readonly #reading: Reading;
+  readonly #writing: Writing;
+  readonly #scans: Scans;
+  readonly #counts: Counts = { hits: 0, misses: 0, sets: 0, deletes: 0 };
+
+  /** @internal */
+  constructor(shared: Shared, settings: Settings) {
+    const { keys, format } = settings;
+    const recordOf = (tag: string) => keys.tagRecord(tag);
+    this.#shared = shared;
+    this.#settings = settings;
+    this.#keys = keys;
+    this.#reading = new Reading(format, shared.generations, recordOf, this.#counts);
+    this.#writing = new Writing(shared, format, recordOf, settings.defaultTtl);
+    this.#scans = new Scans(shared, keys, this.#reading);
+  }
+
+  /**
+   * A part of this cache with keys of its own: the same key in two namespaces is two entries. Costs no daemon and next to no memory, so it may
+   * be made when it is needed. Its tags and counts are its own, too. `name`: 1 to 255 characters without control characters.
+   */
+  namespace<T = V>(name: string, options: NamespaceOptions = {}): Namespace<T> {
+    if (typeof options !== "object" || options === null) {
+      throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
+    }
+    for (const option of Object.keys(options)) {
+      if (NAMESPACE_OPTIONS.includes(option)) continue;
+      throw new InvalidArgumentError(
+        `a namespace has no option ${show(option)}: it takes ${NAMESPACE_OPTIONS.join(", ")}`,
+      );
+    }
+    const { keys, format, defaultTtl: inherited } = this.#settings;
+    const { codec, compress } = options;
+    const ttl = options.defaultTtl;
+    return new Namespace<T>(name, this.#shared, {
+      keys: keys.inner(name),
+      format: makeFormat(
+        { codec: codec ?? format.codec, compress },
+        this.#shared.maxValueBytes,
+        format.compression,
+      ),
+      defaultTtl: ttl === undefined ? inherited : ttl === Number.POSITIVE_INFINITY ? ttl : defaultTtl(ttl),
+    });
+  }
+
+  /** What was counted here, by this client, since this object was made. */
+  get counts(): Readonly<Counts> {
+    return { ...this.#counts };
+  }
+
+  /**
+   * Reads a value: equal to the one that was stored, and of its type; undefined if it is not there. Stored bytes are a Buffer, as are values that only
+   * another language understands. A stored undefined looks like a miss: `getEntry` tells them apart. Rejects with DecodeError for what
+   * cannot be read.
+   */
+  get<T = V>(key: Key, options?: CallOptions): Promise<T | undefined> {
+    return this.#keyed(Op.GET, 0, key, this.#reading.value as Decode<T | undefined>, options);
+  }
+
+  /** Reads a value with what is known of it, also one that is stale; undefined if it is not there. */
+  getEntry<T = V>(key: Key, options?: CallOptions): Promise<Entry<T> | undefined> {
+    const decode = this.#reading.entry as Decode<Entry<T> | undefined>;
+    return this.#keyed(Op.GET, WITH_TTL, key, decode, options);
+  }
+
+  /** Reads a value and removes it. */
+  take<T = V>(key: Key, options?: CallOptions): Promise<T | undefined> {
+    return this.#keyed(Op.TAKE, 0, key, this.#reading.value as Decode<T | undefined>, options);
+  }
+
+  /**
+   * Stores anything that can be structured-cloned, or what the codec takes; resolves with false when the condition did not hold. Rejects with EncodeError for what
+   * cannot. Do not change bytes before the call has settled: those of 16 KiB or more are sent without a copy, and a cache with a directory may send any
+   * a second time. Other values are encoded within the call.
+   */
+  set(key: Key, value: V, options?: SetOptions): Promise<boolean> {
+    const { channel } = this.#shared.daemon;
+    try {
+      checkKey(key);
+      const wire = this.#keys.wire(key);
+      if (
+        options === undefined &&
+        typeof value === "string" &&
+        this.#writing.isPlain &&
+        isWellFormed(value)
+      ) {
+        return this.#shared.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, wire, value, this.#decodeSet);
+      }
+      const set = options ?? {};
+      checkCallOptions(set);
+      const prepared = this.#writing.prepare(channel, value, set);
+      if (!(prepared instanceof Promise)) {
+        const { flags, tag, ms, body } = prepared;
+        return this.#shared.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
+      }
+      return this.#shared.when([wire], channel, prepared, ({ flags, tag, ms, body }) =>
+        channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options),
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Makes every entry a miss that was stored with this tag in this namespace, whatever their number: one small write, and no value moves. Those whose
+   * `set` has begun before are concerned, those after are not. `has`, `keys`, `ttl` and conditions do not look into values: for
+   * them such an entry is there until it expires or is evicted.
+   */
+  async invalidateTag(tag: string, options?: CallOptions): Promise<void> {
+    const record = this.#keys.tagRecord(tagName(tag));
+    if (options !== undefined) checkCallOptions(options);
+    await this.#shared.generations.invalidate(record, options);
+  }
+
+  /**
+   * Removes an entry; resolves with whether it was there. In a cache with a directory, with false also when a daemon removed it and died
+   * before it could say so.
+   */
+  remove(key: Key, options?: CallOptions): Promise<boolean> {
+    return this.#keyed(Op.REMOVE, 0, key, this.#decodeRemoved, options);
+  }
+
+  /** The same as `remove`. */
+  delete(key: Key, options?: CallOptions): Promise<boolean> {
+    return this.remove(key, options);
+  }
+
+  /** Whether the key is there; neither refreshes the entry nor counts as a hit or miss. True for a stale one, too. */
+  has(key: Key, options?: CallOptions): Promise<boolean> {
+    return this.#keyed(Op.CONTAINS, 0, key, decodeFound, options);
+  }
+
+  /**
+   * Gives an entry a new TTL in milliseconds (0 = at once, Infinity = never, undefined = the default here); resolves with
+   * whether it was there. When it becomes stale does not change.
+   */
+  touch(key: Key, ttl?: number, options?: CallOptions): Promise<boolean> {
+    try {
+      return this.#expiring(Op.TOUCH, null, ttlExpiry(ttl), key, decodeFound, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Lets an entry live for ever; resolves with whether it was there. */
+  persist(key: Key, options?: CallOptions): Promise<boolean> {
+    return this.touch(key, Number.POSITIVE_INFINITY, options);
+  }
+
+  /** Milliseconds left; Infinity = never expires, undefined = not there. Does not refresh the entry. */
+  ttl(key: Key, options?: CallOptions): Promise<number | undefined> {
+    return this.#keyed(Op.TTL, 0, key, decodeTtl, options);
+  }
+
+  /**
+   * Adds to a number that is kept as decimal text, or was stored as an integer; an absent key counts as 0 and gets the expiry of `options`, an existing
+   * entry keeps its own. Rejects with UnsafeIntegerError when a JavaScript number cannot hold the result: the addition is done.
+   */
+  increment(key: Key, delta = 1, options?: CallOptions & ExpiryOptions): Promise<number> {
+    if (!Number.isSafeInteger(delta)) {
+      return Promise.reject(
+        new InvalidArgumentError(
+          `delta must be a safe integer, got ${show(delta)}: incrementBigInt takes larger ones`,
+        ),
+      );
+    }
+    return this.#increment(key, BigInt(delta), decodeNumber, options);
+  }
+
+  /** `increment` over the whole range of 64 bits. */
+  incrementBigInt(key: Key, delta = 1n, options?: CallOptions & ExpiryOptions): Promise<bigint> {
+    if (typeof delta !== "bigint" || BigInt.asIntN(64, delta) !== delta) {
+      return Promise.reject(
+        new InvalidArgumentError(`delta must be a bigint of 64 bits, got ${show(delta)}`),
+      );
+    }
+    return this.#increment(key, delta, decodeBigInt, options);
+  }
+
+  /**
+   * Stores `value` if the entry holds exactly the bytes of `expected`; resolves with whether it did. Two writers that read,
+   * compute and compareAndSet never lose each other's change. For text and bytes: both are taken as they are, without codec and compression.
+   */
+  compareAndSet(
+    key: Key,
+    expected: Storable,
+    value: Storable,
+    options?: CallOptions & ExpiryOptions & TagOptions,
+  ): Promise<boolean> {
+    try {
+      checkKey(key);
+      checkValue(expected);
+      checkValue(value);
+      const cas = options ?? {};
+      checkCallOptions(cas);
+      const { kind, ms } = this.#writing.byDefault(expiryOf(cas));
+      const { body, expectedLength } = casBody(expected, value, this.#shared.daemon.channel.limits);
+      const fields = new Uint8Array(4);
+      writeU32(fields, 0, expectedLength);
+      const tag = tagOf(cas.tag, value);
+      const wire = this.#keys.wire(key);
+      const decode = this.#decodeSwapped;
+      return this.#shared.call(Op.CAS, kind, tag, fields, ms, wire, body, decode, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Removes everything here, namespaces of this one included, or only what of this one begins with a prefix; resolves with how many entries that
+   * were.
+   */
+  async clear(options?: CallOptions & { readonly prefix?: Key | undefined }): Promise<number> {
+    const prefix = prefixOf(options?.prefix);
+    if (options !== undefined) checkCallOptions(options);
+    const wire = this.#keys.wirePrefix(prefix);
+    const clear = (channel: Channel, start: Key | null) =>
+      channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, start, null, decodeCount, options);
+    return this.#shared.all(async (channel) => {
+      if (wire === null) {
+        this.#shared.generations.forget();
+        return clear(channel, null);
+      }
+      if (prefix !== null && prefix.length > 0) return clear(channel, wire);
+      const removed = await Promise.all([clear(channel, wire), clear(channel, this.#keys.innerPrefix)]);
+      return removed[0] + removed[1];
+    });
+  }
+
+  /** Reads many values at once; the result has the order of the keys, with undefined for what is not there. */
+  async getMany<T = V>(keys: readonly Key[], options?: CallOptions): Promise<(T | undefined)[]> {
+    const wire = this.#wireKeys(keys, options);
+    const values = await this.#shared.all((channel) =>
+      getMany(channel, wire, wire, this.#reading.item, MISSED, options),
+    );
+    return this.#reading.items(values) as (T | undefined)[];
+  }
+
+  /** Whether many keys are there, in order; see `has`. */
+  async hasMany(keys: readonly Key[], options?: CallOptions): Promise<boolean[]> {
+    this.#wireKeys(keys, options);
+    return Promise.all(keys.map((key) => this.has(key, options)));
+  }
+
+  /**
+   * Stores many values at once; resolves with whether each was stored, in order. Not atomic: when the daemon refuses
+   * one item, the call rejects with its error (see `index`), and the others are done all the same. An item that can be told to be wrong
+   * here (a key too long, say) rejects the call and may keep others from being sent.
+   */
+  async setMany(items: readonly SetItemOptions<V>[], options?: CallOptions): Promise<boolean[]> {
+    if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
+    if (options !== undefined) checkCallOptions(options);
+    const { channel } = this.#shared.daemon;
+    let isReady = true;
+    // All of them first: a batch with a wrong argument in it is not half done.
+    const prepared = Array.from(items, (item: SetItemOptions<V>, index) =>
+      atItem(index, () => {
+        if (typeof item !== "object" || item === null) {
+          throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
+        }
+        checkKey(item.key);
+        const each = this.#writing.prepare(channel, item.value, item);
+        if (each instanceof Promise) {
+          isReady = false;
+          // Another item may turn out to be wrong before this one is awaited.
+          each.catch(() => {});
+        }
+        return each;
+      }),
+    );
+    const names = items.map(({ key }) => key);
+    const wire = names.map((key) => this.#keys.wire(key));
+    const send = async (channel: Channel, ready: readonly Prepared[]) => {
+      const sets = ready.map(({ flags, tag, ms, body }, i): SetItem => {
+        return { flags, tag, expiry: ms, key: wire[i]!, value: body };
+      });
+      const stored = await setMany(channel, sets, names, options);
+      for (const each of stored) if (each) this.#counts.sets++;
+      return stored;
+    };
+    if (isReady) return this.#shared.all((channel) => send(channel, prepared as Prepared[]));
+    return this.#shared.when(wire, channel, Promise.all(prepared), (ready) => send(channel, ready));
+  }
+
+  /** Removes many entries at once; resolves with whether each was there, in order. */
+  async deleteMany(keys: readonly Key[], options?: CallOptions): Promise<boolean[]> {
+    const wire = this.#wireKeys(keys, options);
+    const names = [...keys];
+    const removed = await this.#shared.all((channel) => deleteMany(channel, wire, names, options));
+    for (const each of removed) if (each) this.#counts.deletes++;
+    return removed;
+  }
+
+  /**
+   * One page of a scan. Begin without a cursor, go on with that of the page before until it is 0n. An entry that is there
+   * throughout is in at least one page, and may be in two.
+   */
+  scan<T = V>(
+    options?: ScanOptions & { readonly cursor?: bigint; readonly withValues?: boolean },
+  ): Promise<ScannedPage<T>> {
+    return this.#scans.page(options ?? {}) as Promise<ScannedPage<T>>;
+  }
+
+  /**
+   * All keys, or those under a prefix or that match: strings, or Buffers for keys that are not UTF-8. Those in namespaces of this one are not
+   * among them. One may come twice (see `scan`).
+   */
+  async *keys(options?: WalkOptions): AsyncGenerator<string | Buffer, void, undefined> {
+    for await (const { key } of this.#scans.walk(options ?? {}, false)) yield key;
+  }
+
+  /** All values, as `keys`. Those that are misses for `get` are left out; nothing is counted as a hit. */
+  async *values<T = V>(options?: WalkOptions): AsyncGenerator<T, void, undefined> {
+    for await (const { value } of this.#scans.walk(options ?? {}, true)) yield value as T;
+  }
+
+  /** All entries, as `values`. */
+  entries<T = V>(
+    options?: WalkOptions,
+  ): AsyncGenerator<ScannedEntry<T> & { readonly value: T }, void, undefined> {
+    type Entries = AsyncGenerator<ScannedEntry<T> & { readonly value: T }, void, undefined>;
+    return this.#scans.walk(options ?? {}, true) as Entries;
+  }
+
+  /** All keys and values, in pairs. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<[key: string | Buffer, value: V], void, undefined> {
+    for await (const { key, value } of this.#scans.walk({}, true)) yield [key, value as V];
+  }
+
+  readonly #decodeSet = (status: number): boolean => {
+    const stored = decodeStored(status);
+    if (stored) this.#counts.sets++;
+    return stored;
+  };
+
+  readonly #decodeSwapped = (status: number): boolean => {
+    const swapped = decodeSwapped(status);
+    if (swapped) this.#counts.sets++;
+    return swapped;
+  };
+
+  readonly #decodeRemoved = (status: number): boolean => {
+    const removed = decodeFound(status);
+    if (removed) this.#counts.deletes++;
+    return removed;
+  };
+
+  #keyed<T>(
+    op: number,
+    flags: number,
+    key: Key,
+    decode: Decode<T>,
+    options: CallOptions | undefined,
+  ): Promise<T> {
+    if (typeof key !== "string" || options !== undefined) {
+      try {
+        checkKey(key);
+        if (options !== undefined) checkCallOptions(options);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    const wire = this.#keys.wire(key);
+    return this.#shared.call(op, flags, 0, null, NO_EXPIRY, wire, null, decode, options);
+  }
+
+  #expiring<T>(
+    op: number,
+    fields: Uint8Array | null,
+    expiry: WireExpiry,
+    key: Key,
+    decode: Decode<T>,
+    options: CallOptions | undefined,
+  ): Promise<T> {
+    checkKey(key);
+    if (options !== undefined) checkCallOptions(options);
+    const { kind, ms } = this.#writing.byDefault(expiry);
+    const wire = this.#keys.wire(key);
+    return this.#shared.call(op, kind, 0, fields, ms, wire, null, decode, options);
+  }
+
+  #increment<T>(
+    key: Key,
+    delta: bigint,
+    decode: Decode<T>,
+    options: (CallOptions & ExpiryOptions) | undefined,
+  ): Promise<T> {
+    try {
+      const fields = Buffer.alloc(8);
+      fields.writeBigInt64LE(delta);
+      return this.#expiring(Op.INCR, fields, expiryOf(options ?? {}), key, decode, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The keys as the daemon has them, in an array of our own: frames may be encoded after the caller has gone on to change his. */
+  #wireKeys(keys: readonly Key[], options: CallOptions | undefined): Key[] {
+    if (!Array.isArray(keys)) throw new InvalidArgumentError(`keys must be an array, got ${show(keys)}`);
+    if (options !== undefined) checkCallOptions(options);
+    const wire: Key[] = new Array(keys.length);
+    // By position: forEach passes over holes.
+    for (let i = 0; i < keys.length; i++) {
+      const key: unknown = keys[i];
+      if (typeof key !== "string") atItem(i, () => checkKey(key));
+      wire[i] = this.#keys.wire(key as Key);
+    }
+    return wire;
+  }
+}
+
+/** A part of a cache with keys, tags, counts and defaults of its own. Made by `namespace`; it lives as long as its cache. */
+export class Namespace<V = unknown> extends CacheView<V> {
+  /** As it was given. */
+  readonly name: string;
+
+  /** @internal */
+  constructor(name: string, shared: Shared, settings: Settings) {
+    super(shared, settings);
+    this.name = name;
+  }
+}
+
+/** Checks the options and makes the format of a view. */
+export function makeFormat(
+  options: ValueOptions,
+  maxValueBytes: number,
+  inherited?: ValueFormat["compression"],
+): ValueFormat {
+  const { codec, compress } = options;
+  checkCodec(codec);
+  return new ValueFormat(codec, checkCompress(compress) ?? inherited, maxValueBytes);
+}

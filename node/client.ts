@@ -2,14 +2,17 @@
 // here are the daemon's life, its events and its figures.
 
 import type { CallOptions, Decode } from "./call.js";
+import { checkCompress } from "./compression.js";
 import { Daemon } from "./daemon.js";
 import { Events } from "./events.js";
+import { ValueFormat } from "./format.js";
 import { KeySpace } from "./keys.js";
 import { type CacheOptions, checkCacheOptions, checkCallOptions, DEFAULT_VALUE_BYTES } from "./options.js";
 import { type Handshake, NO_EXPIRY, Op } from "./protocol.js";
 import { decodeDone, decodeJson } from "./replies.js";
 import { Shared } from "./shared.js";
-import { CacheView, makeFormat } from "./view.js";
+import { checkCodec } from "./values.js";
+import { CacheView } from "./view.js";
 
 /** What the daemon counts. Further numbers may come with newer daemons. Those of the disk are 0 without a directory. */
 export interface Stats {
@@ -91,7 +94,7 @@ export class Cache<V = unknown> extends CacheView<V> {
     });
     super(new Shared(daemon, checked.dir !== null, checked.defaultTtl, maxValueBytes), {
       keys: new KeySpace(),
-      format: makeFormat(options, maxValueBytes),
+      format: new ValueFormat(checkCodec(options.codec), checkCompress(options.compress), maxValueBytes),
       defaultTtl: undefined,
     });
     this.#daemon = daemon;

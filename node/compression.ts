@@ -120,10 +120,10 @@ export function expand(
   return whole(expanded);
 }
 
-/** Checks the option `compress`. */
+/** Checks the option `compress`; null = none. */
 export function checkCompress(compress: unknown): { above: number; method: number } | undefined {
-  if (compress === undefined) return undefined;
-  if (typeof compress !== "object" || compress === null) {
+  if (compress === undefined || compress === null) return undefined;
+  if (typeof compress !== "object") {
     throw new InvalidArgumentError(
       `compress must be an object such as { above: 4096 }, got ${show(compress)}`,
     );

@@ -25,9 +25,11 @@ export class Generations {
   readonly #daemon: Daemon;
   /** By record. A promise while it is asked for. */
   readonly #known = new Map<string, Generation | Promise<Generation>>();
-  /** Those promises that do not end with null. */
-  readonly #creating = new WeakSet<Promise<Generation>>();
-  /** The connection that they are from. */
+  /** Those that are made if there is none, until they are invalidated. However many: their sets are under way. */
+  readonly #creating = new Map<string, Promise<string>>();
+  /** Of these, those whose records were removed with everything else. What is known of them is true still: no value is left that has them. */
+  readonly #unrecorded = new Set<string>();
+  /** The connection that they are from; 0 as long as nothing was answered. */
   #connection = 0;
 
   constructor(daemon: Daemon) {
@@ -47,8 +49,13 @@ export class Generations {
     const found = names.map((name) => {
       const record = recordOf(name);
       const known = this.#known.get(record);
-      const isSome = typeof known === "string" || (known instanceof Promise && this.#creating.has(known));
-      return isSome ? (known as string | Promise<string>) : this.#create(channel, record);
+      if (typeof known === "string" && this.#unrecorded.delete(record)) {
+        // On its way before the value is. Without it, the value is no more than a miss after the next start.
+        this.#write(channel, record, known).catch(() => {});
+      }
+      return typeof known === "string"
+        ? known
+        : (this.#creating.get(record) ?? this.#create(channel, record));
     });
     const stamps = (generations: readonly string[]) =>
       names.map((name, i): TagStamp => ({ name, generation: generations[i]! }));
@@ -77,38 +84,53 @@ export class Generations {
   invalidate(record: string, options?: CallOptions): Promise<void> {
     this.#forgetFormerConnection();
     const generation = newGeneration();
+    this.#creating.delete(record);
     this.#set(record, generation);
     return this.#write(this.#daemon.channel, record, generation, options);
   }
 
-  /** All entries are removed, those of the tags as well. */
-  forget(): void {
-    this.#known.clear();
+  /** All entries are about to be removed, those of the tags as well. */
+  cleared(): void {
+    for (const record of this.#known.keys()) this.#unrecorded.add(record);
   }
 
   #forgetFormerConnection(): void {
     const { connection } = this.#daemon.channel;
-    if (connection === this.#connection) return;
+    // 0 after a close(): what that has left to answer is still read meanwhile. Nothing answered: what is known is what this client has said itself.
+    if (connection === 0 || this.#connection === 0 || connection === this.#connection) return;
     this.#connection = connection;
+    // Between two daemons another process may have had the directory.
     this.#known.clear();
+    this.#unrecorded.clear();
+    this.#creating.clear();
+  }
+
+  /** An answer has come by this connection. */
+  #answeredBy({ connection }: Channel): void {
+    if (this.#connection === 0) this.#connection = connection;
   }
 
   #set(record: string, generation: Generation | Promise<Generation>): void {
     // Moved to the end: the first ones are those that were written least recently.
-    this.#known.delete(record);
+    this.#drop(record);
     this.#known.set(record, generation);
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+    if (this.#known.size > MAX_KNOWN) this.#drop(this.#known.keys().next().value!);
+  }
+
+  #drop(record: string): void {
+    this.#known.delete(record);
+    this.#unrecorded.delete(record);
   }
 
   #remember(record: string, asked: Promise<Generation>): Promise<Generation> {
     const settled = asked.then(
       (generation) => {
-        // Unless it was invalidated meanwhile, or all was forgotten.
+        // Unless it was invalidated meanwhile, or forgotten.
         if (this.#known.get(record) === settled) this.#known.set(record, generation);
         return generation;
       },
       (error) => {
-        if (this.#known.get(record) === settled) this.#known.delete(record);
+        if (this.#known.get(record) === settled) this.#drop(record);
         throw error;
       },
     );
@@ -120,28 +142,38 @@ export class Generations {
 
   /** Asks for a generation, and makes one if there is none. Nobody else does so meanwhile. */
   #create(channel: Channel, record: string): Promise<string> {
-    const created = this.#remember(
-      record,
-      this.#ask(channel, record).then(async (generation) => {
-        if (generation !== null) return generation;
-        const fresh = newGeneration();
-        // Invalidated meanwhile: nobody shall ever find this one.
-        if (this.#known.get(record) === created) await this.#write(channel, record, fresh);
-        return fresh;
-      }),
-    ) as Promise<string>;
-    this.#creating.add(created);
+    const asked = this.#ask(channel, record).then(async (generation) => {
+      if (generation !== null) return generation;
+      const fresh = newGeneration();
+      // Invalidated meanwhile: nobody shall ever find this one.
+      if (this.#creating.get(record) === created) await this.#write(channel, record, fresh);
+      return fresh;
+    });
+    const created = this.#remember(record, asked) as Promise<string>;
+    this.#creating.set(record, created);
+    const done = (generation?: string) => {
+      if (this.#creating.get(record) !== created) return;
+      this.#creating.delete(record);
+      // A read may have found none before this one was written.
+      if (generation !== undefined && this.#known.get(record) === null) this.#set(record, generation);
+    };
+    created.then(done, () => done());
     return created;
   }
 
   #write(channel: Channel, record: string, generation: string, options?: CallOptions): Promise<void> {
     const bytes = Buffer.from(generation, "latin1");
     const { NEVER } = Expiry;
-    return channel.call(Op.SET, NEVER, Tag.BYTES, null, NO_EXPIRY, record, bytes, decodeDone, options);
+    const decode = (status: number) => {
+      this.#answeredBy(channel);
+      decodeDone(status);
+    };
+    return channel.call(Op.SET, NEVER, Tag.BYTES, null, NO_EXPIRY, record, bytes, decode, options);
   }
 
   #ask(channel: Channel, record: string): Promise<Generation> {
     return channel.call(Op.GET, 0, 0, null, NO_EXPIRY, record, null, (status, _tag, buf, start, end) => {
+      this.#answeredBy(channel);
       if (status === Status.MISS || end - start !== BYTES) return null;
       decodeDone(status);
       return buf.toString("latin1", start, end);

@@ -2,6 +2,7 @@
 // Pure functions, one per kind of result; each is a `Decode` of channel.ts. Statuses from 0x80 on never reach them. Values of entries are
 // reading.ts's affair.
 
+import { isWrapped } from "./envelope.js";
 import {
   DaemonError,
   DiskError,
@@ -77,14 +78,14 @@ export function decodeHandshake(
 /** GET for `RustCache`: text, and "" for a miss. */
 export function decodeTextOrEmpty(
   status: number,
-  _tag: number,
+  tag: number,
   buf: Buffer,
   start: number,
   end: number,
 ): string {
   if (status === Status.OK) {
     const text = readText(buf, start, end);
-    if (isAltered(text, buf, start, end)) {
+    if (isWrapped(tag) || isAltered(text, buf, start, end)) {
       throw new NotTextError(
         `the value ${show(buf.subarray(start, end))} is not UTF-8 text, so another client stored it: read it with a Cache, which returns a Buffer`,
       );

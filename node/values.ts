@@ -270,10 +270,10 @@ function decodeV8(buf: Buffer, start: number, end: number, owned: boolean): unkn
   }
 }
 
-/** Checks the option `codec`. */
-export function checkCodec(codec: unknown): asserts codec is Codec | undefined {
-  if (codec === undefined) return;
-  if (typeof codec !== "object" || codec === null) {
+/** Checks the option `codec`; null = none. */
+export function checkCodec(codec: unknown): Codec | undefined {
+  if (codec === undefined || codec === null) return undefined;
+  if (typeof codec !== "object") {
     throw new InvalidArgumentError(`codec must be an object with tag, encode and decode, got ${show(codec)}`);
   }
   const { tag, encode, decode } = codec as Record<keyof Codec, unknown>;
@@ -285,4 +285,5 @@ export function checkCodec(codec: unknown): asserts codec is Codec | undefined {
       throw new InvalidArgumentError(`codec.${name} must be a function, got ${show(part)}`);
     }
   }
+  return codec as Codec;
 }

@@ -5,7 +5,7 @@
 import { deleteMany, getMany, setMany } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
-import { checkCompress } from "./compression.js";
+import { type CompressOptions, checkCompress } from "./compression.js";
 import { atItem, InvalidArgumentError, show } from "./errors.js";
 import { ValueFormat } from "./format.js";
 import { casBody, type SetItem } from "./items.js";
@@ -23,7 +23,6 @@ import {
   tagName,
   tagOf,
   ttlExpiry,
-  type ValueOptions,
   type WireExpiry,
 } from "./options.js";
 import { NO_EXPIRY, Op, Tag, WITH_TTL, writeU32 } from "./protocol.js";
@@ -39,7 +38,7 @@ import {
 } from "./replies.js";
 import { type ScannedEntry, type ScannedPage, type ScanOptions, Scans, type WalkOptions } from "./scan.js";
 import type { Shared } from "./shared.js";
-import { checkCodec, isWellFormed } from "./values.js";
+import { type Codec, checkCodec, isWellFormed } from "./values.js";
 import { type Prepared, Writing } from "./writing.js";
 
 /** What `increment` and `compareAndSet` compare and store as it is. */
@@ -52,7 +51,11 @@ export interface SetItemOptions<V = unknown> extends Omit<SetOptions, "timeout" 
 }
 
 /** Options of `namespace`. What is not given is as in the cache, or the namespace, that it is made from. */
-export interface NamespaceOptions extends ValueOptions {
+export interface NamespaceOptions {
+  /** null = the built-in ways. */
+  codec?: Codec | null | undefined;
+  /** null = no compression. */
+  compress?: CompressOptions | null | undefined;
   /** Milliseconds that an entry lives when it is stored without a TTL; Infinity = for ever. */
   defaultTtl?: number | undefined;
 }
@@ -103,16 +106,16 @@ export class CacheView<V = unknown> {
       );
     }
     const { keys, format, defaultTtl: inherited } = this.#settings;
-    const { codec, compress } = options;
-    const ttl = options.defaultTtl;
+    const { codec, compress, defaultTtl: ttl } = options;
+    const { maxValueBytes } = this.#shared;
     return new Namespace<T>(name, this.#shared, {
       keys: keys.inner(name),
-      format: makeFormat(
-        { codec: codec ?? format.codec, compress },
-        this.#shared.maxValueBytes,
-        format.compression,
+      format: new ValueFormat(
+        codec === undefined ? format.codec : checkCodec(codec),
+        compress === undefined ? format.compression : checkCompress(compress),
+        maxValueBytes,
       ),
-      defaultTtl: ttl === undefined ? inherited : ttl === Number.POSITIVE_INFINITY ? ttl : defaultTtl(ttl),
+      defaultTtl: ttl === undefined ? inherited : (defaultTtl(ttl) ?? Number.POSITIVE_INFINITY),
     });
   }
 
@@ -291,7 +294,7 @@ export class CacheView<V = unknown> {
       channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, start, null, decodeCount, options);
     return this.#shared.all(async (channel) => {
       if (wire === null) {
-        this.#shared.generations.forget();
+        this.#shared.generations.cleared();
         return clear(channel, null);
       }
       if (prefix !== null && prefix.length > 0) return clear(channel, wire);
@@ -492,15 +495,4 @@ export class Namespace<V = unknown> extends CacheView<V> {
     super(shared, settings);
     this.name = name;
   }
-}
-
-/** Checks the options and makes the format of a view. */
-export function makeFormat(
-  options: ValueOptions,
-  maxValueBytes: number,
-  inherited?: ValueFormat["compression"],
-): ValueFormat {
-  const { codec, compress } = options;
-  checkCodec(codec);
-  return new ValueFormat(codec, checkCompress(compress) ?? inherited, maxValueBytes);
 }

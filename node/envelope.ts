@@ -16,6 +16,8 @@ export const Method = { NONE: 0 << 1, BROTLI: 1 << 1, ZSTD: 2 << 1 } as const;
 const METHOD = 3 << 1;
 
 const NEVER = 2 ** 53 - 1;
+/** `storedAt` and `freshUntil`. */
+const TIMES_BYTES = 16;
 const GENERATION_BYTES = 8;
 const MAX_TAGS = 255;
 /** The longest name of a tag, in bytes: it has to fit into a key. */
@@ -65,24 +67,26 @@ export function wrap(
   length: number,
   body: string | Uint8Array,
 ): { tag: number; body: Buffer } {
-  const names = envelope === null ? [] : envelope.tags.map(({ name }) => Buffer.from(name));
-  let room = 1 + (method === Method.NONE ? 0 : 4);
-  if (envelope !== null)
-    room += names.reduce((sum, name) => sum + 2 + name.length + GENERATION_BYTES, 8 + 8 + 1);
   const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-  const bytes = Buffer.allocUnsafeSlow(room + bodyBytes);
+  let room = 1 + (method === Method.NONE ? 0 : 4) + bodyBytes;
+  if (envelope !== null) {
+    room += TIMES_BYTES + 1;
+    for (const { name } of envelope.tags) room += 2 + Buffer.byteLength(name) + GENERATION_BYTES;
+  }
+  const bytes = Buffer.allocUnsafe(room);
   bytes[0] = tag;
   let pos = 1;
   if (envelope !== null) {
     writeU64(bytes, pos, envelope.storedAt);
     writeU64(bytes, pos + 8, Math.min(envelope.freshUntil, NEVER));
-    bytes[pos + 16] = names.length;
-    pos += 17;
-    names.forEach((name, i) => {
-      pos = bytes.writeUInt16LE(name.length, pos);
-      pos += name.copy(bytes, pos);
-      pos += bytes.write(envelope.tags[i]!.generation, pos, "latin1");
-    });
+    pos += TIMES_BYTES;
+    bytes[pos++] = envelope.tags.length;
+    for (const { name, generation } of envelope.tags) {
+      const length = bytes.write(name, pos + 2);
+      bytes.writeUInt16LE(length, pos);
+      pos += 2 + length;
+      pos += bytes.write(generation, pos, "latin1");
+    }
   }
   if (method !== Method.NONE) {
     writeU32(bytes, pos, length);

@@ -253,12 +253,17 @@ export function atItem<T>(index: number, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    if (error instanceof RustCacheError) {
-      error.index = index;
-      error.message = `item ${index}: ${error.message}`;
-    }
-    throw error;
+    throw ofItem(error, index);
   }
+}
+
+/** What was thrown for one item of a batch; says which one, if it is an error of this package. */
+export function ofItem(error: unknown, index: number): unknown {
+  if (error instanceof RustCacheError) {
+    error.index = index;
+    error.message = `item ${index}: ${error.message}`;
+  }
+  return error;
 }
 
 /** For error texts: a key, value or option as one short, printable piece. */

@@ -46,21 +46,20 @@ export class Generations {
     recordOf: (name: string) => string,
   ): TagStamp[] | Promise<TagStamp[]> {
     this.#forgetFormerConnection();
-    const found = names.map((name) => {
-      const record = recordOf(name);
-      const known = this.#known.get(record);
-      if (typeof known === "string" && this.#unrecorded.delete(record)) {
-        // On its way before the value is. Without it, the value is no more than a miss after the next start.
-        this.#write(channel, record, known).catch(() => {});
-      }
-      return typeof known === "string"
-        ? known
-        : (this.#creating.get(record) ?? this.#create(channel, record));
-    });
-    const stamps = (generations: readonly string[]) =>
-      names.map((name, i): TagStamp => ({ name, generation: generations[i]! }));
-    if (found.every((each) => typeof each === "string")) return stamps(found);
-    return Promise.all(found).then(stamps);
+    const found = names.map((name) => this.#generation(channel, recordOf(name)));
+    if (found.every((each) => typeof each === "string")) return stamps(names, found);
+    return Promise.all(found).then((generations) => stamps(names, generations));
+  }
+
+  /** The generation of a tag that is about to be used. */
+  #generation(channel: Channel, record: string): string | Promise<string> {
+    const known = this.#known.get(record);
+    if (typeof known !== "string") return this.#creating.get(record) ?? this.#create(channel, record);
+    if (this.#unrecorded.delete(record)) {
+      // On its way before the value is. Without it, the value is no more than a miss after the next start.
+      this.#write(channel, record, known).catch(() => {});
+    }
+    return known;
   }
 
   /** Whether all tags of a value still have the generation that it carries; at once if they are known. */
@@ -179,6 +178,10 @@ export class Generations {
       return buf.toString("latin1", start, end);
     });
   }
+}
+
+function stamps(names: readonly string[], generations: readonly string[]): TagStamp[] {
+  return names.map((name, i): TagStamp => ({ name, generation: generations[i]! }));
 }
 
 function newGeneration(): string {

@@ -1,7 +1,7 @@
 // Bodies of protocol version 2 that hold several items: GET_MANY, SET_MANY, REMOVE_MANY and SCAN, both directions.
 // Pure, as protocol.ts. How a batch is cut into frames, and what is made of the results, is the client's affair.
 
-import { atItem, ProtocolError } from "./errors.js";
+import { ofItem, ProtocolError } from "./errors.js";
 import {
   checkKeyLength,
   checkValueLength,
@@ -75,44 +75,47 @@ export function keysBody(
   to: number,
   limits: Limits,
 ): Buffer {
-  let room = 0;
-  for (let i = from; i < to; i++) {
-    const key = keys[i]!;
-    // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
-    if (key.length > limits.keyLimit) atItem(i, () => checkKeyLength(key.length, key, limits));
-    room += keyRoom(key);
+  let i = from;
+  try {
+    let room = 0;
+    for (; i < to; i++) {
+      const key = keys[i]!;
+      // Longer in UTF-16 units than allowed in bytes: refuse before any memory is taken for it.
+      if (key.length > limits.keyLimit) checkKeyLength(key.length, key, limits);
+      room += keyRoom(key);
+    }
+    const body = Buffer.allocUnsafe(room);
+    let pos = 0;
+    for (i = from; i < to; i++) {
+      const key = keys[i]!;
+      const end = writeBytes(body, pos + 4, key, "key");
+      checkKeyLength(end - pos - 4, key, limits);
+      writeU32(body, pos, end - pos - 4);
+      pos = end;
+    }
+    return body.subarray(0, pos);
+  } catch (error) {
+    throw ofItem(error, i);
   }
-  const body = Buffer.allocUnsafe(room);
-  let pos = 0;
-  for (let i = from; i < to; i++) {
-    const key = keys[i]!;
-    const at = pos;
-    pos = atItem(i, () => {
-      const end = writeBytes(body, at + 4, key, "key");
-      checkKeyLength(end - at - 4, key, limits);
-      writeU32(body, at, end - at - 4);
-      return end;
-    });
-  }
-  return body.subarray(0, pos);
 }
 
 /** Encodes `items[from..to]`: the value part of SET_MANY. */
 export function setBody(items: readonly SetItem[], from: number, to: number, limits: Limits): Buffer {
-  let room = 0;
-  for (let i = from; i < to; i++) {
-    const item = items[i]!;
-    if (item.key.length > limits.keyLimit) atItem(i, () => checkKeyLength(item.key.length, item.key, limits));
-    room += setRoom(item);
+  let i = from;
+  try {
+    let room = 0;
+    for (; i < to; i++) {
+      const item = items[i]!;
+      if (item.key.length > limits.keyLimit) checkKeyLength(item.key.length, item.key, limits);
+      room += setRoom(item);
+    }
+    const body = Buffer.allocUnsafe(room);
+    let pos = 0;
+    for (i = from; i < to; i++) pos = writeSetItem(body, pos, items[i]!, limits);
+    return body.subarray(0, pos);
+  } catch (error) {
+    throw ofItem(error, i);
   }
-  const body = Buffer.allocUnsafe(room);
-  let pos = 0;
-  for (let i = from; i < to; i++) {
-    const item = items[i]!;
-    const at = pos;
-    pos = atItem(i, () => writeSetItem(body, at, item, limits));
-  }
-  return body.subarray(0, pos);
 }
 
 function writeSetItem(body: Buffer, at: number, item: SetItem, limits: Limits): number {

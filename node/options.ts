@@ -374,7 +374,7 @@ export function staleTtlOf(staleTtl: unknown): number {
 export function tagsOf(tags: unknown): readonly string[] {
   if (tags === undefined) return [];
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array, got ${show(tags)}`);
-  const names = [...new Set(tags.map(tagName))];
+  const names = tags.length === 1 ? [tagName(tags[0])] : [...new Set(Array.from(tags, tagName))];
   if (fitsTags(names.length)) return names;
   throw new InvalidArgumentError(`an entry can have 255 tags, got ${names.length}`);
 }

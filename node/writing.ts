@@ -2,7 +2,7 @@
 // another thread or the generation of one of its tags has to be asked for first.
 
 import type { Channel } from "./channel.js";
-import type { Envelope, TagStamp } from "./envelope.js";
+import type { Envelope } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { ValueFormat } from "./format.js";
 import {
@@ -61,21 +61,30 @@ export class Writing {
 
   /** Checks and encodes a set. Throws, or rejects with, what is wrong with it. `channel`: what the set will be sent on. */
   prepare(channel: Channel, value: unknown, options: ValueAndExpiry): Prepared | Promise<Prepared> {
-    const flags = conditionOf(options.condition);
+    const condition = conditionOf(options.condition);
     const { expiry, freshUntil } = this.#times(options);
-    const tags = tagsOf(options.tags);
     const { kind, ms } = this.#shared.daemon.expiry(expiry);
+    const flags = condition | kind;
     const encoded = this.#encode(value, options.tag);
-    const prepared = ({ tag, body }: Encoded): Prepared => ({ flags: flags | kind, ms, tag, body });
-    const pack = (envelope: Envelope | null) => {
-      const packed = this.#format.pack(encoded, envelope);
-      return packed instanceof Promise ? packed.then(prepared) : prepared(packed);
-    };
-    if (tags.length === 0 && freshUntil === Number.POSITIVE_INFINITY) return pack(null);
+    if (options.tags === undefined && freshUntil === Number.POSITIVE_INFINITY) {
+      return this.#pack(encoded, null, flags, ms);
+    }
+    const names = tagsOf(options.tags);
     const storedAt = Date.now();
-    const stamps = tags.length === 0 ? [] : this.#shared.generations.stamp(channel, tags, this.#recordOf);
-    const stamped = (tags: readonly TagStamp[]) => pack({ storedAt, freshUntil, tags });
-    return stamps instanceof Promise ? stamps.then(stamped) : stamped(stamps);
+    const tags = names.length === 0 ? [] : this.#shared.generations.stamp(channel, names, this.#recordOf);
+    if (!(tags instanceof Promise)) return this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms);
+    return tags.then((tags) => this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms));
+  }
+
+  #pack(
+    encoded: Encoded,
+    envelope: Envelope | null,
+    flags: number,
+    ms: number,
+  ): Prepared | Promise<Prepared> {
+    const packed = this.#format.pack(encoded, envelope);
+    if (!(packed instanceof Promise)) return { flags, ms, tag: packed.tag, body: packed.body };
+    return packed.then(({ tag, body }) => ({ flags, ms, tag, body }));
   }
 
   #encode(value: unknown, tag: number | undefined): Encoded {
@@ -87,8 +96,9 @@ export class Writing {
   /** When the entry goes, and from when on it is stale. */
   #times(options: ValueAndExpiry): { expiry: WireExpiry; freshUntil: number } {
     const own = this.byDefault(expiryOf(options));
-    const staleTtl = staleTtlOf(options.staleTtl);
     const always = { expiry: own, freshUntil: Number.POSITIVE_INFINITY };
+    if (options.staleTtl === undefined) return always;
+    const staleTtl = staleTtlOf(options.staleTtl);
     if (staleTtl === 0) return always;
     const { defaultTtl } = this.#shared;
     switch (own.kind) {

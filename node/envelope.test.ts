@@ -1,6 +1,7 @@
 // What is wrapped around values, and compression: bytes there and back, and every damage refused.
 
 import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { checkCompress, methodOf } from "./compression.js";
 import { type Envelope, isWrapped, Method, unwrap, wrap } from "./envelope.js";
@@ -51,6 +52,15 @@ test("the layout is that of docs/protocol.md", () => {
     body.toString("hex"),
     `01${"0201000000000000"}${"ffffffffffff1f00"}01${"0100"}74${"3132333435363738"}${"05000000"}78797a`,
   );
+});
+
+test("the example in docs/protocol.md is what is made of it", () => {
+  const document = readFileSync(new URL("../docs/protocol.md", import.meta.url), "utf8");
+  const [, tag = "", bytes = ""] = /^```text\ntag ([0-9a-f]{2})\n(.*)\n```$/m.exec(document) ?? [];
+  const tags = [{ name: "t", generation: "\x01\x02\x03\x04\x05\x06\x07\x08" }];
+  const wrapped = wrap(Tag.TEXT, { storedAt: 1000, freshUntil: 2000, tags }, Method.NONE, 0, "v");
+  assert.equal(wrapped.tag.toString(16), tag);
+  assert.equal(wrapped.body.toString("hex"), bytes.replaceAll(" ", ""));
 });
 
 test("only the tags from 64 to 71 are wrapped ones, and of these only those that mean something are read", () => {

@@ -4,10 +4,9 @@
 // Invariant: a value that needs none of this is never wrapped, so that other languages read it as it is.
 
 import { DecodeError } from "./errors.js";
-import { readU32, readU64, writeU32, writeU64 } from "./protocol.js";
+import { readU32, readU64, Tag, writeU32, writeU64 } from "./protocol.js";
 
-/** Tags of wrapped values: this one, with what it has as flags. */
-const WRAPPED = 0x40;
+/** What a wrapped value has, as flags of its tag. */
 const FLAGS = 0x07;
 const ENVELOPE = 1;
 
@@ -51,7 +50,7 @@ export interface Unwrapped {
 }
 
 export function isWrapped(tag: number): boolean {
-  return (tag & ~FLAGS) === WRAPPED;
+  return (tag & ~FLAGS) === Tag.WRAPPED;
 }
 
 /** Whether an entry may have as many tags. */
@@ -94,7 +93,7 @@ export function wrap(
   }
   if (typeof body === "string") bytes.write(body, pos);
   else bytes.set(body, pos);
-  return { tag: WRAPPED | method | (envelope === null ? 0 : ENVELOPE), body: bytes };
+  return { tag: Tag.WRAPPED | method | (envelope === null ? 0 : ENVELOPE), body: bytes };
 }
 
 /** Reads what is wrapped around the value in `buf[start..end]`. Throws DecodeError when it is damaged, or of a kind that is unknown here. */

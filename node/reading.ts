@@ -1,6 +1,8 @@
 // What the replies to reads mean to one cache or namespace: unwraps values, tells which of them are misses although the daemon has them (stale, or
 // with a tag that was invalidated), and counts. The bytes of values are format.ts's affair.
 
+import type { ReadItem } from "./batches.js";
+import type { Decode } from "./call.js";
 import { type Envelope, isWrapped, type TagStamp, type Unwrapped, unwrap } from "./envelope.js";
 import type { ValueFormat } from "./format.js";
 import type { Generations } from "./generations.js";
@@ -63,14 +65,7 @@ export class Reading {
   }
 
   /** The decoder of GET and TAKE without WITH_TTL: the value, undefined for a miss, or a promise of either. */
-  readonly value = (
-    status: number,
-    tag: number,
-    buf: Buffer,
-    start: number,
-    end: number,
-    owned: boolean,
-  ): unknown => {
+  readonly value: Decode<unknown> = (status, tag, buf, start, end, owned) => {
     if (status === Status.OK) {
       const value = this.item(tag, buf, start, end, owned);
       return value instanceof Promise ? value.then(this.#one) : this.#one(value);
@@ -79,14 +74,14 @@ export class Reading {
   };
 
   /** The decoder of GET with WITH_TTL. */
-  readonly entry = (
-    status: number,
-    tag: number,
-    buf: Buffer,
-    start: number,
-    end: number,
-    owned: boolean,
-  ): Entry | undefined | Promise<Entry | undefined> => {
+  readonly entry: Decode<Entry | undefined | Promise<Entry | undefined>> = (
+    status,
+    tag,
+    buf,
+    start,
+    end,
+    owned,
+  ) => {
     if (status !== Status.OK) return this.#missed(status);
     requireBody(start, end, 8);
     const ttl = readTtl(buf, start);
@@ -106,7 +101,7 @@ export class Reading {
   };
 
   /** The value of one item of a batch or a scan, or MISSED, or a promise of either. Counts nothing. */
-  readonly item = (tag: number, buf: Buffer, start: number, end: number, owned: boolean): unknown => {
+  readonly item: ReadItem = (tag, buf, start, end, owned) => {
     if (!isWrapped(tag)) return this.#format.decode(tag, buf, start, end, owned);
     const unwrapped = unwrap(tag, buf, start, end);
     const { envelope } = unwrapped;

@@ -191,6 +191,22 @@ describe("what cannot be stored is refused by name", () => {
   }
 });
 
+test("what throws while it is read, and what is nested beyond all bounds, is refused as well", () => {
+  const getter = {
+    get a() {
+      throw new Error("not today");
+    },
+  };
+  let deep: unknown[] = [];
+  for (let i = 0; i < 200_000; i++) deep = [deep];
+  for (const [value, message] of [
+    [getter, /not today/],
+    [deep, /^the value is an array, which cannot be stored \(.*stack/],
+  ] as const) {
+    assert.throws(() => encodeValue(value), { code: "ERR_RUSTCACHE_ENCODE", message });
+  }
+});
+
 describe("a codec", () => {
   const codec: Codec = {
     tag: 200,

@@ -97,7 +97,7 @@ export function encodeValue(value: unknown, codec?: Codec): Encoded {
     case "boolean":
     case "object":
       if (value instanceof Uint8Array) return { tag: Tag.BYTES, body: value };
-      if (isJsonSafe(value)) return { tag: Tag.JSON, body: JSON.stringify(value) };
+      return encodeObject(value);
   }
   return { tag: Tag.V8, body: encodeV8(value) };
 }
@@ -106,6 +106,18 @@ export function encodeValue(value: unknown, codec?: Codec): Encoded {
 export function isWellFormed(text: string): boolean {
   // In every Node that this package runs on; TypeScript's ES2023 library does not know it yet.
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
+}
+
+function encodeObject(value: unknown): Encoded {
+  try {
+    if (isJsonSafe(value)) return { tag: Tag.JSON, body: JSON.stringify(value) };
+  } catch (error) {
+    // A getter of the value threw, or it is more text than a string can hold.
+    throw new EncodeError(`the value ${show(value)} cannot be stored (${messageOf(error)})`, {
+      cause: error,
+    });
+  }
+  return { tag: Tag.V8, body: encodeV8(value) };
 }
 
 function encodeWith(codec: Codec, value: unknown): Uint8Array {
@@ -157,7 +169,8 @@ function findUncloneable(value: unknown): { path: string; part: unknown } {
   const seen = new Set<unknown>();
   let path = "";
   let part = value;
-  for (;;) {
+  // One that is nested deeper may fail for that alone, and would be looked for for long.
+  for (let depth = 0; depth < MAX_JSON_DEPTH; depth++) {
     seen.add(part);
     // Of an object in a cycle each part fails that leads back to it: one that was seen is no culprit.
     const next = partsOf(part).find((each) => !seen.has(each.part) && !isCloneable(each.part));
@@ -165,6 +178,7 @@ function findUncloneable(value: unknown): { path: string; part: unknown } {
     path += next.path;
     part = next.part;
   }
+  return { path: "", part: value };
 }
 
 function partsOf(value: unknown): { path: string; part: unknown }[] {

@@ -98,6 +98,7 @@ fn tag(tag: Tag) -> String {
         Tag::V8 => "v8".to_owned(),
         Tag::PICKLE => "pickle".to_owned(),
         Tag::MESSAGE_PACK => "msgpack".to_owned(),
+        tag if tag.is_wrapped() => "wrapped".to_owned(),
         Tag(number) => format!("tag {number}"),
     }
 }

@@ -26,8 +26,16 @@ impl Tag {
     pub const PICKLE: Tag = Tag(4);
     /// `MessagePack`.
     pub const MESSAGE_PACK: Tag = Tag(5);
+    /// The first of eight tags for values that have something wrapped around them: times, tags to invalidate by, compression. `docs/protocol.md` says
+    /// how, under "Wrapped values".
+    pub const WRAPPED: Tag = Tag(64);
     /// The first of the tags that are the user's own, up to 255.
     pub const USER: Tag = Tag(128);
+
+    /// Whether the bytes of the value begin with something that is wrapped around it.
+    pub const fn is_wrapped(self) -> bool {
+        self.0 & !7 == Self::WRAPPED.0
+    }
 }
 
 /// When an entry that is written shall expire. It is served until then, and never after. Times are kept in nanoseconds, and a time of more than 584

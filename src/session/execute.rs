@@ -89,6 +89,10 @@ impl Executor {
         match command {
             Command::Get { key, .. } if self.check_key(key).is_ok() => {
                 let hit = batch.read(key, |entry| {
+                    // What is wrapped around it is no part of the value.
+                    if entry.tag().is_wrapped() {
+                        return None;
+                    }
                     fixed::encode_hit(entry.value(), entry.time_left, now)
                 });
                 match hit {

@@ -160,6 +160,24 @@ fn a_value_that_the_frame_cannot_carry_whole_is_an_error_and_never_cut() {
 }
 
 #[test]
+fn what_is_wrapped_around_a_value_is_never_taken_for_it() {
+    let mut client = Client::greeted();
+    let mut old = client.beside();
+    for tag in 0..=255 {
+        let options = SetOptions {
+            tag: Tag(tag),
+            ..SetOptions::default()
+        };
+        assert_eq!(client.set_with("k", "value", options), Status::OK);
+        let expected = match tag {
+            64..=71 => b"E\n".to_vec(),
+            _ => hit(b"value", START, 0),
+        };
+        assert_eq!(old.send(&read(b"k")), expected, "tag {tag}");
+    }
+}
+
+#[test]
 fn what_came_in_by_version_1_is_text_for_version_2() {
     let mut old = Client::new();
     old.send(&insert("ключ".as_bytes(), "значение".as_bytes(), 0));

@@ -71,6 +71,18 @@ test("the second TypeScript program of the README finds what it stored and misse
   );
 });
 
+/** What a program of a document prints by its own account: the comments behind its calls of console.log, in order. */
+function claimed(text: string): string[] {
+  return [...text.matchAll(/^.*console\.log\(.*\/\/ (.*)$/gm)].map(([, claim = ""]) => claim);
+}
+
+test("each program of the Node client's document prints what its comments say", () => {
+  const programs = blocks("docs/node.md").filter((block) => block.language === "ts");
+  assert.ok(programs.length >= 5, `${programs.length} programs`);
+  for (const { text } of programs)
+    assert.deepEqual(runTypeScript(text).trimEnd().split("\n"), claimed(text), text);
+});
+
 test("the commands of the README for set-up are scripts of the package", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     scripts: Record<string, string>;

@@ -4,16 +4,8 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { Tag } from "./index.js";
+import { randomFrom } from "./testdata/random.js";
 import { type Codec, checkCodec, decodeValue, encodeValue, isJsonSafe } from "./values.js";
-
-/** A small generator with a seed, so that a failure can be had again. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 const TEXTS = [
   "",

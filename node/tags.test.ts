@@ -116,6 +116,47 @@ describe("invalidateTag", () => {
     }
   });
 
+  test("a set that has begun before does not come back with the next start either", async () => {
+    const dir = fresh();
+    {
+      await using cache = createCache({ dir });
+      const calls = [
+        cache.set("before", 1, { tags: ["t"] }),
+        cache.invalidateTag("t"),
+        cache.set("after", 2, { tags: ["t"] }),
+      ];
+      await Promise.all(calls);
+    }
+    await using cache = createCache({ dir });
+    assert.deepEqual(await cache.getMany(["before", "after"]), [undefined, 2]);
+  });
+
+  test("what was stored after clear() is there after the next start", async () => {
+    const dir = fresh();
+    {
+      await using cache = createCache({ dir });
+      await cache.set("k", 1, { tags: ["t"] });
+      await cache.clear();
+      await cache.set("k", 2, { tags: ["t"] });
+    }
+    await using cache = createCache({ dir });
+    assert.equal(await cache.get("k"), 2);
+  });
+
+  test("what another process has invalidated meanwhile is a miss", async () => {
+    const dir = fresh();
+    await using first = createCache({ dir });
+    await first.setMany(["a", "b"].map((key) => ({ key, value: "first", tags: ["t"] })));
+    await first.close();
+    {
+      await using second = createCache({ dir });
+      await second.invalidateTag("t");
+      await second.set("b", "second", { tags: ["t"] });
+    }
+    await first.start();
+    assert.deepEqual(await first.getMany(["a", "b"]), [undefined, "second"]);
+  });
+
   test("a value whose tag's record is gone is a miss after a restart, and can be stored again", async () => {
     const dir = fresh();
     {

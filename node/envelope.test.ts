@@ -5,8 +5,10 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { checkCompress, methodOf } from "./compression.js";
 import { type Envelope, isWrapped, Method, unwrap, wrap } from "./envelope.js";
+import { DecodeError } from "./errors.js";
 import { ValueFormat } from "./format.js";
 import { Tag } from "./protocol.js";
+import { randomFrom } from "./testdata/random.js";
 
 const MIB = 2 ** 20;
 const ENVELOPES: (Envelope | null)[] = [
@@ -81,6 +83,25 @@ test("a value that ends within what is wrapped around it is refused, wherever it
     assert.throws(() => unwrap(tag, body, 0, cut), { code: "ERR_RUSTCACHE_DECODE", message: /end within/ });
   }
   assert.equal(unwrap(tag, body, 0, body.length).length, 5);
+});
+
+test("damaged bytes are read as some value or refused by name, and end nothing else", async () => {
+  const format = new ValueFormat(undefined, checkCompress({ above: 50 }), MIB);
+  const values = [{ a: [1, "x"] }, "text ".repeat(50), Buffer.from([0, 1, 2])];
+  for (let seed = 1; seed <= 3000; seed++) {
+    const random = randomFrom(seed);
+    const encoded = format.encode(values[random(values.length)]);
+    const packed = await format.pack(encoded, ENVELOPES[1 + random(2)]!);
+    const bytes = Buffer.from(packed.body as Buffer);
+    for (let count = 1 + random(3); count > 0; count--) bytes[random(bytes.length)] = random(256);
+    const end = random(2) === 0 ? bytes.length : random(bytes.length);
+    const tag = random(4) === 0 ? 64 + random(8) : packed.tag;
+    try {
+      await format.unpack(unwrap(tag, bytes, 0, end), bytes, end, false);
+    } catch (error) {
+      assert.ok(error instanceof DecodeError, `seed ${seed}: ${error}`);
+    }
+  }
 });
 
 /** Methods that the running Node has. */

@@ -2,7 +2,7 @@
 //! then become what the new rule would have made of them, with the evictions that follow.
 
 use super::blocks::scatter;
-use super::lists::{List, Lists};
+use super::lists::{List, Lists, MOST_HITS};
 use super::sketch::Sketch;
 use super::{Entries, Measure};
 
@@ -16,6 +16,8 @@ const PROTECTED: u64 = 800;
 /// entries that nobody reads look wanted, and they would stay for ever.
 const OFTEN: u64 = 5;
 const ONE_IN: u32 = 128;
+/// Of a mean weight, for reckoning.
+const PARTS: u64 = 256;
 
 /// What decides who stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +27,19 @@ pub(super) enum Rule {
     /// S3-FIFO (Yang, Zhang, Qiu, Yue, Vinayak, 2023): a window that is a queue; what was hit in it goes to the main queue, which gives who was hit another round;
     /// what comes back soon after an eviction goes there at once.
     Queue { window: u32 },
+    /// The same, where what is heavy has to be hit more often to stay: an eviction is for room, and one heavy entry that goes leaves room for many light ones.
+    /// (As GreedyDual-Size-Frequency weighs hits against sizes: Cherkasova, 1998; here by chance instead of by a priority queue.) As `Queue` where entries
+    /// are counted.
+    Density { window: u32 },
     /// W-TinyLFU (Einziger, Friedman, Manes, 2017): a window with its own recency; who leaves it contends with the oldest of the main part, and who was seen
-    /// more often lately stays. The main part is a segmented LRU (Karedla, Love, Wherry, 1994).
+    /// more often lately stays; for its weight, where bytes are limited (size-aware TinyLFU: Einziger, Eytan, Friedman, Manes, 2021). The main part is a segmented LRU (Karedla, Love, Wherry, 1994).
     Frequency { window: u32 },
+}
+
+impl Rule {
+    pub(super) const fn is_queue(self) -> bool {
+        matches!(self, Rule::Queue { .. } | Rule::Density { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -60,7 +72,7 @@ impl Queues {
     /// A new entry; `returns` if it was evicted lately.
     pub(super) fn insert(&mut self, slot: u32, returns: bool, entries: &impl Entries) {
         let list = match self.rule {
-            Rule::Queue { .. } if returns => List::Main,
+            Rule::Queue { .. } | Rule::Density { .. } if returns => List::Main,
             _ => List::Window,
         };
         self.lists.add(slot, list, entries.weight(slot));
@@ -80,7 +92,7 @@ impl Queues {
     pub(super) fn access(&mut self, slot: u32, entries: &impl Entries) {
         self.lists.count_hit(slot);
         match (self.rule, self.lists.list_of(slot)) {
-            (Rule::Queue { .. }, _) | (_, None) => {}
+            (Rule::Queue { .. } | Rule::Density { .. }, _) | (_, None) => {}
             (Rule::Recency, _) | (Rule::Frequency { .. }, Some(List::Window)) => {
                 self.lists.shift(slot, List::Window, || entries.weight(slot));
             }
@@ -94,7 +106,7 @@ impl Queues {
     /// Fetches what an access to a slot changes, beside what is known of itself.
     #[inline]
     pub(super) fn prefetch_neighbours(&self, slot: u32) {
-        if !matches!(self.rule, Rule::Queue { .. }) {
+        if !self.rule.is_queue() {
             self.lists.prefetch_neighbours(slot);
         }
     }
@@ -113,12 +125,13 @@ impl Queues {
         self.measure = measure;
         match self.rule {
             Rule::Recency => self.oldest_of_main().or_else(|| self.lists.oldest(List::Window)),
-            Rule::Queue { window } => self.victim_of_queues(window, entries),
+            Rule::Queue { window } => self.victim_of_queues(window, entries, false),
+            Rule::Density { window } => self.victim_of_queues(window, entries, measure == Measure::Bytes),
             Rule::Frequency { window } => self.victim_by_frequency(window, entries, sketch),
         }
     }
 
-    fn victim_of_queues(&mut self, window: u32, entries: &impl Entries) -> Option<u32> {
+    fn victim_of_queues(&mut self, window: u32, entries: &impl Entries, weighs: bool) -> Option<u32> {
         for _ in 0..SPILL {
             // Another rule's. This one has no use for a second main list.
             if let Some(slot) = self.lists.oldest(List::Protected) {
@@ -129,21 +142,33 @@ impl Queues {
             let oldest = self.oldest_of_main();
             if self.exceeds(window) || oldest.is_none() {
                 let slot = self.lists.oldest(List::Window)?;
-                if self.lists.hits(slot) == 0 {
+                let due = if weighs { self.due(slot, entries) } else { 1 };
+                if self.lists.hits(slot) < due {
                     return Some(slot);
                 }
                 self.lists.set_hits(slot, 0);
                 self.lists.shift(slot, List::Main, || entries.weight(slot));
             } else if let Some(slot) = oldest {
                 let hits = self.lists.hits(slot);
-                if hits == 0 {
+                let due = if weighs { self.due(slot, entries) } else { 1 };
+                if hits < due {
                     return Some(slot);
                 }
-                self.lists.set_hits(slot, hits - 1);
+                self.lists.set_hits(slot, hits - due);
                 self.lists.shift(slot, List::Main, || entries.weight(slot));
             }
         }
         self.oldest_of_main().or_else(|| self.lists.oldest(List::Window))
+    }
+
+    /// How many hits another round costs: as many as the weight is of mean weights, on average, and by chance the whole number above or below.
+    fn due(&mut self, slot: u32, entries: &impl Entries) -> u32 {
+        let items = self.lists.total(Measure::Items).max(1);
+        let mean = (self.lists.total(Measure::Bytes) / items).max(1);
+        let parts = (entries.weight(slot).saturating_mul(PARTS) / mean).min(PARTS * u64::from(MOST_HITS + 1));
+        self.random = scatter(self.random.wrapping_add(0x9E37_79B9), slot);
+        let chance = u64::from(self.random) % PARTS;
+        u32::try_from((parts + chance) / PARTS).unwrap_or(MOST_HITS + 1)
     }
 
     fn victim_by_frequency(&mut self, window: u32, entries: &impl Entries, sketch: &Sketch) -> Option<u32> {
@@ -159,8 +184,12 @@ impl Queues {
         };
         let hash = entries.hash(candidate);
         let seen = sketch.estimate(hash);
-        let wins =
-            seen > sketch.estimate(entries.hash(incumbent)) || (seen > OFTEN && self.one_in(ONE_IN, hash));
+        let (room, taken) = match self.measure {
+            Measure::Items => (1, 1),
+            Measure::Bytes => (entries.weight(incumbent), entries.weight(candidate)),
+        };
+        let wins = seen * room > sketch.estimate(entries.hash(incumbent)) * taken
+            || (seen > OFTEN && self.one_in(ONE_IN, hash));
         if !wins {
             return Some(candidate);
         }

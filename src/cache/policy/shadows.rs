@@ -12,12 +12,13 @@ use super::sketch::Sketch;
 use super::{Entries, Measure};
 
 /// The candidates. Small windows keep what is frequent, large ones what is recent.
-pub(super) const CANDIDATES: [Rule; 5] = [
+pub(super) const CANDIDATES: [Rule; 6] = [
     Rule::Recency,
     Rule::Queue { window: SMALL },
     Rule::Frequency { window: 10 },
     Rule::Frequency { window: 200 },
     Rule::Frequency { window: 500 },
+    Rule::Density { window: SMALL },
 ];
 const N: usize = CANDIDATES.len();
 /// Where to begin.
@@ -206,7 +207,7 @@ impl Shadows {
                 self.evict(n, victim);
             }
             let shadow = &mut self.shadows[n];
-            let returns = matches!(rule, Rule::Queue { .. }) && shadow.ghosts.take(hash);
+            let returns = rule.is_queue() && shadow.ghosts.take(hash);
             shadow.queues.insert(key, returns, &self.keys);
             self.keys.0[key as usize].holders |= 1 << n;
         }
@@ -217,9 +218,7 @@ impl Shadows {
 
     fn evict(&mut self, n: usize, victim: u32) {
         let shadow = &mut self.shadows[n];
-        if matches!(CANDIDATES[n], Rule::Queue { .. })
-            && shadow.queues.lists.list_of(victim) == Some(List::Window)
-        {
+        if CANDIDATES[n].is_queue() && shadow.queues.lists.list_of(victim) == Some(List::Window) {
             shadow
                 .ghosts
                 .add(self.keys.hash(victim), ghost_span(&shadow.queues.lists));

@@ -408,3 +408,26 @@ fn entries_that_nobody_reads_any_more_give_way_to_others() {
         assert!(hits > 5_000, "{kind}: {hits} hits of 10,000");
     }
 }
+
+#[test]
+fn where_bytes_are_limited_what_is_light_stays_for_less_than_what_is_heavy() {
+    let mut random = Random(77);
+    let zipf = Zipf::new(20_000, 0.9);
+    let trace: Vec<u32> = (0..200_000).map(|_| zipf.draw(&mut random)).collect();
+    // From 10 to 1280, however popular.
+    let weight = |key: u32| 10u64 << (hash(key) % 8);
+    for limit in [100_000, 1_000_000] {
+        let hits = |kind| {
+            let hits = run_weighted(kind, &trace, Measure::Bytes, limit, weight);
+            hits.into_iter().filter(|&hit| hit).count() as f64 / trace.len() as f64
+        };
+        // S3-FIFO does not look at weights.
+        let oblivious = hits(PolicyKind::S3Fifo);
+        let (frequency, adaptive) = (hits(PolicyKind::TinyLfu), hits(PolicyKind::Adaptive));
+        assert!(frequency > oblivious, "{limit}: {frequency} beside {oblivious}");
+        assert!(
+            adaptive > oblivious + 0.02,
+            "{limit}: {adaptive} beside {oblivious}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 // Invariant: `onDead` is called once, after the last `onData`, however the process or its pipes die.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { whyNotRun } from "./binary-errors.js";
 import type { Wire } from "./outbox.js";
 
 /** Lines of stderr that error texts quote, and the longest piece of one. */
@@ -51,12 +52,10 @@ export class DaemonProcess {
     });
     const child = spawn(binary, args, { stdio: ["pipe", "pipe", "pipe"], env, windowsHide: true });
     this.child = child;
-    child.on("error", (error) => {
+    child.on("error", (error: NodeJS.ErrnoException) => {
       // Also emitted when a signal cannot be sent, which is no end.
       if (child.pid === undefined)
-        this.#finish(
-          `${binary} could not be run (${error.message}): is it a program for this machine, and executable?`,
-        );
+        this.#finish(`${binary} could not be run (${error.message})${whyNotRun(binary, error.code)}`);
     });
     child.on("exit", (code, signal) => {
       this.#code = code;

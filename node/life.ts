@@ -7,6 +7,7 @@
 
 import type { ChildProcess } from "node:child_process";
 import { findBinary } from "./binary.js";
+import { whyEnded, whyNotRun } from "./binary-errors.js";
 import type { Decode } from "./call.js";
 import { Channel } from "./channel.js";
 import { DaemonProcess } from "./child.js";
@@ -289,8 +290,9 @@ export class Life {
       });
     } catch (error) {
       if (error instanceof StartError) throw hopeless(error);
+      const { message, code } = error as NodeJS.ErrnoException;
       throw hopeless(
-        new StartError(`the daemon ${binary} could not be started: ${(error as Error).message}`, {
+        new StartError(`the daemon ${binary} could not be started: ${message}${whyNotRun(binary, code)}`, {
           cause: error,
         }),
       );
@@ -333,7 +335,7 @@ export class Life {
       const aboutDirectory = this.#options.dir === null ? undefined : directoryError(code, line, reason);
       this.#lastFailure =
         aboutDirectory === undefined
-          ? new StartError(`the daemon could not be started: ${reason}`)
+          ? new StartError(`the daemon could not be started: ${reason}${whyEnded(reason)}`)
           : hopeless(aboutDirectory);
     } else if (this.#ending) {
       // What it has left unanswered never will be.

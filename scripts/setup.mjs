@@ -1,6 +1,7 @@
 // Gets a fresh checkout ready to run: the Node packages and the release build of the daemon, each only when it is missing or
 // out of date. Plain Node without dependencies, because it runs before there are any. `npm run setup`, `npm run demo` and
-// `npm test` all begin here, so it must be fast when nothing has changed.
+// `npm test` all begin here, so it must be fast when nothing has changed. Arguments are directories with a package.json of their own, whose
+// packages are wanted as well; their install scripts do not run.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -24,8 +25,11 @@ function atLeast(have, need) {
   return true;
 }
 
-function run(command, args) {
-  const { error, status, signal } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+function run(command, args, directory = ".") {
+  const { error, status, signal } = spawnSync(command, args, {
+    cwd: join(root, directory),
+    stdio: "inherit",
+  });
   if (error) return error.message;
   if (signal) return `it was ended by ${signal}`;
   return status === 0 ? undefined : `it ended with exit code ${status}`;
@@ -53,9 +57,9 @@ function checkNode() {
  * Whether node_modules holds what package-lock.json asks for. Compared by content, not by date: a checkout, an archive and a
  * copied directory all give files new dates. npm writes what it installed into node_modules/.package-lock.json.
  */
-function packagesAreInstalled() {
-  const wanted = readJson("package-lock.json")?.packages;
-  const installed = readJson("node_modules/.package-lock.json")?.packages;
+function packagesAreInstalled(directory) {
+  const wanted = readJson(join(directory, "package-lock.json"))?.packages;
+  const installed = readJson(join(directory, "node_modules/.package-lock.json"))?.packages;
   if (!wanted || !installed) return false;
   for (const [path, entry] of Object.entries(wanted)) {
     if (path === "") continue;
@@ -64,20 +68,21 @@ function packagesAreInstalled() {
     if (missing && (entry.optional || entry.devOptional)) continue;
     if (missing || installed[path].version !== entry.version || installed[path].integrity !== entry.integrity)
       return false;
-    if (!existsSync(join(root, path, "package.json"))) return false;
+    if (!existsSync(join(root, directory, path, "package.json"))) return false;
   }
   return Object.keys(installed).every((path) => wanted[path] !== undefined);
 }
 
-function installPackages() {
-  if (packagesAreInstalled()) return;
-  process.stderr.write("setup: installing the Node packages (npm ci)\n");
+function installPackages(directory, options) {
+  if (packagesAreInstalled(directory)) return;
+  const of = directory === "." ? "" : ` of ${directory}`;
+  process.stderr.write(`setup: installing the Node packages${of} (npm ci)\n`);
   // Inside `npm run` this is the npm that is already running, wherever it is installed.
   const npm = process.env.npm_execpath;
   const isScript = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
-  const args = ["ci", "--no-audit", "--no-fund"];
-  const problem = isScript ? run(process.execPath, [npm, ...args]) : run("npm", args);
-  if (problem) fail(`npm ci failed: ${problem}. Its own messages are above.`);
+  const args = ["ci", "--no-audit", "--no-fund", ...options];
+  const problem = isScript ? run(process.execPath, [npm, ...args], directory) : run("npm", args, directory);
+  if (problem) fail(`npm ci${of} failed: ${problem}. Its own messages are above.`);
 }
 
 function checkCargo() {
@@ -107,7 +112,8 @@ function buildDaemon() {
 
 const began = performance.now();
 checkNode();
-installPackages();
+installPackages(".", []);
+for (const directory of process.argv.slice(2)) installPackages(directory, ["--ignore-scripts"]);
 checkCargo();
 buildDaemon();
 process.stderr.write(`setup: ready after ${((performance.now() - began) / 1000).toFixed(1)} s\n`);

@@ -14,12 +14,38 @@ const tsx = join(root, "node_modules/.bin/tsx");
 /** Far above what a suite takes: one that hangs must not hang CI as well. */
 const LIMIT_MINUTES = 20;
 
-/** All files below `directory` whose names end in `.test.ts`. Node 20 does not expand patterns itself. */
+/** The hosts of the adapters are packages of their own, of this directory. */
+const ADAPTERS = "tests/adapters";
+
+/** All files below `directory` whose names end in `.test.ts`, but for those of another suite. Node 20 does not expand patterns itself. */
 function testFiles(directory) {
-  return readdirSync(join(root, directory), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+  return readdirSync(join(root, directory), { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory())
+        return [ADAPTERS, "node_modules"].some((other) => path.endsWith(other)) ? [] : testFiles(path);
+      return entry.name.endsWith(".test.ts") ? [path] : [];
+    })
     .sort();
+}
+
+/** Runs test files, and reads how many tests passed. */
+function nodeTests(directories) {
+  return {
+    command: () => [
+      process.execPath,
+      "--import",
+      "tsx",
+      "--test",
+      "--test-reporter=spec",
+      ...directories.flatMap(testFiles),
+    ],
+    // A cancelled test is one whose promise never settled.
+    read: (output) => ({
+      passed: sum(output, /^ℹ pass (\d+)/gm).passed,
+      failed: sum(output, /^ℹ (?:fail|cancelled) (\d+)/gm).passed,
+    }),
+  };
 }
 
 /** Adds up the groups 1 (passed) and 2 (failed) of every match: cargo prints one such line for each test binary. */
@@ -44,15 +70,12 @@ const suites = {
   },
   node: {
     title: "Node client",
-    command: () => {
-      const files = [...testFiles("node"), ...testFiles("tests")];
-      return [process.execPath, "--import", "tsx", "--test", "--test-reporter=spec", ...files];
-    },
-    // A cancelled test is one whose promise never settled.
-    read: (output) => ({
-      passed: sum(output, /^ℹ pass (\d+)/gm).passed,
-      failed: sum(output, /^ℹ (?:fail|cancelled) (\d+)/gm).passed,
-    }),
+    ...nodeTests(["node", "tests"]),
+  },
+  adapters: {
+    title: "Node adapters, with their hosts",
+    packages: ADAPTERS,
+    ...nodeTests([ADAPTERS]),
   },
   acceptance: {
     title: "Acceptance test (tsx)",
@@ -146,12 +169,15 @@ for (const name of wanted) {
   process.exit(2);
 }
 
-const { status } = spawnSync(process.execPath, [join(root, "scripts/setup.mjs")], { stdio: "inherit" });
+const chosen = Object.entries(suites).filter(([name]) => wanted.length === 0 || wanted.includes(name));
+const packages = chosen.flatMap(([, suite]) => suite.packages ?? []);
+const { status } = spawnSync(process.execPath, [join(root, "scripts/setup.mjs"), ...packages], {
+  stdio: "inherit",
+});
 if (status !== 0) process.exit(1);
 
 const results = [];
-for (const [name, suite] of Object.entries(suites)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
+for (const [, suite] of chosen) {
   heading(suite.title);
   const began = performance.now();
   const { output, problem } = await run(suite.command());

@@ -5,23 +5,21 @@ import { Cache } from "../client.js";
 import { InvalidArgumentError, show } from "../errors.js";
 import type { CacheOptions } from "../options.js";
 
-/** What `Cache.set` takes. */
-export type AdapterValue = Parameters<Cache["set"]>[1];
-
-/** The part of `Cache` that adapters use. Times are in milliseconds. */
+/** The part of `Cache`, and of its namespaces, that adapters use. Times are in milliseconds. */
 export interface AdapterCache {
   get(key: string): Promise<unknown>;
   getEntry(key: string): Promise<{ readonly value: unknown; readonly ttl: number | undefined } | undefined>;
   getMany(keys: readonly string[]): Promise<readonly unknown[]>;
   set(
     key: string,
-    value: AdapterValue,
+    value: unknown,
     options?: { ttl?: number | undefined; expiresAt?: number | undefined },
   ): Promise<boolean>;
   setMany(
-    items: readonly { key: string; value: AdapterValue; ttl?: number | undefined }[],
+    items: readonly { key: string; value: unknown; ttl?: number | undefined }[],
   ): Promise<readonly boolean[]>;
   has(key: string): Promise<boolean>;
+  hasMany(keys: readonly string[]): Promise<readonly boolean[]>;
   delete(key: string): Promise<boolean>;
   deleteMany(keys: readonly string[]): Promise<readonly boolean[]>;
   touch(key: string, ttl?: number): Promise<boolean>;

@@ -4,14 +4,7 @@
 // It keeps the older of Keyv's two contracts, relative TTLs, which Keyv 6 bridges to. Under Keyv 5 keys come with their namespace before them
 // and `namespace` is set from outside; under Keyv 6 the bridge does both by itself, as long as this class has no `namespace` of its own.
 
-import {
-  type AdapterCache,
-  type AdapterValue,
-  type CacheSource,
-  type OpenedCache,
-  openCache,
-  textKeys,
-} from "./cache.js";
+import { type AdapterCache, type CacheSource, type OpenedCache, openCache, textKeys } from "./cache.js";
 
 /** One entry of `setMany`. */
 export interface KeyvEntry {
@@ -53,13 +46,13 @@ export class KeyvRustcache {
 
   /** `ttl` in milliseconds; undefined or 0 = the cache's default. */
   async set(key: string, value: unknown, ttl?: number): Promise<boolean> {
-    return this.#cache.set(key, value as AdapterValue, { ttl: lifetime(ttl) });
+    return this.#cache.set(key, value, { ttl: lifetime(ttl) });
   }
 
   async setMany(entries: readonly KeyvEntry[]): Promise<boolean[]> {
     const items = entries.map(({ key, value, ttl }) => ({
       key,
-      value: value as AdapterValue,
+      value: value,
       ttl: lifetime(ttl),
     }));
     return [...(await this.#cache.setMany(items))];
@@ -70,7 +63,7 @@ export class KeyvRustcache {
   }
 
   async hasMany(keys: string[]): Promise<boolean[]> {
-    return Promise.all(keys.map((key) => this.#cache.has(key)));
+    return [...(await this.#cache.hasMany(keys))];
   }
 
   async delete(key: string): Promise<boolean> {

@@ -80,6 +80,34 @@ for (const [version, Keyv] of [
       await keyv.clear();
     });
 
+    test("keeps values as they are when it does not serialize: Dates, Maps, Buffers", async () => {
+      const plain = { serialize: undefined, deserialize: undefined, serialization: false };
+      const keyv = new Keyv({ store: new KeyvRustcache(cache), namespace: "plain", ...(plain as object) });
+      const value = { at: new Date(0), map: new Map([["a", Buffer.from("b")]]), none: undefined };
+      await keyv.set("k", value, 60_000);
+      await keyv.set("text", "not JSON");
+      assert.deepEqual(await keyv.get("k"), value);
+      assert.deepEqual(await keyv.get(["text", "none"]), ["not JSON", undefined]);
+      await keyv.clear();
+    });
+
+    test("takes a namespace of a cache, and clears it and nothing else", async () => {
+      const [one, two] = ["one", "two"].map(
+        (name) => new Keyv({ store: new KeyvRustcache(cache.namespace(name)), namespace: "" }),
+      );
+      await one!.set("k", 1);
+      await two!.set("k", 2);
+      const seen: unknown[] = [];
+      for await (const entry of one!.iterator!(undefined)) seen.push(entry);
+      assert.deepEqual(
+        seen.map((entry) => (entry as [string, unknown])[1]),
+        [1],
+      );
+      await one!.clear();
+      assert.deepEqual([await one!.get("k"), await two!.get("k")], [undefined, 2]);
+      await two!.clear();
+    });
+
     test("emits the errors of a closed cache, and resolves with a miss", async () => {
       const closed = createCache();
       await closed.close();

@@ -155,9 +155,18 @@ test("a CommonJS program requires it, and so do its subpaths", () => {
 
 test("its types compile in a strict project that checks its libraries, for ESM and for CommonJS", () => {
   const text = `import { createCache, type CacheOptions, RustCacheError } from "rustcache";
+import { KeyvRustcache } from "rustcache/keyv";
+import { createCacheHandler } from "rustcache/next";
+import { RateLimitStore } from "rustcache/rate-limit";
+import { UndiciStore } from "rustcache/undici";
+import { rustcacheDriver } from "rustcache/unstorage";
 const options: CacheOptions = { maxBytes: "64mb" };
 export const stored: Promise<boolean> = createCache(options).set("k", "v", { ttl: 1000 });
 export const code = (error: unknown): string => (error instanceof RustCacheError ? error.code : "");
+// None of their hosts is here.
+const cache = createCache().namespace("shared");
+export const adapters = [new KeyvRustcache(cache), new RateLimitStore({ cache }), new UndiciStore({ cache })];
+export const made = [createCacheHandler({ cache }), rustcacheDriver({ cache })];
 // @ts-expect-error: no such option
 createCache({ maxByte: 1 });
 `;

@@ -114,7 +114,11 @@ test("the shell lines of the README and of the operations page print their repli
 });
 
 test("every document that a document points to is there", () => {
-  const documents = ["README.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+  const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" });
+  const documents = [
+    "README.md",
+    ...pages.filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+  ];
   for (const file of documents) {
     for (const [, target = ""] of readFileSync(join(root, file), "utf8").matchAll(/\]\(([^)#:]+)\)/g)) {
       assert.ok(existsSync(join(root, dirname(file), target)), `${file} points to ${target}`);

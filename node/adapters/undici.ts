@@ -62,6 +62,8 @@ export class UndiciStore {
   readonly #cache: AdapterCache;
   readonly #prefix: string;
   readonly #maxEntry: number;
+  /** By record: when the last response for it is stored. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: UndiciStoreOptions = {}) {
     this.#opened = openCache(options.cache);
@@ -127,13 +129,36 @@ export class UndiciStore {
       await this.#cache.set(record, bytes, expiry);
       return;
     }
+    await this.#inTurn(record, () => this.#storeVariant(key, value, names, bytes));
+  }
+
+  /** One after the other for a record: each adds to what the one before has written, or the variants of that are not found. */
+  async #inTurn(record: string, store: () => Promise<void>): Promise<void> {
+    const before = this.#turns.get(record) ?? Promise.resolve();
+    const turn = before.then(store, store);
+    this.#turns.set(record, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(record) === turn) this.#turns.delete(record);
+    }
+  }
+
+  async #storeVariant(
+    key: UndiciCacheKey,
+    value: UndiciCacheValue,
+    names: readonly string[],
+    bytes: Buffer,
+  ): Promise<void> {
+    const expiry = { expiresAt: value.deleteAt };
+    const record = this.#record(key, key.method);
     const entry = await this.#cache.getEntry(record);
     const known = asVarying(entry?.value);
     const generation = known?.generation ?? randomBytes(9).toString("base64url");
     await this.#cache.set(this.#place(generation, names, value.vary), bytes, expiry);
     const by = known?.by ?? [];
     const isKnown = by.some((each) => each.join() === names.join());
-    // The record lives as long as the last response that it leads to. Of two that are stored at once one may be lost: it is fetched again.
+    // The record lives as long as the last response that it leads to.
     if (isKnown && Date.now() + (entry?.ttl ?? 0) >= value.deleteAt) return;
     const varying: Varying = { generation, by: isKnown ? by : [...by, names] };
     const expiresAt = Math.max(value.deleteAt, known === undefined ? 0 : Date.now() + (entry?.ttl ?? 0));

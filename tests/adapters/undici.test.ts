@@ -6,7 +6,7 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { finished } from "node:stream/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { Agent, cacheStores, interceptors, request } from "undici";
+import { Agent, cacheStores, type Dispatcher, interceptors, request } from "undici";
 import { type UndiciCacheKey, type UndiciCacheValue, UndiciStore } from "../../node/adapters/undici.js";
 import { type Cache, createCache } from "../../node/index.js";
 
@@ -131,6 +131,15 @@ describe("the store keeps its promises", () => {
     assert.equal(await read({ ...KEY, headers: { a: "2", b: "1" } }), undefined);
   });
 
+  test("variants that are stored in the same moment are all found", async () => {
+    const of = (index: number) => ({ ...KEY, headers: { a: `${index}` } });
+    const all = Array.from({ length: 50 }, (_, index) => index);
+    await Promise.all(
+      all.map((index) => write(of(index), response({ vary: { a: `${index}` } }), [`${index}`])),
+    );
+    assert.deepEqual(await Promise.all(all.map((index) => read(of(index)))), all.map(String));
+  });
+
   test("the record of what varies lives as long as the last response that it leads to", async () => {
     const vary = (v: string) => ({ vary: { a: v } });
     const of = (v: string) => ({ ...KEY, headers: { a: v } });
@@ -189,14 +198,33 @@ describe("the store keeps its promises", () => {
   });
 });
 
+/** A reader has the end of a response before it is stored; this says when it is. */
+class Watched extends UndiciStore {
+  #stored: Promise<void>[] = [];
+  override createWriteStream(key: UndiciCacheKey, value: UndiciCacheValue) {
+    const stream = super.createWriteStream(key, value);
+    this.#stored.push(finished(stream));
+    return stream;
+  }
+  async stored(): Promise<void> {
+    await Promise.all(this.#stored);
+  }
+}
+
 /** Serves, and gives a dispatcher that caches in the store. */
-async function serve(listener: RequestListener, visits: (url: string, dispatcher: Agent) => Promise<void>) {
+async function serve(
+  listener: RequestListener,
+  visits: (url: string, dispatcher: Dispatcher, stored: () => Promise<void>) => Promise<void>,
+) {
   const server = createServer(listener).listen(0, "127.0.0.1");
   await once(server, "listening");
   const agent = new Agent();
-  const dispatcher = agent.compose(interceptors.cache({ store: store as never })) as Agent;
+  const watched = new Watched({ cache });
+  const dispatcher = agent.compose(interceptors.cache({ store: watched }));
   try {
-    await visits(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, dispatcher);
+    await visits(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, dispatcher, () =>
+      watched.stored(),
+    );
   } finally {
     await agent.close();
     server.close();
@@ -213,9 +241,13 @@ describe("undici, with a server,", () => {
         outgoing.setHeader("vary", "accept-language");
         outgoing.end(`${incoming.headers["accept-language"]} ${asked}`);
       },
-      async (url, dispatcher) => {
-        const get = async (language: string) =>
-          (await request(url, { dispatcher, headers: { "accept-language": language } })).body.text();
+      async (url, dispatcher, stored) => {
+        const get = async (language: string) => {
+          const { body } = await request(url, { dispatcher, headers: { "accept-language": language } });
+          const text = await body.text();
+          await stored();
+          return text;
+        };
         assert.equal(await get("en"), "en 1");
         assert.equal(await get("de"), "de 2");
         assert.equal(await get("en"), "en 1");
@@ -234,8 +266,9 @@ describe("undici, with a server,", () => {
         outgoing.setHeader("cache-control", "max-age=100");
         outgoing.end(body);
       },
-      async (url, dispatcher) => {
+      async (url, dispatcher, stored) => {
         for (let i = 0; i < 3; i++) {
+          await stored();
           const answer = Buffer.from(await (await request(url, { dispatcher })).body.arrayBuffer());
           assert.ok(answer.equals(body), `body ${i} differs`);
         }
@@ -254,8 +287,12 @@ describe("undici, with a server,", () => {
         if (incoming.headers["if-none-match"] === '"one"') outgoing.writeHead(304).end();
         else outgoing.end("body");
       },
-      async (url, dispatcher) => {
-        const get = async () => (await request(url, { dispatcher })).body.text();
+      async (url, dispatcher, stored) => {
+        const get = async () => {
+          const text = await (await request(url, { dispatcher })).body.text();
+          await stored();
+          return text;
+        };
         assert.equal(await get(), "body");
         assert.equal(await get(), "body");
         await (await request(url, { dispatcher, method: "POST" })).body.dump();

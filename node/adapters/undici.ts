@@ -62,7 +62,7 @@ export class UndiciStore {
   readonly #cache: AdapterCache;
   readonly #prefix: string;
   readonly #maxEntry: number;
-  /** By record: when the last response for it is stored. */
+  /** By URI: when the last change of its records is done. */
   readonly #turns = new Map<string, Promise<void>>();
 
   constructor(options: UndiciStoreOptions = {}) {
@@ -112,7 +112,9 @@ export class UndiciStore {
   /** Deletes what is kept for a URI: every method, and however it varies. */
   async delete(key: UndiciCacheKey): Promise<void> {
     const methods = METHODS.includes(key.method) ? METHODS : [...METHODS, key.method];
-    await this.#cache.deleteMany(methods.map((method) => this.#record(key, method)));
+    await this.#inTurn(key, async () => {
+      await this.#cache.deleteMany(methods.map((method) => this.#record(key, method)));
+    });
   }
 
   /** Closes the cache, if it was made by this store. */
@@ -129,18 +131,19 @@ export class UndiciStore {
       await this.#cache.set(record, bytes, expiry);
       return;
     }
-    await this.#inTurn(record, () => this.#storeVariant(key, value, names, bytes));
+    await this.#inTurn(key, () => this.#storeVariant(key, value, names, bytes));
   }
 
-  /** One after the other for a record: each adds to what the one before has written, or the variants of that are not found. */
-  async #inTurn(record: string, store: () => Promise<void>): Promise<void> {
-    const before = this.#turns.get(record) ?? Promise.resolve();
-    const turn = before.then(store, store);
-    this.#turns.set(record, turn);
+  /** One after the other for a URI: what adds to a record must not bring back what was deleted, nor leave out what was added, meanwhile. */
+  async #inTurn({ origin, path }: UndiciCacheKey, change: () => Promise<void>): Promise<void> {
+    const uri = `${origin} ${path}`;
+    const before = this.#turns.get(uri) ?? Promise.resolve();
+    const turn = before.then(change, change);
+    this.#turns.set(uri, turn);
     try {
       await turn;
     } finally {
-      if (this.#turns.get(record) === turn) this.#turns.delete(record);
+      if (this.#turns.get(uri) === turn) this.#turns.delete(uri);
     }
   }
 

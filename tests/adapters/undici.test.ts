@@ -140,6 +140,17 @@ describe("the store keeps its promises", () => {
     assert.deepEqual(await Promise.all(all.map((index) => read(of(index)))), all.map(String));
   });
 
+  test("a variant that is stored while its URI is deleted does not bring the others back", async () => {
+    const of = (value: string) => ({ ...KEY, headers: { a: value } });
+    for (let i = 0; i < 20; i++) {
+      await write(of("1"), response({ vary: { a: "1" } }));
+      const stored = write(of("2"), response({ vary: { a: "2" } }));
+      await new Promise(i % 2 === 0 ? setImmediate : process.nextTick);
+      await Promise.all([stored, store.delete(KEY)]);
+      assert.equal(await read(of("1")), undefined, `round ${i}`);
+    }
+  });
+
   test("the record of what varies lives as long as the last response that it leads to", async () => {
     const vary = (v: string) => ({ vary: { a: v } });
     const of = (v: string) => ({ ...KEY, headers: { a: v } });

@@ -45,7 +45,7 @@ impl<B: Copy> Blocks<B> {
         &mut self.blocks[slot(n)]
     }
 
-    fn index(&self, hash: u32) -> u32 {
+    pub(super) fn index(&self, hash: u32) -> u32 {
         let len = slot(self.len());
         let level = len.ilog2();
         let low = hash & (u32::MAX >> (31 - level));

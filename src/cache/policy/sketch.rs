@@ -73,6 +73,15 @@ impl Sketch {
     pub(super) fn estimate(&self, hash: u32) -> u64 {
         least(self.blocks.at(scatter(hash, 0)), places(hash))
     }
+
+    /// How often, in sixteenths, and as if all counts had just been halved: those that were halved long ago have grown since, up to twice as large, and
+    /// are not to win by that against those that were halved just now.
+    pub(super) fn rate(&self, hash: u32) -> u64 {
+        let blocks = self.blocks.len() as u64;
+        let block = u64::from(self.blocks.index(scatter(hash, 0)));
+        let age = (self.next as u64 + blocks - block) % blocks;
+        self.estimate(hash) * 16 * blocks / (blocks + age)
+    }
 }
 
 fn least(block: &Block, places: [(usize, u32); 4]) -> u64 {

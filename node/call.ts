@@ -186,42 +186,47 @@ export class WaitingCalls {
   }
 }
 
-/** The calls that one signal gives up. One listener for all of them: Node warns of more than ten. */
+/** Whatever a signal can give up. */
 interface Abortable {
-  readonly calls: Set<Call>;
+  signal: AbortSignal | null;
+}
+
+/** Those that one signal gives up. One listener for all of them: Node warns of more than ten. */
+interface Listening<T> {
+  readonly waiting: Set<T>;
   readonly listener: () => void;
 }
 
-export class Aborts {
-  readonly #giveUp: (call: Call, reason: unknown) => void;
-  readonly #abortable = new Map<AbortSignal, Abortable>();
+export class Aborts<T extends Abortable> {
+  readonly #giveUp: (waiting: T, reason: unknown) => void;
+  readonly #listening = new Map<AbortSignal, Listening<T>>();
 
-  constructor(giveUp: (call: Call, reason: unknown) => void) {
+  constructor(giveUp: (waiting: T, reason: unknown) => void) {
     this.#giveUp = giveUp;
   }
 
-  listen(call: Call, signal: AbortSignal): void {
-    call.signal = signal;
-    let abortable = this.#abortable.get(signal);
-    if (abortable === undefined) {
-      const calls = new Set<Call>();
+  listen(waiting: T, signal: AbortSignal): void {
+    waiting.signal = signal;
+    let listening = this.#listening.get(signal);
+    if (listening === undefined) {
+      const all = new Set<T>();
       const listener = () => {
-        for (const each of [...calls]) this.#giveUp(each, signal.reason);
+        for (const each of [...all]) this.#giveUp(each, signal.reason);
       };
-      abortable = { calls, listener };
-      this.#abortable.set(signal, abortable);
+      listening = { waiting: all, listener };
+      this.#listening.set(signal, listening);
       signal.addEventListener("abort", listener, { once: true });
     }
-    abortable.calls.add(call);
+    listening.waiting.add(waiting);
   }
 
-  unlisten(call: Call, signal: AbortSignal): void {
-    call.signal = null;
-    const abortable = this.#abortable.get(signal);
-    if (abortable === undefined) return;
-    abortable.calls.delete(call);
-    if (abortable.calls.size > 0) return;
-    this.#abortable.delete(signal);
-    signal.removeEventListener("abort", abortable.listener);
+  unlisten(waiting: T, signal: AbortSignal): void {
+    waiting.signal = null;
+    const listening = this.#listening.get(signal);
+    if (listening === undefined) return;
+    listening.waiting.delete(waiting);
+    if (listening.waiting.size > 0) return;
+    this.#listening.delete(signal);
+    signal.removeEventListener("abort", listening.listener);
   }
 }

@@ -99,7 +99,7 @@ export class Channel {
   #held = false;
 
   readonly #waiting = new WaitingCalls();
-  readonly #aborts = new Aborts((call, reason) => this.#giveUp(call, () => reason));
+  readonly #aborts = new Aborts<Call>((call, reason) => this.#giveUp(call, () => reason));
   /** Those who await `drained()`: calls that send nothing and are not counted. */
   readonly #drainers = new Set<Call>();
   /** Calls of several rounds that may have another one to send. */

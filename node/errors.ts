@@ -26,7 +26,9 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_CONNECTION_LOST"
   | "ERR_RUSTCACHE_START"
   | "ERR_RUSTCACHE_ALREADY_STARTED"
-  | "ERR_RUSTCACHE_RESTARTS_EXHAUSTED";
+  | "ERR_RUSTCACHE_RESTARTS_EXHAUSTED"
+  | "ERR_RUSTCACHE_LOADER_TIMEOUT"
+  | "ERR_RUSTCACHE_REENTRANT_LOAD";
 
 /** The base of all errors of this package: `error instanceof RustCacheError` tells them from others. */
 export class RustCacheError extends Error {
@@ -245,6 +247,26 @@ export class AlreadyStartedError extends RustCacheError {
 export class RestartsExhaustedError extends RustCacheError {
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_RUSTCACHE_RESTARTS_EXHAUSTED", message, options);
+  }
+}
+
+/** A loader of `getOrSet` has not come to an end within `loaderTimeout`. Its signal has aborted, and what it still brings is dropped. */
+export class LoaderTimeoutError extends RustCacheError {
+  constructor(what: string, timeout: number) {
+    super(
+      "ERR_RUSTCACHE_LOADER_TIMEOUT",
+      `the loader of ${what} has brought nothing within ${timeout} ms: raise loaderTimeout, or have the loader give up by its signal`,
+    );
+  }
+}
+
+/** A loader of `getOrSet` asks for what is being loaded by itself, or by one that waits for it: without this error, both would wait for ever. */
+export class ReentrantLoadError extends RustCacheError {
+  constructor(what: string) {
+    super(
+      "ERR_RUSTCACHE_REENTRANT_LOAD",
+      `the loader of ${what} waits for its own result, by getOrSet() of the same key within it: call what it loads from directly, or use another key`,
+    );
   }
 }
 

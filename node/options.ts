@@ -166,7 +166,7 @@ const ON_DISK_ERROR = ["refuse", "memory", "exit"];
 const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"];
 const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
 /** The longest that a timer of Node takes. */
-const MAX_TIMER = 2 ** 31 - 1;
+export const MAX_TIMER = 2 ** 31 - 1;
 const MAX_VALUE = 2 ** 30;
 /** The longest value in bytes, if nothing is said. The daemon's default as well. */
 export const DEFAULT_VALUE_BYTES = 64 * 2 ** 20;

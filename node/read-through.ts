@@ -1,0 +1,347 @@
+// Reading through a cache: when what is stored is good enough, when a loader is called, and what becomes of what it brings. Where entries are
+// is behind `Source` (client.ts has it), who runs and who waits is loads.ts's affair, what the options mean load-options.ts's.
+
+import type { CallOptions } from "./call.js";
+import { InvalidArgumentError, show } from "./errors.js";
+import { nameOf } from "./key-name.js";
+import {
+  checkLoadOptions,
+  type FreshnessOptions,
+  type Lifetime,
+  type LoadContext,
+  type Loader,
+  type LoadOptions,
+  lifetimeOf,
+  type ManyLoader,
+  type WrapOptions,
+} from "./load-options.js";
+import { type Load, Loads, type Run, type Task } from "./loads.js";
+import { checkKey } from "./options.js";
+
+type Key = string | Uint8Array;
+
+/** An entry as read-through looks at it. */
+export interface SourceEntry {
+  readonly value: unknown;
+  /** Milliseconds that it is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
+  readonly freshFor: number;
+}
+
+/** A loaded value on its way to the source. */
+export interface SourceItem extends Lifetime {
+  readonly key: Key;
+  readonly value: unknown;
+}
+
+/** Where entries are. */
+export interface Source {
+  /** The entry of a key, if it can be had without waiting. */
+  peek(key: Key): SourceEntry | undefined;
+  getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
+  getEntries(keys: readonly Key[], options: CallOptions): Promise<readonly (SourceEntry | undefined)[]>;
+  /** Stores what was loaded. Whoever tells `ReadThrough` of writes leaves these out. */
+  store(items: readonly SourceItem[], options: CallOptions): Promise<void>;
+}
+
+/** What read-through has counted. */
+export interface LoadStats {
+  /** Runs of loaders, refreshes included. */
+  readonly loads: number;
+  /** Those that failed, were given up, or brought what could not be stored. */
+  readonly load_errors: number;
+  /** Callers that joined a load which another had begun. */
+  readonly load_joins: number;
+  /** Runs in the background: of a stale value, or of one that was about to be. */
+  readonly refreshes: number;
+  /** Stale values that were served, while they were refreshed or because the loader failed. */
+  readonly stale_hits: number;
+}
+
+/** A function whose results are cached; made by `wrap`. */
+export interface Wrapped<A extends unknown[], T> {
+  (...args: A): Promise<T>;
+  /** The key of a call with these arguments: for `delete`, say. */
+  key(...args: A): Key;
+}
+
+/** For tests. */
+export interface ReadThroughDeps {
+  /** Monotonic, in milliseconds. */
+  readonly clock?: () => number;
+  /** From 0 to 1. */
+  readonly random?: () => number;
+}
+
+export class ReadThrough {
+  readonly #source: Source;
+  readonly #loads = new Loads();
+  readonly #defaultTtl: number | undefined;
+  readonly #clock: () => number;
+  readonly #random: () => number;
+  #started = 0;
+  #failed = 0;
+  #joined = 0;
+  #refreshed = 0;
+  #staleHits = 0;
+
+  /** `defaultTtl`: milliseconds, of values that are stored without a TTL; undefined = for ever. */
+  constructor(source: Source, defaultTtl: number | undefined, deps: ReadThroughDeps = {}) {
+    this.#source = source;
+    this.#defaultTtl = defaultTtl;
+    this.#clock = deps.clock ?? (() => performance.now());
+    this.#random = deps.random ?? Math.random;
+  }
+
+  get stats(): LoadStats {
+    return {
+      loads: this.#started,
+      load_errors: this.#failed,
+      load_joins: this.#joined,
+      refreshes: this.#refreshed,
+      stale_hits: this.#staleHits,
+    };
+  }
+
+  /** A write to this key is called, by another than a loader: what is being loaded is older. */
+  written(key: Key): void {
+    this.#loads.written(nameOf(key));
+  }
+
+  /** A write to all keys whose names `matches` says yes to is called. */
+  writtenWhere(matches: (name: string) => boolean): void {
+    this.#loads.writtenWhere(matches);
+  }
+
+  getOrSet<T>(key: Key, loader: Loader<T>, options: LoadOptions<T> = {}): Promise<T> {
+    try {
+      checkKey(key);
+      checkLoader(loader);
+      checkLoadOptions(options as LoadOptions<never>);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const name = nameOf(key);
+    const current = this.#loads.current(name);
+    if (current !== undefined && !current.isBackground && !options.signal?.aborted) {
+      this.#joined++;
+      return this.#loads.wait(current, options.signal) as Promise<T>;
+    }
+    const near = this.#source.peek(key);
+    if (near !== undefined && near.freshFor > (options.refreshThreshold ?? 0)) {
+      return Promise.resolve(near.value as T);
+    }
+    return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
+      // The one comparison that a plain hit costs.
+      if (entry !== undefined && entry.freshFor > (options.refreshThreshold ?? 0)) return entry.value as T;
+      return this.#load(key, name, entry, loader, options);
+    });
+  }
+
+  /** What to do about an entry that is missing, stale, or about to be. */
+  #load<T>(
+    key: Key,
+    name: string,
+    entry: SourceEntry | undefined,
+    loader: Loader<T>,
+    options: LoadOptions<T>,
+  ): T | Promise<T> {
+    const staleSince = entry === undefined ? Number.NEGATIVE_INFINITY : this.#clock() + entry.freshFor;
+    const begin = (isBackground: boolean): Load => {
+      const load = (run: Run) => loader(contextOf<T>(key, run, entry?.value as T | undefined));
+      const store = async (loads: readonly Load[], brought: unknown) => {
+        await this.#store([key], loads, [brought as T], options);
+        return [brought];
+      };
+      return this.#begin([name], { load, store, timeout: options.loaderTimeout ?? 0, isBackground })[0]!;
+    };
+    const current = this.#loads.current(name);
+    if (entry !== undefined && isServed(entry, options.staleWhileRevalidate)) {
+      if (entry.freshFor <= 0) this.#staleHits++;
+      if (current === undefined) this.#inBackground(() => begin(true));
+      return entry.value as T;
+    }
+    // `freshFor` is above 0 only where `refreshThreshold` is, and the comparison above has let it through.
+    if (current !== undefined) this.#joined++;
+    const loaded = this.#loads.wait(current ?? begin(false), options.signal) as Promise<T>;
+    const staleIfError = options.staleIfError ?? 0;
+    if (entry === undefined || staleIfError === 0) return loaded;
+    return loaded.catch((error): T => {
+      if (options.signal?.aborted || this.#clock() - staleSince > staleIfError) throw error;
+      this.#staleHits++;
+      return entry.value as T;
+    });
+  }
+
+  async getOrSetMany<K extends Key, T>(
+    keys: readonly K[],
+    loadMany: ManyLoader<K, T>,
+    options: LoadOptions<T> = {},
+  ): Promise<(T | undefined)[]> {
+    if (!Array.isArray(keys)) throw new InvalidArgumentError(`keys must be an array, got ${show(keys)}`);
+    for (let i = 0; i < keys.length; i++) checkKey(keys[i]);
+    checkLoader(loadMany);
+    checkLoadOptions(options as LoadOptions<never>);
+    const all = [...keys];
+    const names = all.map(nameOf);
+    const entries = await this.#source.getEntries(all, options);
+    const readAt = this.#clock();
+    const results: unknown[] = new Array(all.length);
+    const missing = new Map<string, K>();
+    const fading = new Map<string, K>();
+    const joined = new Map<string, Load>();
+    /** The places of the keys whose loads are to be waited for. */
+    const waiting: number[] = [];
+    for (let i = 0; i < all.length; i++) {
+      const entry = entries[i];
+      const name = names[i]!;
+      const load = this.#loads.current(name);
+      if (entry === undefined || !isServed(entry, options.staleWhileRevalidate)) {
+        waiting.push(i);
+        if (load === undefined) {
+          missing.set(name, all[i]!);
+        } else {
+          joined.set(name, load);
+          this.#joined++;
+        }
+        continue;
+      }
+      results[i] = entry.value;
+      if (entry.freshFor <= 0) this.#staleHits++;
+      const isFading = entry.freshFor <= (options.refreshThreshold ?? 0);
+      if (isFading && load === undefined) fading.set(name, all[i]!);
+    }
+    if (missing.size > 0) {
+      for (const load of this.#beginMany(missing, loadMany, options, false)) joined.set(load.name, load);
+    }
+    if (fading.size > 0) this.#inBackground(() => this.#beginMany(fading, loadMany, options, true));
+    await Promise.all(
+      waiting.map(async (i) => {
+        const entry = entries[i];
+        try {
+          results[i] = await this.#loads.wait(joined.get(names[i]!)!, options.signal);
+        } catch (error) {
+          if (entry === undefined || options.signal?.aborted) throw error;
+          if (this.#clock() - readAt - entry.freshFor > (options.staleIfError ?? 0)) throw error;
+          this.#staleHits++;
+          results[i] = entry.value;
+        }
+      }),
+    );
+    return results as (T | undefined)[];
+  }
+
+  #beginMany<K extends Key, T>(
+    wanted: ReadonlyMap<string, K>,
+    loadMany: ManyLoader<K, T>,
+    options: LoadOptions<T>,
+    isBackground: boolean,
+  ): Load[] {
+    const keys = [...wanted.values()];
+    const load = (run: Run) =>
+      loadMany(keys, {
+        get signal() {
+          return run.signal;
+        },
+      });
+    const store = async (loads: readonly Load[], brought: unknown) => {
+      const values = valuesOf(keys, brought);
+      await this.#store(keys, loads, values, options as LoadOptions<unknown>);
+      return values;
+    };
+    return this.#begin([...wanted.keys()], {
+      load,
+      store,
+      timeout: options.loaderTimeout ?? 0,
+      isBackground,
+    });
+  }
+
+  wrap<F extends (...args: never[]) => unknown>(
+    fn: F,
+    options: WrapOptions<Parameters<F>, Awaited<ReturnType<F>>>,
+  ): Wrapped<Parameters<F>, Awaited<ReturnType<F>>> {
+    if (typeof fn !== "function") {
+      throw new InvalidArgumentError(`wrap takes a function, got ${show(fn)}`);
+    }
+    if (typeof options?.key !== "function") {
+      throw new InvalidArgumentError(
+        `the option key of wrap must be a function that makes a key of the arguments, got ${show(options?.key)}`,
+      );
+    }
+    const { key: makeKey, ...rest } = options;
+    checkLoadOptions(rest as LoadOptions<never>);
+    const wrapped = (readThrough: ReadThrough) =>
+      async function (this: unknown, ...args: Parameters<F>): Promise<Awaited<ReturnType<F>>> {
+        const loader = () => fn.apply(this, args) as Awaited<ReturnType<F>>;
+        return readThrough.getOrSet(makeKey(...args), loader, rest);
+      };
+    return Object.assign(wrapped(this), { key: (...args: Parameters<F>) => makeKey(...args) });
+  }
+
+  #begin(names: readonly string[], task: Task): Load[] {
+    const loads = this.#loads.begin(names, task);
+    this.#started++;
+    if (task.isBackground) this.#refreshed++;
+    loads[0]!.result.catch(() => {
+      this.#failed++;
+    });
+    return loads;
+  }
+
+  /** The caller has his value already: what goes wrong is counted, and found by those who come when it is stale no longer but gone. */
+  #inBackground(begin: () => unknown): void {
+    try {
+      begin();
+    } catch {
+      // Within the loader of this very key, which brings a newer value anyway.
+    }
+  }
+
+  /** Keeps what was brought for the loads that are not overtaken. The write is called before anybody can come between. */
+  async #store<T>(
+    keys: readonly Key[],
+    loads: readonly Load[],
+    values: readonly T[],
+    options: LoadOptions<T>,
+  ): Promise<void> {
+    const items: SourceItem[] = [];
+    for (let i = 0; i < keys.length; i++) {
+      const [key, value] = [keys[i]!, values[i]!];
+      const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
+      if (lifetime.ttl !== 0 && !loads[i]!.isOvertaken) items.push({ key, value, ...lifetime });
+    }
+    // Without the caller's signal: others wait for it as well.
+    if (items.length > 0) await this.#source.store(items, { timeout: options.timeout });
+  }
+}
+
+/** Whether an entry is good enough to be given out before any loader has come to an end. */
+function isServed(entry: SourceEntry, staleWhileRevalidate = 0): boolean {
+  return entry.freshFor > 0 || -entry.freshFor < staleWhileRevalidate;
+}
+
+function contextOf<T>(key: Key, run: Run, stale: T | undefined): LoadContext<T> {
+  return {
+    key,
+    stale,
+    get signal() {
+      return run.signal;
+    },
+  };
+}
+
+function checkLoader(loader: unknown): void {
+  if (typeof loader !== "function") {
+    throw new InvalidArgumentError(`the loader must be a function, got ${show(loader)}`);
+  }
+}
+
+/** What a loader of many brought, in the order of the keys. */
+function valuesOf(keys: readonly Key[], brought: unknown): readonly unknown[] {
+  if (brought instanceof Map) return keys.map((key) => brought.get(key));
+  if (Array.isArray(brought) && brought.length === keys.length) return brought;
+  const got = Array.isArray(brought) ? `an array of ${brought.length}` : show(brought);
+  throw new InvalidArgumentError(
+    `loadMany must bring a Map by key, or an array of ${keys.length} values in the order of the keys, got ${got}`,
+  );
+}

@@ -7,6 +7,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Aborts } from "./call.js";
 import { LoaderTimeoutError, ReentrantLoadError, show } from "./errors.js";
+import { traceLoad } from "./tracing.js";
 
 /** One run of a loader, for one key or for many. */
 export class Run {
@@ -201,7 +202,7 @@ export class Loads {
   }
 
   /** Calls the loader; settles when it does or when the run is given up, whichever is first. */
-  #load(run: Run, loads: readonly Load[], { load, timeout }: Task): Promise<unknown> {
+  #load(run: Run, loads: readonly Load[], { load, timeout, isBackground }: Task): Promise<unknown> {
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const end = () => {
@@ -223,7 +224,7 @@ export class Loads {
         const late = () => this.#giveUp(run, new LoaderTimeoutError(show(loads[0]!.name), timeout));
         timer = setTimeout(late, timeout);
       }
-      const brought = async () => load(run);
+      const brought = () => traceLoad(run.names, isBackground, async () => load(run));
       this.#within.run(run, brought).finally(end).then(resolve, reject);
     });
   }

@@ -78,6 +78,20 @@ export interface Task {
   readonly isBackground: boolean;
 }
 
+/** What was counted, since the beginning. */
+export interface LoadCounts {
+  /** Runs of loaders, refreshes included. */
+  loads: number;
+  /** Those that failed, were given up, or brought what could not be stored. */
+  load_errors: number;
+  /** Callers that joined a load which another had begun. */
+  load_joins: number;
+  /** Runs in the background: of a stale value, or of one that was about to be. */
+  refreshes: number;
+  /** Stale values that were served, while they were refreshed or because the loader failed. */
+  stale_hits: number;
+}
+
 /** One caller who waits, and may leave. */
 interface Waiter {
   signal: AbortSignal | null;
@@ -85,10 +99,12 @@ interface Waiter {
 }
 
 export class Loads {
+  readonly counts: LoadCounts = { loads: 0, load_errors: 0, load_joins: 0, refreshes: 0, stale_hits: 0 };
   readonly #current = new Map<string, Load>();
   /** The run in whose loader a call is made, across its awaits. */
   readonly #within = new AsyncLocalStorage<Run>();
   readonly #aborts = new Aborts<Waiter>((waiter, reason) => waiter.leave(reason));
+  #isOwnWrite = false;
   /** What ends a run that is loading. */
   readonly #giveUps = new Map<Run, (reason: unknown) => void>();
 
@@ -117,8 +133,24 @@ export class Loads {
     });
     // Before the loader is called: it may write to its own key at once.
     for (const load of loads) this.#current.set(load.name, load);
-    settle(this.#perform(run, loads, task));
+    const performed = this.#perform(run, loads, task);
+    performed.catch(() => {
+      this.counts.load_errors++;
+    });
+    settle(performed);
+    this.counts.loads++;
+    if (task.isBackground) this.counts.refreshes++;
     return loads;
+  }
+
+  /** Makes a write that keeps what was loaded, which is not to overtake it: that would let a newcomer who read before it load once more. */
+  asOwnWrite<T>(write: () => T): T {
+    this.#isOwnWrite = true;
+    try {
+      return write();
+    } finally {
+      this.#isOwnWrite = false;
+    }
   }
 
   /** Resolves and rejects as the load does. An abort of `signal` rejects this caller alone; with the last caller the load is given up. */
@@ -168,6 +200,7 @@ export class Loads {
 
   /** A write to this key is called. */
   written(name: string): void {
+    if (this.#isOwnWrite) return;
     const load = this.current(name);
     if (load !== undefined) this.#overtake(load);
   }

@@ -5,6 +5,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, mock, test } from "node:test";
 import { nameOf } from "./key-name.js";
 import type { LoadContext, LoadOptions } from "./load-options.js";
+import { Loads } from "./loads.js";
 import { ReadThrough, type Source, type SourceEntry, type SourceItem } from "./read-through.js";
 
 interface Deferred<T> {
@@ -41,6 +42,11 @@ class FakeSource implements Source {
   readError: Error | undefined;
   storeError: Error | undefined;
   near = false;
+  /** What reads and stores wait for before they are done. */
+  gates: { read?: Promise<void>; store?: Promise<void> } = {};
+  written: (name: string) => void = () => {};
+
+  readonly nameOf = nameOf;
 
   #entry(key: string | Uint8Array): SourceEntry | undefined {
     const held = this.entries.get(nameOf(key));
@@ -54,9 +60,10 @@ class FakeSource implements Source {
 
   async getEntry(key: string | Uint8Array): Promise<SourceEntry | undefined> {
     this.reads++;
-    await undefined;
+    const entry = this.#entry(key);
+    await this.gates.read;
     if (this.readError !== undefined) throw this.readError;
-    return this.#entry(key);
+    return entry;
   }
 
   async getEntries(keys: readonly (string | Uint8Array)[]): Promise<(SourceEntry | undefined)[]> {
@@ -64,7 +71,9 @@ class FakeSource implements Source {
   }
 
   async store(items: readonly SourceItem[]): Promise<void> {
-    await undefined;
+    // As a cache that tells of every write.
+    for (const { key } of items) this.written(nameOf(key));
+    await this.gates.store;
     if (this.storeError !== undefined) throw this.storeError;
     for (const item of items) {
       this.stored.push(item);
@@ -80,7 +89,9 @@ class FakeSource implements Source {
 
 function make(defaultTtl?: number, random = () => 0) {
   const source = new FakeSource();
-  const cache = new ReadThrough(source, defaultTtl, { clock: () => source.now, random });
+  const loads = new Loads();
+  source.written = (name) => loads.written(name);
+  const cache = new ReadThrough(source, loads, defaultTtl, { clock: () => source.now, random });
   /** A loader that brings `values` one after the other, and counts. */
   const counted = <T>(...values: T[]) => {
     const loader = mock.fn(
@@ -88,7 +99,7 @@ function make(defaultTtl?: number, random = () => 0) {
     );
     return loader;
   };
-  return { source, cache, counted };
+  return { source, cache, loads, counted };
 }
 
 describe("getOrSet", () => {
@@ -104,7 +115,7 @@ describe("getOrSet", () => {
   });
 
   test("one loader at a time for each key, whoever asks, and whenever", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const gate = deferred<string>();
     const loader = mock.fn(() => gate.promise);
     const early = Array.from({ length: 50 }, () => cache.getOrSet("k", loader));
@@ -119,11 +130,28 @@ describe("getOrSet", () => {
     );
     assert.equal(loader.mock.callCount(), 1);
     assert.equal(source.stored.length, 1);
-    assert.deepEqual(cache.stats, { loads: 1, load_errors: 0, load_joins: 99, refreshes: 0, stale_hits: 0 });
+    assert.deepEqual(loads.counts, { loads: 1, load_errors: 0, load_joins: 99, refreshes: 0, stale_hits: 0 });
+  });
+
+  test("a read that was answered while the value was being stored does not load once more", async () => {
+    const { source, cache, counted } = make();
+    const [read, store] = [deferred(), deferred()];
+    const loader = counted("v");
+    source.gates = { read: read.promise, store: store.promise };
+    const late = cache.getOrSet("k", loader);
+    source.gates = { store: store.promise };
+    const first = cache.getOrSet("k", loader);
+    await turn();
+    assert.equal(loader.mock.callCount(), 1);
+    read.resolve();
+    await turn();
+    store.resolve();
+    assert.deepEqual(await Promise.all([late, first]), ["v", "v"]);
+    assert.equal(loader.mock.callCount(), 1);
   });
 
   test("an error reaches every caller, is not kept, and the next call loads again", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const error = new Error("no such user");
     const loader = mock.fn(async () => {
       await turn();
@@ -142,7 +170,7 @@ describe("getOrSet", () => {
       throw error;
     });
     await assert.rejects(thrown, error);
-    assert.equal(cache.stats.load_errors, 2);
+    assert.equal(loads.counts.load_errors, 2);
   });
 
   test("a failed read or a failed store rejects, and the loader's value is not lost in silence", async () => {
@@ -245,7 +273,7 @@ describe("getOrSet", () => {
 
 describe("stale values", () => {
   test("staleWhileRevalidate serves the old value while one loader refreshes it in the background", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const options = { ttl: 100, staleWhileRevalidate: 50 };
     await cache.getOrSet("k", () => "old", options);
     assert.equal(source.stored[0]!.staleTtl, 50);
@@ -263,7 +291,7 @@ describe("stale values", () => {
     gate.resolve("new");
     await turn();
     assert.equal(await cache.getOrSet("k", loader, options), "new");
-    assert.deepEqual(cache.stats, { loads: 2, load_errors: 0, load_joins: 0, refreshes: 1, stale_hits: 5 });
+    assert.deepEqual(loads.counts, { loads: 2, load_errors: 0, load_joins: 0, refreshes: 1, stale_hits: 5 });
   });
 
   test("past that, callers wait for the loader: for that of the background, if it runs", async () => {
@@ -285,7 +313,7 @@ describe("stale values", () => {
   });
 
   test("a background loader that fails harms nobody; the next call tries again", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const options = { ttl: 100, staleWhileRevalidate: 100 };
     await cache.getOrSet("k", () => "old", options);
     source.now += 100;
@@ -297,11 +325,11 @@ describe("stale values", () => {
       await turn();
       assert.equal(loader.mock.callCount(), i);
     }
-    assert.equal(cache.stats.load_errors, 3);
+    assert.equal(loads.counts.load_errors, 3);
   });
 
   test("staleIfError serves the old value when the loader fails, as long as it says, and to each by his own options", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const options = { ttl: 100, staleIfError: 1000 };
     await cache.getOrSet("k", () => "old", options);
     source.now += 100;
@@ -320,11 +348,11 @@ describe("stale values", () => {
     assert.equal(await cache.getOrSet("k", fail, options), "old");
     source.now += 1;
     await assert.rejects(cache.getOrSet("k", fail, options), down);
-    assert.equal(cache.stats.stale_hits, 2);
+    assert.equal(loads.counts.stale_hits, 2);
   });
 
   test("refreshThreshold refreshes a hit that is about to end, in the background", async () => {
-    const { source, cache, counted } = make();
+    const { source, cache, counted, loads } = make();
     const options = { ttl: 100, refreshThreshold: 20 };
     const loader = counted("a", "b");
     await cache.getOrSet("k", loader, options);
@@ -337,14 +365,14 @@ describe("stale values", () => {
     await turn();
     source.now += 70;
     assert.equal(await cache.getOrSet("k", loader, options), "b");
-    assert.deepEqual(cache.stats, { loads: 2, load_errors: 0, load_joins: 0, refreshes: 1, stale_hits: 0 });
+    assert.deepEqual(loads.counts, { loads: 2, load_errors: 0, load_joins: 0, refreshes: 1, stale_hits: 0 });
   });
 });
 
 describe("writes that pass a loader", () => {
   test("what it brings goes to those who waited, and not over the newer state", async () => {
-    const { source, cache, counted } = make();
-    for (const write of [() => cache.written("k"), () => cache.writtenWhere((name) => name === "k")]) {
+    const { source, cache, counted, loads } = make();
+    for (const write of [() => loads.written("k"), () => loads.writtenWhere((name) => name === "k")]) {
       source.stored.length = 0;
       const gate = deferred<string>();
       const before = cache.getOrSet("k", () => gate.promise);
@@ -370,9 +398,9 @@ describe("writes that pass a loader", () => {
   });
 
   test("a loader that writes to its own key at once is overtaken by itself", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const value = await cache.getOrSet("k", () => {
-      cache.written("k");
+      loads.written("k");
       return "v";
     });
     assert.equal(value, "v");
@@ -507,7 +535,7 @@ describe("loaders within loaders", () => {
   const reentrant = { code: "ERR_RUSTCACHE_REENTRANT_LOAD", message: /getOrSet\(\) of the same key/ };
 
   test("one that asks for its own key gets an error instead of waiting for itself", async () => {
-    const { cache } = make();
+    const { cache, loads } = make();
     const loader = async (): Promise<string> => {
       await turn();
       return cache.getOrSet("k", loader);
@@ -518,7 +546,7 @@ describe("loaders within loaders", () => {
     await assert.rejects(cache.getOrSet("k", hasty), reentrant);
     // Having removed it first, so that another load begins.
     const stubborn = async (): Promise<string> => {
-      cache.written("k");
+      loads.written("k");
       return cache.getOrSet("k", stubborn);
     };
     await assert.rejects(cache.getOrSet("k", stubborn), reentrant);
@@ -662,11 +690,11 @@ describe("getOrSetMany", () => {
   });
 
   test("a write to one key keeps that one from being stored, and no other", async () => {
-    const { source, cache } = make();
+    const { source, cache, loads } = make();
     const gate = deferred<number[]>();
     const batch = cache.getOrSetMany(["a", "b"], () => gate.promise);
     await turn();
-    cache.written("a");
+    loads.written("a");
     gate.resolve([1, 2]);
     assert.deepEqual(await batch, [1, 2]);
     assert.deepEqual(

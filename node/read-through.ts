@@ -3,7 +3,6 @@
 
 import type { CallOptions } from "./call.js";
 import { InvalidArgumentError, show } from "./errors.js";
-import { nameOf } from "./key-name.js";
 import {
   checkLoadOptions,
   type FreshnessOptions,
@@ -15,7 +14,7 @@ import {
   type ManyLoader,
   type WrapOptions,
 } from "./load-options.js";
-import { type Load, Loads, type Run, type Task } from "./loads.js";
+import type { Load, Loads, Run } from "./loads.js";
 import { checkKey } from "./options.js";
 
 type Key = string | Uint8Array;
@@ -35,26 +34,14 @@ export interface SourceItem extends Lifetime {
 
 /** Where entries are. */
 export interface Source {
+  /** One name for all that is the same key there, and for nothing else there or in another source with the same loads. */
+  nameOf(key: Key): string;
   /** The entry of a key, if it can be had without waiting. */
   peek(key: Key): SourceEntry | undefined;
   getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
   getEntries(keys: readonly Key[], options: CallOptions): Promise<readonly (SourceEntry | undefined)[]>;
-  /** Stores what was loaded. Whoever tells `ReadThrough` of writes leaves these out. */
+  /** Stores what was loaded: its requests are called within this call, or take their turn from then on. */
   store(items: readonly SourceItem[], options: CallOptions): Promise<void>;
-}
-
-/** What read-through has counted. */
-export interface LoadStats {
-  /** Runs of loaders, refreshes included. */
-  readonly loads: number;
-  /** Those that failed, were given up, or brought what could not be stored. */
-  readonly load_errors: number;
-  /** Callers that joined a load which another had begun. */
-  readonly load_joins: number;
-  /** Runs in the background: of a stale value, or of one that was about to be. */
-  readonly refreshes: number;
-  /** Stale values that were served, while they were refreshed or because the loader failed. */
-  readonly stale_hits: number;
 }
 
 /** A function whose results are cached; made by `wrap`. */
@@ -74,42 +61,18 @@ export interface ReadThroughDeps {
 
 export class ReadThrough {
   readonly #source: Source;
-  readonly #loads = new Loads();
+  readonly #loads: Loads;
   readonly #defaultTtl: number | undefined;
   readonly #clock: () => number;
   readonly #random: () => number;
-  #started = 0;
-  #failed = 0;
-  #joined = 0;
-  #refreshed = 0;
-  #staleHits = 0;
 
   /** `defaultTtl`: milliseconds, of values that are stored without a TTL; undefined = for ever. */
-  constructor(source: Source, defaultTtl: number | undefined, deps: ReadThroughDeps = {}) {
+  constructor(source: Source, loads: Loads, defaultTtl: number | undefined, deps: ReadThroughDeps = {}) {
     this.#source = source;
+    this.#loads = loads;
     this.#defaultTtl = defaultTtl;
     this.#clock = deps.clock ?? (() => performance.now());
     this.#random = deps.random ?? Math.random;
-  }
-
-  get stats(): LoadStats {
-    return {
-      loads: this.#started,
-      load_errors: this.#failed,
-      load_joins: this.#joined,
-      refreshes: this.#refreshed,
-      stale_hits: this.#staleHits,
-    };
-  }
-
-  /** A write to this key is called, by another than a loader: what is being loaded is older. */
-  written(key: Key): void {
-    this.#loads.written(nameOf(key));
-  }
-
-  /** A write to all keys whose names `matches` says yes to is called. */
-  writtenWhere(matches: (name: string) => boolean): void {
-    this.#loads.writtenWhere(matches);
   }
 
   getOrSet<T>(key: Key, loader: Loader<T>, options: LoadOptions<T> = {}): Promise<T> {
@@ -120,10 +83,10 @@ export class ReadThrough {
     } catch (error) {
       return Promise.reject(error);
     }
-    const name = nameOf(key);
+    const name = this.#source.nameOf(key);
     const current = this.#loads.current(name);
     if (current !== undefined && !current.isBackground && !options.signal?.aborted) {
-      this.#joined++;
+      this.#loads.counts.load_joins++;
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
     const near = this.#source.peek(key);
@@ -152,22 +115,27 @@ export class ReadThrough {
         await this.#store([key], loads, [brought as T], options);
         return [brought];
       };
-      return this.#begin([name], { load, store, timeout: options.loaderTimeout ?? 0, isBackground })[0]!;
+      return this.#loads.begin([name], {
+        load,
+        store,
+        timeout: options.loaderTimeout ?? 0,
+        isBackground,
+      })[0]!;
     };
     const current = this.#loads.current(name);
     if (entry !== undefined && isServed(entry, options.staleWhileRevalidate)) {
-      if (entry.freshFor <= 0) this.#staleHits++;
+      if (entry.freshFor <= 0) this.#loads.counts.stale_hits++;
       if (current === undefined) this.#inBackground(() => begin(true));
       return entry.value as T;
     }
     // `freshFor` is above 0 only where `refreshThreshold` is, and the comparison above has let it through.
-    if (current !== undefined) this.#joined++;
+    if (current !== undefined) this.#loads.counts.load_joins++;
     const loaded = this.#loads.wait(current ?? begin(false), options.signal) as Promise<T>;
     const staleIfError = options.staleIfError ?? 0;
     if (entry === undefined || staleIfError === 0) return loaded;
     return loaded.catch((error): T => {
       if (options.signal?.aborted || this.#clock() - staleSince > staleIfError) throw error;
-      this.#staleHits++;
+      this.#loads.counts.stale_hits++;
       return entry.value as T;
     });
   }
@@ -182,7 +150,7 @@ export class ReadThrough {
     checkLoader(loadMany);
     checkLoadOptions(options as LoadOptions<never>);
     const all = [...keys];
-    const names = all.map(nameOf);
+    const names = all.map((key) => this.#source.nameOf(key));
     const entries = await this.#source.getEntries(all, options);
     const readAt = this.#clock();
     const results: unknown[] = new Array(all.length);
@@ -201,12 +169,12 @@ export class ReadThrough {
           missing.set(name, all[i]!);
         } else {
           joined.set(name, load);
-          this.#joined++;
+          this.#loads.counts.load_joins++;
         }
         continue;
       }
       results[i] = entry.value;
-      if (entry.freshFor <= 0) this.#staleHits++;
+      if (entry.freshFor <= 0) this.#loads.counts.stale_hits++;
       const isFading = entry.freshFor <= (options.refreshThreshold ?? 0);
       if (isFading && load === undefined) fading.set(name, all[i]!);
     }
@@ -222,7 +190,7 @@ export class ReadThrough {
         } catch (error) {
           if (entry === undefined || options.signal?.aborted) throw error;
           if (this.#clock() - readAt - entry.freshFor > (options.staleIfError ?? 0)) throw error;
-          this.#staleHits++;
+          this.#loads.counts.stale_hits++;
           results[i] = entry.value;
         }
       }),
@@ -248,7 +216,7 @@ export class ReadThrough {
       await this.#store(keys, loads, values, options as LoadOptions<unknown>);
       return values;
     };
-    return this.#begin([...wanted.keys()], {
+    return this.#loads.begin([...wanted.keys()], {
       load,
       store,
       timeout: options.loaderTimeout ?? 0,
@@ -278,16 +246,6 @@ export class ReadThrough {
     return Object.assign(wrapped(this), { key: (...args: Parameters<F>) => makeKey(...args) });
   }
 
-  #begin(names: readonly string[], task: Task): Load[] {
-    const loads = this.#loads.begin(names, task);
-    this.#started++;
-    if (task.isBackground) this.#refreshed++;
-    loads[0]!.result.catch(() => {
-      this.#failed++;
-    });
-    return loads;
-  }
-
   /** The caller has his value already: what goes wrong is counted, and found by those who come when it is stale no longer but gone. */
   #inBackground(begin: () => unknown): void {
     try {
@@ -311,7 +269,8 @@ export class ReadThrough {
       if (lifetime.ttl !== 0 && !loads[i]!.isOvertaken) items.push({ key, value, ...lifetime });
     }
     // Without the caller's signal: others wait for it as well.
-    if (items.length > 0) await this.#source.store(items, { timeout: options.timeout });
+    if (items.length === 0) return;
+    await this.#loads.asOwnWrite(() => this.#source.store(items, { timeout: options.timeout }));
   }
 }
 

@@ -405,7 +405,7 @@ describe("limits, numbers and signs of life", () => {
   withCache("ping answers; a snapshot without a directory says so", async (cache) => {
     await cache.ping();
     await assert.rejects(cache.snapshot(), { code: "ERR_RUSTCACHE_NO_DIRECTORY" });
-    assert.equal(cache.ready, true);
+    assert.equal(cache.isReady, true);
     assert.ok(cache.pid! > 0);
     assert.deepEqual([cache.pending, cache.queuedBytes], [0, 0]);
   });

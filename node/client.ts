@@ -4,9 +4,14 @@
 import type { CallOptions, Decode } from "./call.js";
 import { checkCompress } from "./compression.js";
 import { Daemon } from "./daemon.js";
+import { ClosedError } from "./errors.js";
 import { Events } from "./events.js";
+import { EvictionSampler, type Evictions } from "./evictions.js";
+import { type Degradation, FailurePolicy } from "./failure.js";
 import { ValueFormat } from "./format.js";
+import { HotTier } from "./hot.js";
 import { KeySpace } from "./keys.js";
+import type { LoadCounts } from "./loads.js";
 import { type CacheOptions, checkCacheOptions, checkCallOptions, DEFAULT_VALUE_BYTES } from "./options.js";
 import { type Handshake, NO_EXPIRY, Op } from "./protocol.js";
 import { decodeDone, decodeJson } from "./replies.js";
@@ -14,16 +19,22 @@ import { Shared } from "./shared.js";
 import { checkCodec } from "./values.js";
 import { CacheView } from "./view.js";
 
-/** What the daemon counts. Further numbers may come with newer daemons. Those of the disk are 0 without a directory. */
-export interface Stats {
+/**
+ * What the daemon counts, and what this client does (from `near_hits` on, since the cache was made). Further numbers may come with newer daemons. Those of the
+ * disk are 0 without a directory.
+ */
+export interface Stats extends Readonly<LoadCounts> {
   /** Entries held now, expired ones that are not reclaimed yet included. */
   readonly items: number;
   /** Bytes charged for them: keys, values and overhead. */
   readonly bytes: number;
-  /** Reads that found an entry, since the daemon started. */
+  /** Reads that found an entry, since the daemon started; those that the hot tier has answered included. */
   readonly hits: number;
   /** Reads that did not. */
   readonly misses: number;
+  /** Entries that had to go to make room, because of `maxItems` and of `maxBytes`. */
+  readonly evictions_by_items: number;
+  readonly evictions_by_bytes: number;
   /** 1 when the cache is kept in a directory. */
   readonly persistent: number;
   /** Changes written to the journal since the daemon started, and their bytes. */
@@ -59,6 +70,13 @@ export interface Stats {
   readonly recovery_ms: number;
   /** 1 when the disk has failed: nothing is kept until a snapshot succeeds. */
   readonly disk_failed: number;
+  /** Reads that the hot tier has answered and those that it has not; entries and bytes in it. 0 without one. */
+  readonly near_hits: number;
+  readonly near_misses: number;
+  readonly near_items: number;
+  readonly near_bytes: number;
+  /** Calls that were answered without the cache, because of `onError: "miss"`. */
+  readonly degraded: number;
   readonly [name: string]: number;
 }
 
@@ -70,35 +88,68 @@ export interface CacheEvents extends Record<string, (...args: never[]) => void> 
   restart: (info: { readonly attempt: number; readonly reason: Error }) => void;
   /** The daemon died, or could not be started. The calls concerned reject as well; nobody need listen. */
   error: (error: Error) => void;
+  /** Calls failed and were answered without the cache (`onError: "miss"`): at the first one, and then once in a second at most. */
+  degraded: (what: Degradation) => void;
+  /** Entries had to go to make room: how many, once in a second at most. While somebody listens, the daemon is asked every second. */
+  evict: (evictions: Evictions) => void;
   /** `close` is done: the daemon is gone. Once for each daemon, and for a `close` that found none. */
   close: () => void;
 }
 
 /** A cache in a daemon of its own, of values of type `V`. Made by `createCache`. */
 export class Cache<V = unknown> extends CacheView<V> {
+  readonly #shared: Shared;
   readonly #daemon: Daemon;
   readonly #events: Events<CacheEvents>;
+  readonly #evictions: EvictionSampler;
+  /** Hits of the hot tier before this daemon had started. */
+  #hitsBefore = 0;
 
   /** Checks the options; starts nothing. */
   constructor(options: CacheOptions = {}) {
-    const events = new Events<CacheEvents>(["ready", "restart", "error", "close"]);
+    const events = new Events<CacheEvents>(["ready", "restart", "error", "degraded", "evict", "close"]);
     const checked = checkCacheOptions(options);
-    const { onLog, maxValueBytes = DEFAULT_VALUE_BYTES } = options;
+    const { onLog, maxValueBytes = DEFAULT_VALUE_BYTES, onError = "throw" } = options;
+    const hot = options.near === undefined ? null : new HotTier(options.near);
+    const failures = new FailurePolicy(onError, (what) => events.emit("degraded", what));
     const daemon = new Daemon(checked, {
-      ready: (handshake) => events.emit("ready", handshake),
+      ready: (handshake) => {
+        this.#hitsBefore = hot?.near.stats.hits ?? 0;
+        this.#evictions.restarted();
+        events.emit("ready", handshake);
+      },
       restart: (attempt, reason) => events.emit("restart", { attempt, reason }),
-      lost: (error) => events.emit("error", error),
+      lost: (error) => {
+        // Without a directory all is gone, and with one the last changes may be.
+        hot?.near.clear();
+        events.emit("error", error);
+      },
       failed: (error) => events.emit("error", error),
       closed: () => events.emit("close"),
       log: (line) => onLog?.(line),
     });
-    super(new Shared(daemon, checked.dir !== null, checked.defaultTtl, maxValueBytes), {
+    const isKept = checked.dir !== null;
+    const shared = new Shared({
+      daemon,
+      hot,
+      failures,
+      isKept,
+      defaultTtl: checked.defaultTtl,
+      maxValueBytes,
+    });
+    super(shared, {
       keys: new KeySpace(),
       format: new ValueFormat(checkCodec(options.codec), checkCompress(options.compress), maxValueBytes),
       defaultTtl: undefined,
     });
+    this.#shared = shared;
     this.#daemon = daemon;
     this.#events = events;
+    this.#evictions = new EvictionSampler({
+      ask: () => (daemon.isUp ? this.#daemonStats(undefined) : undefined),
+      isWanted: () => events.count("evict") > 0,
+      evicted: (evictions) => events.emit("evict", evictions),
+    });
   }
 
   /**
@@ -109,8 +160,16 @@ export class Cache<V = unknown> extends CacheView<V> {
     return this.#daemon.start();
   }
 
+  /**
+   * Resolves when a daemon has answered, which is started if need be; rejects when it cannot be. It is `start()` that opens no closed cache: that
+   * makes it reject with ClosedError.
+   */
+  get ready(): Promise<void> {
+    return this.#daemon.isClosed ? Promise.reject(new ClosedError()) : this.#daemon.start();
+  }
+
   /** True while calls leave for the daemon at once. */
-  get ready(): boolean {
+  get isReady(): boolean {
     return this.#daemon.isUp;
   }
 
@@ -143,6 +202,8 @@ export class Cache<V = unknown> extends CacheView<V> {
    * never rejects. Calls made afterwards reject with ClosedError until `start`, which may be called at once.
    */
   close(): Promise<void> {
+    this.#shared.hot?.near.clear();
+    this.#evictions.stop();
     return this.#daemon.close();
   }
 
@@ -153,12 +214,14 @@ export class Cache<V = unknown> extends CacheView<V> {
   /** Adds a listener. */
   on<E extends keyof CacheEvents & string>(event: E, listener: CacheEvents[E]): this {
     this.#events.on(event, listener);
+    if (event === "evict") this.#evictions.start();
     return this;
   }
 
   /** Adds a listener for one time. */
   once<E extends keyof CacheEvents & string>(event: E, listener: CacheEvents[E]): this {
     this.#events.once(event, listener);
+    if (event === "evict") this.#evictions.start();
     return this;
   }
 
@@ -173,8 +236,26 @@ export class Cache<V = unknown> extends CacheView<V> {
     return this.#plain(Op.PING, decodeDone, options);
   }
 
-  /** What the daemon holds and has counted. Answered also while it loads its directory, when `start` has not resolved. */
-  stats(options?: CallOptions): Promise<Stats> {
+  /**
+   * What the daemon holds and has counted, and what this client has. Answered also while it loads its directory, when `start` has not resolved.
+   */
+  async stats(options?: CallOptions): Promise<Stats> {
+    const counted = await this.#daemonStats(options);
+    const { hot, loads, failures } = this.#shared;
+    const near = hot?.near.stats ?? { hits: 0, misses: 0, items: 0, bytes: 0 };
+    return {
+      ...counted,
+      hits: counted.hits + near.hits - this.#hitsBefore,
+      near_hits: near.hits,
+      near_misses: near.misses,
+      near_items: near.items,
+      near_bytes: near.bytes,
+      ...loads.counts,
+      degraded: failures.count,
+    };
+  }
+
+  #daemonStats(options: CallOptions | undefined): Promise<Stats> {
     return this.#plain(Op.STATS, decodeJson as Decode<Stats>, options);
   }
 

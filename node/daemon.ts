@@ -48,6 +48,11 @@ export class Daemon {
     return this.#life.process;
   }
 
+  /** True from close() to start(). */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** True when calls leave at once. */
   get isUp(): boolean {
     return this.#life.isUp;

@@ -36,6 +36,11 @@ export class Events<M extends EventMap> {
     });
   }
 
+  /** Listeners of an event. */
+  count(event: keyof M & string): number {
+    return this.#emitter.listenerCount(event);
+  }
+
   #check(event: string, listener: unknown): void {
     if (!this.#names.includes(event)) {
       throw new InvalidArgumentError(

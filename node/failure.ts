@@ -2,6 +2,7 @@
 // such an answer is client.ts's affair. Pure, but for the clock.
 
 import {
+  EncodeError,
   InvalidArgumentError,
   NotAnIntegerError,
   NotTextError,
@@ -25,6 +26,7 @@ const EVENT_PAUSE_MS = 1000;
 
 /** The cache is sound, and what was asked of it is at fault: no other daemon would do it either. */
 const AT_FAULT = [
+  EncodeError,
   InvalidArgumentError,
   NotAnIntegerError,
   NotTextError,

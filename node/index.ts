@@ -23,11 +23,13 @@ export {
   InvalidArgumentError,
   InvalidTtlError,
   KeyTooLongError,
+  LoaderTimeoutError,
   NoDirectoryError,
   NotAnIntegerError,
   NotTextError,
   OverflowError,
   ProtocolError,
+  ReentrantLoadError,
   RestartsExhaustedError,
   RustCacheError,
   StartError,
@@ -37,9 +39,23 @@ export {
   UnsafeIntegerError,
   ValueTooLongError,
 } from "./errors.js";
+export type { Evictions } from "./evictions.js";
+export type { Degradation } from "./failure.js";
 export type { Match } from "./glob.js";
+export type { NearOptions } from "./hot.js";
 export type { Key } from "./keys.js";
 export type { RestartPolicy } from "./life.js";
+export type {
+  FreshnessOptions,
+  LoadContext,
+  Loader,
+  LoadManyContext,
+  LoadOptions,
+  ManyLoaded,
+  ManyLoader,
+  WrapOptions,
+} from "./load-options.js";
+export type { LoadCounts } from "./loads.js";
 export type {
   CacheOptions,
   DirectoryOptions,
@@ -49,6 +65,7 @@ export type {
   ValueOptions,
 } from "./options.js";
 export { type Handshake, Tag } from "./protocol.js";
+export type { Wrapped } from "./read-through.js";
 export type { Counts, Entry } from "./reading.js";
 export {
   type BatchInsertItem,
@@ -57,6 +74,7 @@ export {
   type RustCacheOptions,
 } from "./rustcache.js";
 export type { ScannedEntry, ScannedPage, ScanOptions, WalkOptions } from "./scan.js";
+export type { LoadTrace, RequestTrace } from "./tracing.js";
 export type { Codec } from "./values.js";
 export { CacheView, Namespace, type NamespaceOptions, type SetItemOptions, type Storable } from "./view.js";
 

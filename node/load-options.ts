@@ -2,7 +2,7 @@
 
 import type { CallOptions } from "./call.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
-import { checkCallOptions, MAX_TIMER } from "./options.js";
+import { checkCallOptions, MAX_TIMER, tagsOf } from "./options.js";
 
 /** What a loader is told. */
 export interface LoadContext<T> {
@@ -52,6 +52,11 @@ export interface FreshnessOptions<T> {
   readonly ttlJitter?: number | undefined;
   /** The TTL of `undefined`, when a loader brings that: within it, callers get undefined without a loader. From 0. @default 0, it is not stored */
   readonly negativeTtl?: number | undefined;
+  /** Tags that loaded values are stored with, or a function that says so of each; see `invalidateTag`. @default [] */
+  readonly tags?:
+    | readonly string[]
+    | ((value: T, key: string | Uint8Array) => readonly string[] | undefined)
+    | undefined;
   /** How long a loader may take; then its callers get a LoaderTimeoutError and its signal aborts. 0 = for ever. @default 0 */
   readonly loaderTimeout?: number | undefined;
 }
@@ -73,7 +78,8 @@ export interface WrapOptions<A extends unknown[], T> extends FreshnessOptions<T>
 /** Checks the options of a load. Throws InvalidArgumentError or InvalidTtlError. */
 export function checkLoadOptions(options: LoadOptions<never>): void {
   checkCallOptions(options);
-  const { ttl, ttlJitter } = options;
+  const { ttl, ttlJitter, tags } = options;
+  if (tags !== undefined && typeof tags !== "function") tagsOf(tags);
   if (ttl !== undefined && typeof ttl !== "function") checkTtl(ttl, "ttl");
   checkSpan(options.staleWhileRevalidate, "staleWhileRevalidate");
   checkSpan(options.staleIfError, "staleIfError");

@@ -63,6 +63,7 @@ export interface Load {
   readonly result: Promise<unknown>;
   /** Begun for the sake of later calls: whoever may have a stale value need not wait for it. */
   readonly isBackground: boolean;
+  readonly isTagged: boolean;
   /** A write to the key was called since it began: what it brings is not to be stored. */
   isOvertaken: boolean;
 }
@@ -76,6 +77,8 @@ export interface Task {
   /** Milliseconds that `load` may take; 0 = no limit. */
   readonly timeout: number;
   readonly isBackground: boolean;
+  /** Whether what is brought is stored under tags. */
+  readonly isTagged: boolean;
 }
 
 /** What was counted, since the beginning. */
@@ -108,9 +111,14 @@ export class Loads {
   /** What ends a run that is loading. */
   readonly #giveUps = new Map<Run, (reason: unknown) => void>();
 
+  /** True when nothing is being loaded, or stored after that. */
+  get isIdle(): boolean {
+    return this.#current.size === 0;
+  }
+
   /** The load of a key that newcomers join; undefined when there is none. */
   current(name: string): Load | undefined {
-    return this.#current.size === 0 ? undefined : this.#current.get(name);
+    return this.isIdle ? undefined : this.#current.get(name);
   }
 
   /** Begins a run for keys that have no current load. Throws ReentrantLoadError when it is called within the loader of one of them. */
@@ -129,7 +137,8 @@ export class Loads {
     const loads = names.map((name, i): Load => {
       const result = results.then((all) => all[i]);
       result.catch(() => {});
-      return { run, name, result, isBackground: task.isBackground, isOvertaken: false };
+      const { isBackground, isTagged } = task;
+      return { run, name, result, isBackground, isTagged, isOvertaken: false };
     });
     // Before the loader is called: it may write to its own key at once.
     for (const load of loads) this.#current.set(load.name, load);
@@ -208,6 +217,11 @@ export class Loads {
   /** A write to all keys that `matches` says yes to is called. */
   writtenWhere(matches: (name: string) => boolean): void {
     for (const load of [...this.#current.values()]) if (matches(load.name)) this.#overtake(load);
+  }
+
+  /** A tag is invalidated: what is being loaded may be of the time before. Which tags it will have is known only when it is there. */
+  tagInvalidated(): void {
+    for (const load of [...this.#current.values()]) if (load.isTagged) this.#overtake(load);
   }
 
   #overtake(load: Load): void {

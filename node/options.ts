@@ -8,6 +8,7 @@ import type { CompressOptions } from "./compression.js";
 import { DIRECTORY_VARIABLE } from "./directory.js";
 import { fitsTags, MAX_TAG_BYTES } from "./envelope.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
+import type { NearOptions } from "./hot.js";
 import type { DaemonOptions, RestartPolicy } from "./life.js";
 import { Condition, Expiry, NO_EXPIRY, requireWellFormed, Tag } from "./protocol.js";
 import type { Codec } from "./values.js";
@@ -28,6 +29,17 @@ export interface DirectoryOptions {
 
 /** Options of `createCache`. All are optional. */
 export interface CacheOptions extends DirectoryOptions, ValueOptions {
+  /**
+   * A hot tier in this process, in front of the daemon, for the entries that are read most: kept right by every write through this cache, and empty
+   * when the daemon died. See docs/node-read-through.md. @default none
+   */
+  near?: NearOptions | undefined;
+  /**
+   * What becomes of a call that the daemon cannot do (it died and cannot be started, is too slow, has no room): it rejects, or it is answered as an empty cache would
+   * answer it, counted as `degraded` in `stats()`, and told by the event `degraded`. Wrong arguments always reject, and so do calls without a harmless
+   * answer: `increment`, `stats`, `ping`, `snapshot`, `start`, `drained` and iteration. @default "throw"
+   */
+  onError?: "throw" | "miss" | undefined;
   /** Path of the daemon's binary. @default RUSTCACHE_BINARY, then the package for this platform, then a local build */
   binary?: string | undefined;
   /** Further arguments for the daemon, none of those that are made of these options; they come before them. @default [] */
@@ -142,6 +154,8 @@ const CACHE_OPTIONS = new Set([
   "onLog",
   "codec",
   "compress",
+  "near",
+  "onError",
 ]);
 /** The arguments that these options become. */
 const FLAGS = {
@@ -163,6 +177,7 @@ const POLICIES = ["lru", "s3-fifo", "tinylfu", "adaptive"];
 const SYNC = ["always", "everysec", "never"];
 const RECOVER = ["valid", "strict"];
 const ON_DISK_ERROR = ["refuse", "memory", "exit"];
+const ON_ERROR = ["throw", "miss"];
 const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"];
 const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
 /** The longest that a timer of Node takes. */
@@ -205,6 +220,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   if (onLog !== undefined && typeof onLog !== "function") {
     throw new InvalidArgumentError(`onLog must be a function, got ${show(onLog)}`);
   }
+  oneOf(options.onError, "onError", ON_ERROR);
   const dir = directory(options.dir);
   const flags: string[] = [];
   const flag = (option: keyof typeof FLAGS, value: string | number | undefined) => {

@@ -51,7 +51,7 @@ class FakeSource implements Source {
   #entry(key: string | Uint8Array): SourceEntry | undefined {
     const held = this.entries.get(nameOf(key));
     if (held === undefined || this.now >= held.deadline) return undefined;
-    return { value: held.value, freshFor: held.freshUntil - this.now };
+    return { value: held.value, ttl: held.deadline - this.now, freshUntil: held.freshUntil };
   }
 
   peek(key: string | Uint8Array): SourceEntry | undefined {
@@ -91,7 +91,11 @@ function make(defaultTtl?: number, random = () => 0) {
   const source = new FakeSource();
   const loads = new Loads();
   source.written = (name) => loads.written(name);
-  const cache = new ReadThrough(source, loads, defaultTtl, { clock: () => source.now, random });
+  const cache = new ReadThrough(source, (items) => source.store(items), loads, defaultTtl, {
+    clock: () => source.now,
+    wallClock: () => source.now,
+    random,
+  });
   /** A loader that brings `values` one after the other, and counts. */
   const counted = <T>(...values: T[]) => {
     const loader = mock.fn(
@@ -107,7 +111,7 @@ describe("getOrSet", () => {
     const { source, cache, counted } = make();
     const loader = counted("a", "b");
     assert.equal(await cache.getOrSet("k", loader, { ttl: 500 }), "a");
-    assert.deepEqual(source.stored, [{ key: "k", value: "a", ttl: 500, staleTtl: 0 }]);
+    assert.deepEqual(source.stored, [{ key: "k", value: "a", tags: undefined, ttl: 500, staleTtl: 0 }]);
     assert.equal(await cache.getOrSet("k", loader, { ttl: 500 }), "a");
     source.now += 500;
     assert.equal(await cache.getOrSet(Buffer.from("k"), loader, { ttl: 500 }), "b");

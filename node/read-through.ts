@@ -16,20 +16,18 @@ import {
 } from "./load-options.js";
 import type { Load, Loads, Run } from "./loads.js";
 import { checkKey } from "./options.js";
+import type { Entry } from "./reading.js";
 
 type Key = string | Uint8Array;
 
 /** An entry as read-through looks at it. */
-export interface SourceEntry {
-  readonly value: unknown;
-  /** Milliseconds that it is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
-  readonly freshFor: number;
-}
+export type SourceEntry = Pick<Entry, "value" | "ttl" | "freshUntil">;
 
 /** A loaded value on its way to the source. */
 export interface SourceItem extends Lifetime {
   readonly key: Key;
   readonly value: unknown;
+  readonly tags: readonly string[] | undefined;
 }
 
 /** Where entries are. */
@@ -39,10 +37,16 @@ export interface Source {
   /** The entry of a key, if it can be had without waiting. */
   peek(key: Key): SourceEntry | undefined;
   getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
-  getEntries(keys: readonly Key[], options: CallOptions): Promise<readonly (SourceEntry | undefined)[]>;
-  /** Stores what was loaded: its requests are called within this call, or take their turn from then on. */
-  store(items: readonly SourceItem[], options: CallOptions): Promise<void>;
+  /** `withTtl`: whether the TTL of each is wanted, which costs more; without it it may be said to be Infinity. */
+  getEntries(
+    keys: readonly Key[],
+    withTtl: boolean,
+    options: CallOptions,
+  ): Promise<readonly (SourceEntry | undefined)[]>;
 }
+
+/** Stores what was loaded: its requests are called within this call, or take their turn from then on. */
+export type Store = (items: readonly SourceItem[], options: CallOptions) => Promise<void>;
 
 /** A function whose results are cached; made by `wrap`. */
 export interface Wrapped<A extends unknown[], T> {
@@ -55,23 +59,35 @@ export interface Wrapped<A extends unknown[], T> {
 export interface ReadThroughDeps {
   /** Monotonic, in milliseconds. */
   readonly clock?: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallClock?: () => number;
   /** From 0 to 1. */
   readonly random?: () => number;
 }
 
 export class ReadThrough {
   readonly #source: Source;
+  readonly #keep: Store;
   readonly #loads: Loads;
   readonly #defaultTtl: number | undefined;
   readonly #clock: () => number;
+  readonly #wallClock: () => number;
   readonly #random: () => number;
 
   /** `defaultTtl`: milliseconds, of values that are stored without a TTL; undefined = for ever. */
-  constructor(source: Source, loads: Loads, defaultTtl: number | undefined, deps: ReadThroughDeps = {}) {
+  constructor(
+    source: Source,
+    store: Store,
+    loads: Loads,
+    defaultTtl: number | undefined,
+    deps: ReadThroughDeps = {},
+  ) {
     this.#source = source;
+    this.#keep = store;
     this.#loads = loads;
     this.#defaultTtl = defaultTtl;
     this.#clock = deps.clock ?? (() => performance.now());
+    this.#wallClock = deps.wallClock ?? Date.now;
     this.#random = deps.random ?? Math.random;
   }
 
@@ -90,14 +106,21 @@ export class ReadThrough {
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
     const near = this.#source.peek(key);
-    if (near !== undefined && near.freshFor > (options.refreshThreshold ?? 0)) {
+    if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
       return Promise.resolve(near.value as T);
     }
     return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
-      // The one comparison that a plain hit costs.
-      if (entry !== undefined && entry.freshFor > (options.refreshThreshold ?? 0)) return entry.value as T;
-      return this.#load(key, name, entry, loader, options);
+      if (entry === undefined) return this.#load(key, name, undefined, 0, loader, options);
+      const freshFor = this.#freshFor(entry);
+      // All that a plain hit costs.
+      if (freshFor > (options.refreshThreshold ?? 0)) return entry.value as T;
+      return this.#load(key, name, entry, freshFor, loader, options);
     });
+  }
+
+  /** Milliseconds that an entry is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
+  #freshFor(entry: SourceEntry): number {
+    return entry.freshUntil === undefined ? entry.ttl : entry.freshUntil - this.#wallClock();
   }
 
   /** What to do about an entry that is missing, stale, or about to be. */
@@ -105,26 +128,22 @@ export class ReadThrough {
     key: Key,
     name: string,
     entry: SourceEntry | undefined,
+    freshFor: number,
     loader: Loader<T>,
     options: LoadOptions<T>,
   ): T | Promise<T> {
-    const staleSince = entry === undefined ? Number.NEGATIVE_INFINITY : this.#clock() + entry.freshFor;
+    const staleSince = this.#clock() + freshFor;
     const begin = (isBackground: boolean): Load => {
       const load = (run: Run) => loader(contextOf<T>(key, run, entry?.value as T | undefined));
       const store = async (loads: readonly Load[], brought: unknown) => {
         await this.#store([key], loads, [brought as T], options);
         return [brought];
       };
-      return this.#loads.begin([name], {
-        load,
-        store,
-        timeout: options.loaderTimeout ?? 0,
-        isBackground,
-      })[0]!;
+      return this.#loads.begin([name], { load, store, ...taskOf(options, isBackground) })[0]!;
     };
     const current = this.#loads.current(name);
-    if (entry !== undefined && isServed(entry, options.staleWhileRevalidate)) {
-      if (entry.freshFor <= 0) this.#loads.counts.stale_hits++;
+    if (entry !== undefined && isServed(freshFor, options.staleWhileRevalidate)) {
+      if (freshFor <= 0) this.#loads.counts.stale_hits++;
       if (current === undefined) this.#inBackground(() => begin(true));
       return entry.value as T;
     }
@@ -151,7 +170,8 @@ export class ReadThrough {
     checkLoadOptions(options as LoadOptions<never>);
     const all = [...keys];
     const names = all.map((key) => this.#source.nameOf(key));
-    const entries = await this.#source.getEntries(all, options);
+    const entries = await this.#source.getEntries(all, (options.refreshThreshold ?? 0) > 0, options);
+    const fresh = entries.map((entry) => (entry === undefined ? 0 : this.#freshFor(entry)));
     const readAt = this.#clock();
     const results: unknown[] = new Array(all.length);
     const missing = new Map<string, K>();
@@ -163,7 +183,7 @@ export class ReadThrough {
       const entry = entries[i];
       const name = names[i]!;
       const load = this.#loads.current(name);
-      if (entry === undefined || !isServed(entry, options.staleWhileRevalidate)) {
+      if (entry === undefined || !isServed(fresh[i]!, options.staleWhileRevalidate)) {
         waiting.push(i);
         if (load === undefined) {
           missing.set(name, all[i]!);
@@ -174,8 +194,8 @@ export class ReadThrough {
         continue;
       }
       results[i] = entry.value;
-      if (entry.freshFor <= 0) this.#loads.counts.stale_hits++;
-      const isFading = entry.freshFor <= (options.refreshThreshold ?? 0);
+      if (fresh[i]! <= 0) this.#loads.counts.stale_hits++;
+      const isFading = fresh[i]! <= (options.refreshThreshold ?? 0);
       if (isFading && load === undefined) fading.set(name, all[i]!);
     }
     if (missing.size > 0) {
@@ -189,7 +209,7 @@ export class ReadThrough {
           results[i] = await this.#loads.wait(joined.get(names[i]!)!, options.signal);
         } catch (error) {
           if (entry === undefined || options.signal?.aborted) throw error;
-          if (this.#clock() - readAt - entry.freshFor > (options.staleIfError ?? 0)) throw error;
+          if (this.#clock() - readAt - fresh[i]! > (options.staleIfError ?? 0)) throw error;
           this.#loads.counts.stale_hits++;
           results[i] = entry.value;
         }
@@ -219,8 +239,7 @@ export class ReadThrough {
     return this.#loads.begin([...wanted.keys()], {
       load,
       store,
-      timeout: options.loaderTimeout ?? 0,
-      isBackground,
+      ...taskOf(options, isBackground),
     });
   }
 
@@ -266,17 +285,23 @@ export class ReadThrough {
     for (let i = 0; i < keys.length; i++) {
       const [key, value] = [keys[i]!, values[i]!];
       const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
-      if (lifetime.ttl !== 0 && !loads[i]!.isOvertaken) items.push({ key, value, ...lifetime });
+      const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
+      if (lifetime.ttl === 0 || loads[i]!.isOvertaken) continue;
+      items.push({ key, value, tags, ...lifetime });
     }
     // Without the caller's signal: others wait for it as well.
     if (items.length === 0) return;
-    await this.#loads.asOwnWrite(() => this.#source.store(items, { timeout: options.timeout }));
+    await this.#loads.asOwnWrite(() => this.#keep(items, { timeout: options.timeout }));
   }
 }
 
 /** Whether an entry is good enough to be given out before any loader has come to an end. */
-function isServed(entry: SourceEntry, staleWhileRevalidate = 0): boolean {
-  return entry.freshFor > 0 || -entry.freshFor < staleWhileRevalidate;
+function isServed(freshFor: number, staleWhileRevalidate = 0): boolean {
+  return freshFor > 0 || -freshFor < staleWhileRevalidate;
+}
+
+function taskOf<T>(options: FreshnessOptions<T>, isBackground: boolean) {
+  return { timeout: options.loaderTimeout ?? 0, isBackground, isTagged: options.tags !== undefined };
 }
 
 function contextOf<T>(key: Key, run: Run, stale: T | undefined): LoadContext<T> {

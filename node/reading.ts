@@ -84,21 +84,46 @@ export class Reading {
   ) => {
     if (status !== Status.OK) return this.#missed(status);
     requireBody(start, end, 8);
-    const ttl = readTtl(buf, start);
-    const size = end - start - 8;
+    return this.entryOf(readTtl(buf, start), tag, buf, start + 8, end, owned);
+  };
+
+  /** The entry whose value is `buf[start..end]`, with `ttl` milliseconds left. Counts it. */
+  entryOf(
+    ttl: number,
+    tag: number,
+    buf: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): Entry | undefined | Promise<Entry | undefined> {
+    const size = end - start;
     if (!isWrapped(tag)) {
-      const value = this.#format.decode(tag, buf, start + 8, end, owned);
+      const value = this.#format.decode(tag, buf, start, end, owned);
       const entry = (value: unknown) => this.#counted(entryOf(value, tag, ttl, size, null));
       return value instanceof Promise ? value.then(entry) : entry(value);
     }
-    const unwrapped = unwrap(tag, buf, start + 8, end);
+    const unwrapped = unwrap(tag, buf, start, end);
     const { envelope } = unwrapped;
     const entry = (value: unknown) =>
       value === MISSED ? this.#missed(Status.MISS) : entryOf(value, unwrapped.tag, ttl, size, envelope);
     const value = this.#unpack(unwrapped, buf, end, owned);
     if (value instanceof Promise) return value.then((each) => this.#counted(entry(each)));
     return this.#counted(entry(value));
-  };
+  }
+
+  /** As `entryOf`, for one item of a batch: of its TTL a batch says nothing. */
+  readonly itemEntry = (tag: number, buf: Buffer, start: number, end: number, owned: boolean): unknown =>
+    this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
+
+  /** Counts a read that found a value without asking here. */
+  hit(): void {
+    this.#counts.hits++;
+  }
+
+  /** Counts a read of a batch that found nothing. */
+  miss(): void {
+    this.#counts.misses++;
+  }
 
   /** The value of one item of a batch or a scan, or MISSED, or a promise of either. Counts nothing. */
   readonly item: ReadItem = (tag, buf, start, end, owned) => {

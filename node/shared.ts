@@ -1,30 +1,69 @@
-// What a cache shares with its namespaces: the daemon, the order of calls, and what is known of tags. Every call of theirs leaves through here.
+// What a cache shares with its namespaces: the daemon, the order of calls, what is known of tags, the hot tier, the loads that are under way, and
+// what becomes of failures. Every call of theirs leaves through here.
 
 import type { CallOptions, Decode, MakeBody } from "./call.js";
 import type { Channel } from "./channel.js";
 import type { Daemon } from "./daemon.js";
+import type { FailurePolicy } from "./failure.js";
 import { Generations } from "./generations.js";
+import type { HotTier } from "./hot.js";
+import { mayHavePrefix, nameOf } from "./key-name.js";
+import { Loads } from "./loads.js";
+import { Op } from "./protocol.js";
+import { OP_NAMES, traceRequest, tracesRequests } from "./tracing.js";
 import { Turns } from "./turns.js";
 
 type Bytes = string | Uint8Array;
 
-export class Shared {
+/** What a cache has of its own, and its namespaces of it. */
+export interface SharedParts {
   readonly daemon: Daemon;
-  readonly generations: Generations;
+  /** Null when there is none. */
+  readonly hot: HotTier | null;
+  readonly failures: FailurePolicy;
+  /** Whether entries are kept in a directory: what is sent may be sent again then. */
+  readonly isKept: boolean;
   /** Milliseconds, for entries that are stored without a TTL; undefined = for ever. */
   readonly defaultTtl: number | undefined;
   /** The longest value, before it is compressed. */
   readonly maxValueBytes: number;
-  /** Whether entries are kept in a directory: what is sent may be sent again then. */
+}
+
+/** By op: whether it changes the entry of its key. */
+const WRITES = new Uint8Array(256);
+for (const op of [Op.SET, Op.REMOVE, Op.TAKE, Op.TOUCH, Op.INCR, Op.CAS]) WRITES[op] = 1;
+
+/** What calls resolve with when failures are misses. Those of other ops have no answer that harms nobody: a made-up number, say. */
+const INSTEAD = new Map<number, undefined | false>([
+  [Op.GET, undefined],
+  [Op.TAKE, undefined],
+  [Op.TTL, undefined],
+  [Op.CONTAINS, false],
+  [Op.SET, false],
+  [Op.REMOVE, false],
+  [Op.TOUCH, false],
+  [Op.CAS, false],
+]);
+
+export class Shared implements SharedParts {
+  readonly daemon: Daemon;
+  readonly hot: HotTier | null;
+  readonly failures: FailurePolicy;
   readonly isKept: boolean;
+  readonly defaultTtl: number | undefined;
+  readonly maxValueBytes: number;
+  readonly generations: Generations;
+  readonly loads = new Loads();
   readonly #turns = new Turns();
 
-  constructor(daemon: Daemon, isKept: boolean, defaultTtl: number | undefined, maxValueBytes: number) {
-    this.daemon = daemon;
-    this.isKept = isKept;
-    this.generations = new Generations(daemon);
-    this.defaultTtl = defaultTtl;
-    this.maxValueBytes = maxValueBytes;
+  constructor(parts: SharedParts) {
+    this.daemon = parts.daemon;
+    this.hot = parts.hot;
+    this.failures = parts.failures;
+    this.isKept = parts.isKept;
+    this.defaultTtl = parts.defaultTtl;
+    this.maxValueBytes = parts.maxValueBytes;
+    this.generations = new Generations(parts.daemon);
   }
 
   /** Makes one call, after those for its key that could not be made yet; `key` null or `many` = after all of them. */
@@ -41,28 +80,71 @@ export class Shared {
     many = false,
   ): Promise<T> {
     const { channel } = this.daemon;
-    if (this.#turns.isIdle) {
-      return channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+    if (WRITES[op] === 1) this.written(key!);
+    const isIdle = this.#turns.isIdle;
+    let answer: Promise<T>;
+    if (isIdle && !tracesRequests()) {
+      answer = channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+    } else {
+      const make = () => channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+      const call = tracesRequests() ? () => traceRequest(op, key, make) : make;
+      const keys = key === null || many ? null : [key];
+      answer = isIdle ? call() : this.#after(channel, keys, undefined, call);
     }
-    return this.#after(channel, key === null || many ? null : [key], undefined, () =>
-      channel.call(op, flags, tag, fields, expiry, key, value, decode, options),
-    );
+    if (!this.failures.isLenient || !INSTEAD.has(op)) return answer;
+    return this.failures.guard(OP_NAMES.get(op)!, answer, () => INSTEAD.get(op) as T);
   }
 
-  /** Makes the calls of a batch, after those that could not be made yet. */
-  all<T>(make: (channel: Channel) => Promise<T>): Promise<T> {
+  /** Makes the calls of a batch, after those that could not be made yet. `instead`: its result when failures are misses. */
+  all<T>(op: number, make: (channel: Channel) => Promise<T>, instead: () => T): Promise<T> {
     const { channel } = this.daemon;
-    return this.#turns.isIdle ? make(channel) : this.#after(channel, null, undefined, () => make(channel));
+    const call = () => (tracesRequests() ? traceRequest(op, null, () => make(channel)) : make(channel));
+    const answer = this.#turns.isIdle ? call() : this.#after(channel, null, undefined, call);
+    return this.failures.guard(OP_NAMES.get(op)!, answer, instead);
   }
 
-  /** Makes a call for these keys once what it needs is `ready`; calls for the same keys that come later wait for it. */
+  /**
+   * Makes a write to these keys once what it needs is `ready`; calls for the same keys that come later wait for it. `instead`: its result when failures
+   * are misses.
+   */
   when<P, T>(
+    op: number,
     keys: readonly Bytes[],
     channel: Channel,
     ready: Promise<P>,
     make: (prepared: P) => Promise<T>,
+    instead: () => T,
   ): Promise<T> {
-    return this.#after(channel, keys, ready, make);
+    this.writtenAll(keys);
+    const key = keys.length === 1 ? keys[0]! : null;
+    const call = (prepared: P) =>
+      tracesRequests() ? traceRequest(op, key, () => make(prepared)) : make(prepared);
+    const answer = this.#after(channel, keys, ready, call);
+    return this.failures.guard(OP_NAMES.get(op)!, answer, instead);
+  }
+
+  // --- what is known here of entries that are being written
+
+  /** A write to this key is called. What this client knows of it from before is not true any more once the next call is made. */
+  written(key: Bytes): void {
+    if (this.hot === null && this.loads.isIdle) return;
+    const name = nameOf(key);
+    this.hot?.near.written(name);
+    this.loads.written(name);
+  }
+
+  writtenAll(keys: readonly Bytes[]): void {
+    if (this.hot === null && this.loads.isIdle) return;
+    for (const key of keys) this.written(key);
+  }
+
+  /** A write to all keys with this prefix is called; null = to all. */
+  writtenUnder(prefix: Bytes | null): void {
+    if (this.hot === null && this.loads.isIdle) return;
+    const matches = prefix === null ? () => true : mayHavePrefix(prefix);
+    if (prefix === null) this.hot?.near.clear();
+    else this.hot?.near.writtenWhere(matches);
+    this.loads.writtenWhere(matches);
   }
 
   /** An errand: a close() that comes meanwhile leaves it the time to be sent. */

@@ -23,7 +23,10 @@ export interface LoadTrace {
 const requests = tracingChannel<unknown, RequestTrace>("rustcache:request");
 const loads = tracingChannel<unknown, LoadTrace>("rustcache:load");
 
-const NAMES = new Map<number, string>(Object.entries(Op).map(([name, op]) => [op, name.toLowerCase()]));
+/** What an op is called where people see it. */
+export const OP_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(Op).map(([name, op]) => [op, name.toLowerCase()]),
+);
 
 /** Whether somebody listens to requests. Ask first: what follows is paid for then only. */
 export function tracesRequests(): boolean {
@@ -35,7 +38,7 @@ export function traceRequest<T>(
   key: string | Uint8Array | null,
   call: () => Promise<T>,
 ): Promise<T> {
-  const context: RequestTrace = { operation: NAMES.get(op)!, key: key ?? undefined };
+  const context: RequestTrace = { operation: OP_NAMES.get(op)!, key: key ?? undefined };
   return requests.tracePromise(call, context) as Promise<T>;
 }
 

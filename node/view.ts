@@ -2,7 +2,7 @@
 // what they mean is checked in options.ts, encoded by writing.ts and read by reading.ts. The daemon's life is the cache's affair (client.ts).
 // Methods without `async` are so on purpose: a get is one request and one promise.
 
-import { deleteMany, getMany, setMany } from "./batches.js";
+import { deleteMany, setMany } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type CompressOptions, checkCompress } from "./compression.js";
@@ -10,6 +10,7 @@ import { atItem, InvalidArgumentError, show } from "./errors.js";
 import { ValueFormat } from "./format.js";
 import { casBody, type SetItem } from "./items.js";
 import type { Key, KeySpace } from "./keys.js";
+import type { Loader, LoadOptions, ManyLoader, WrapOptions } from "./load-options.js";
 import {
   checkCallOptions,
   checkKey,
@@ -26,7 +27,9 @@ import {
   type WireExpiry,
 } from "./options.js";
 import { NO_EXPIRY, Op, Tag, WITH_TTL, writeU32 } from "./protocol.js";
-import { type Counts, type Entry, MISSED, Reading } from "./reading.js";
+import { ReadThrough, type SourceItem, type Store, type Wrapped } from "./read-through.js";
+import { type Counts, type Entry, Reading } from "./reading.js";
+import { checkRead, Reads } from "./reads.js";
 import {
   decodeBigInt,
   decodeCount,
@@ -77,6 +80,8 @@ export class CacheView<V = unknown> {
   readonly #reading: Reading;
   readonly #writing: Writing;
   readonly #scans: Scans;
+  readonly #reads: Reads;
+  readonly #through: ReadThrough;
   readonly #counts: Counts = { hits: 0, misses: 0, sets: 0, deletes: 0 };
 
   /** @internal */
@@ -89,6 +94,14 @@ export class CacheView<V = unknown> {
     this.#reading = new Reading(format, shared.generations, recordOf, this.#counts);
     this.#writing = new Writing(shared, format, recordOf, settings.defaultTtl);
     this.#scans = new Scans(shared, keys, this.#reading);
+    this.#reads = new Reads(shared, keys, this.#reading);
+    const store: Store = (items, options) => this.#store(items, options);
+    this.#through = new ReadThrough(
+      this.#reads,
+      store,
+      shared.loads,
+      settings.defaultTtl ?? shared.defaultTtl,
+    );
   }
 
   /**
@@ -130,13 +143,56 @@ export class CacheView<V = unknown> {
    * cannot be read.
    */
   get<T = V>(key: Key, options?: CallOptions): Promise<T | undefined> {
-    return this.#keyed(Op.GET, 0, key, this.#reading.value as Decode<T | undefined>, options);
+    return this.#reads.get(key, options) as Promise<T | undefined>;
   }
 
   /** Reads a value with what is known of it, also one that is stale; undefined if it is not there. */
   getEntry<T = V>(key: Key, options?: CallOptions): Promise<Entry<T> | undefined> {
     const decode = this.#reading.entry as Decode<Entry<T> | undefined>;
     return this.#keyed(Op.GET, WITH_TTL, key, decode, options);
+  }
+
+  /**
+   * Reads a value, or has `loader` bring it and stores what it brings. However many ask for a key at the same time, in this process, its loader runs once for
+   * all of them: what it throws or rejects with reaches each of them and is not stored. Resolves once the value is stored; those who have waited
+   * share one object. A write to the key that is called meanwhile wins: what is loaded is not stored then. See docs/node-read-through.md.
+   *
+   * Rejects with what the loader rejects with, LoaderTimeoutError, ReentrantLoadError, the reason of `signal`, and as `get` and `set` do.
+   */
+  getOrSet<T = V>(key: Key, loader: Loader<T>, options?: LoadOptions<T>): Promise<T> {
+    return this.#through.getOrSet(key, loader, options);
+  }
+
+  /**
+   * `getOrSet` for many keys: what is missing is loaded in one call of `loadMany`, but for what is being loaded already. The result has the order of the keys,
+   * with undefined for what `loadMany` has no value for. `refreshThreshold` makes it ask for each key by itself.
+   */
+  getOrSetMany<T = V, K extends Key = Key>(
+    keys: readonly K[],
+    loadMany: ManyLoader<K, T>,
+    options?: LoadOptions<T>,
+  ): Promise<(T | undefined)[]> {
+    return this.#through.getOrSetMany(keys, loadMany, options);
+  }
+
+  /**
+   * A function that does what `fn` does, and keeps its results here, each by the key that `options.key` makes of the arguments. It always returns a promise. A function
+   * that returns undefined is called each time, unless `negativeTtl` says otherwise.
+   */
+  wrap<F extends (...args: never[]) => unknown>(
+    fn: F,
+    options: WrapOptions<Parameters<F>, Awaited<ReturnType<F>>>,
+  ): Wrapped<Parameters<F>, Awaited<ReturnType<F>>> {
+    return this.#through.wrap(fn, options);
+  }
+
+  async #store(items: readonly SourceItem[], options: CallOptions): Promise<void> {
+    if (items.length > 1) {
+      await this.setMany(items as readonly SetItemOptions<V>[], options);
+      return;
+    }
+    const { key, value, ...rest } = items[0]!;
+    await this.set(key, value as V, { ...rest, ...options });
   }
 
   /** Reads a value and removes it. */
@@ -169,11 +225,17 @@ export class CacheView<V = unknown> {
         const { flags, tag, ms, body } = prepared;
         return this.#shared.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
       }
-      return this.#shared.when([wire], channel, prepared, ({ flags, tag, ms, body }) =>
-        channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options),
+      return this.#shared.when(
+        Op.SET,
+        [wire],
+        channel,
+        prepared,
+        ({ flags, tag, ms, body }) =>
+          channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options),
+        () => false,
       );
     } catch (error) {
-      return Promise.reject(error);
+      return this.#shared.failures.guard("set", Promise.reject(error), () => false);
     }
   }
 
@@ -185,7 +247,9 @@ export class CacheView<V = unknown> {
   async invalidateTag(tag: string, options?: CallOptions): Promise<void> {
     const record = this.#keys.tagRecord(tagName(tag));
     if (options !== undefined) checkCallOptions(options);
-    await this.#shared.generations.invalidate(record, options);
+    this.#shared.loads.tagInvalidated();
+    const invalidated = this.#shared.generations.invalidate(record, options);
+    await this.#shared.failures.guard("invalidateTag", invalidated, () => {});
   }
 
   /**
@@ -292,24 +356,22 @@ export class CacheView<V = unknown> {
     const wire = this.#keys.wirePrefix(prefix);
     const clear = (channel: Channel, start: Key | null) =>
       channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, start, null, decodeCount, options);
-    return this.#shared.all(async (channel) => {
-      if (wire === null) {
-        this.#shared.generations.cleared();
-        return clear(channel, null);
-      }
-      if (prefix !== null && prefix.length > 0) return clear(channel, wire);
+    const hasInner = wire !== null && (prefix === null || prefix.length === 0);
+    this.#shared.writtenUnder(wire);
+    if (hasInner) this.#shared.writtenUnder(this.#keys.innerPrefix);
+    const make = async (channel: Channel) => {
+      if (wire === null) this.#shared.generations.cleared();
+      if (!hasInner) return clear(channel, wire);
       const removed = await Promise.all([clear(channel, wire), clear(channel, this.#keys.innerPrefix)]);
       return removed[0] + removed[1];
-    });
+    };
+    return this.#shared.all(Op.CLEAR, make, () => 0);
   }
 
   /** Reads many values at once; the result has the order of the keys, with undefined for what is not there. */
   async getMany<T = V>(keys: readonly Key[], options?: CallOptions): Promise<(T | undefined)[]> {
     const wire = this.#wireKeys(keys, options);
-    const values = await this.#shared.all((channel) =>
-      getMany(channel, wire, wire, this.#reading.item, MISSED, options),
-    );
-    return this.#reading.items(values) as (T | undefined)[];
+    return this.#reads.getMany(wire, options) as Promise<(T | undefined)[]>;
   }
 
   /** Whether many keys are there, in order; see `has`. */
@@ -354,15 +416,25 @@ export class CacheView<V = unknown> {
       for (const each of stored) if (each) this.#counts.sets++;
       return stored;
     };
-    if (isReady) return this.#shared.all((channel) => send(channel, prepared as Prepared[]));
-    return this.#shared.when(wire, channel, Promise.all(prepared), (ready) => send(channel, ready));
+    const none = () => new Array<boolean>(names.length).fill(false);
+    if (!isReady) {
+      const ready = Promise.all(prepared);
+      return this.#shared.when(Op.SET_MANY, wire, channel, ready, (sets) => send(channel, sets), none);
+    }
+    this.#shared.writtenAll(wire);
+    return this.#shared.all(Op.SET_MANY, (channel) => send(channel, prepared as Prepared[]), none);
   }
 
   /** Removes many entries at once; resolves with whether each was there, in order. */
   async deleteMany(keys: readonly Key[], options?: CallOptions): Promise<boolean[]> {
     const wire = this.#wireKeys(keys, options);
     const names = [...keys];
-    const removed = await this.#shared.all((channel) => deleteMany(channel, wire, names, options));
+    this.#shared.writtenAll(wire);
+    const removed = await this.#shared.all(
+      Op.REMOVE_MANY,
+      (channel) => deleteMany(channel, wire, names, options),
+      () => new Array<boolean>(names.length).fill(false),
+    );
     for (const each of removed) if (each) this.#counts.deletes++;
     return removed;
   }
@@ -430,8 +502,7 @@ export class CacheView<V = unknown> {
   ): Promise<T> {
     if (typeof key !== "string" || options !== undefined) {
       try {
-        checkKey(key);
-        if (options !== undefined) checkCallOptions(options);
+        checkRead(key, options);
       } catch (error) {
         return Promise.reject(error);
       }

@@ -1,0 +1,199 @@
+// The hot tier of a cache: what near.ts keeps for an entry, made of the daemon's reply to a read, and made a value of again. A value that nobody can
+// change is kept and given to every reader; of any other the bytes are kept, and each reader gets a value of his own.
+
+import type { Decode } from "./call.js";
+import { isWrapped } from "./envelope.js";
+import { InvalidArgumentError, RustCacheError, show } from "./errors.js";
+import { nameOf } from "./key-name.js";
+import type { Key } from "./keys.js";
+import { type Fill, Near } from "./near.js";
+import { readTtl, Status, Tag } from "./protocol.js";
+import type { Entry, Reading } from "./reading.js";
+
+/** The option `near`: a hot tier in this process, for the entries that are read most. */
+export interface NearOptions {
+  /** Entries held at most, from 1. @default 10_000 */
+  readonly maxItems?: number | undefined;
+  /** Memory of this process for them, in bytes, by the size of keys and stored values; from 1. @default 16_777_216 */
+  readonly maxBytes?: number | undefined;
+  /**
+   * Milliseconds, from 1, for which an entry is served from here before the daemon is asked again; never beyond the entry's own TTL. A daemon that is never
+   * asked for an entry takes it for unused. @default as long as it lives
+   */
+  readonly ttl?: number | undefined;
+  /**
+   * Whether plain data (what is stored as JSON) is parsed once, frozen through and through, and the same object given to every reader. Without
+   * it, each reader gets an object of his own, for the price of parsing it. @default false
+   */
+  readonly freeze?: boolean | undefined;
+}
+
+const NAMES = ["maxItems", "maxBytes", "ttl", "freeze"];
+
+/** What is kept for an entry. */
+export interface Hot {
+  /** Only when `isShared`. */
+  readonly value: unknown;
+  /** Whether every reader gets `value` itself. */
+  readonly isShared: boolean;
+  /** As the daemon has it. Only when not `isShared`. */
+  readonly tag: number;
+  readonly bytes: Buffer | null;
+  /** When it ends in the daemon, by the clock of `near`; Infinity = never. */
+  readonly endsAt: number;
+}
+
+export class HotTier {
+  readonly near: Near<Hot>;
+  readonly #freezes: boolean;
+
+  /** Checks the options. Throws InvalidArgumentError. */
+  constructor(options: NearOptions) {
+    if (typeof options !== "object" || options === null) {
+      throw new InvalidArgumentError(`near must be an object, got ${show(options)}`);
+    }
+    for (const name of Object.keys(options)) {
+      if (NAMES.includes(name)) continue;
+      throw new InvalidArgumentError(`near has no option ${show(name)}: it takes ${NAMES.join(", ")}`);
+    }
+    const { freeze = false } = options;
+    if (typeof freeze !== "boolean") {
+      throw new InvalidArgumentError(`near.freeze must be true or false, got ${show(freeze)}`);
+    }
+    this.#freezes = freeze;
+    this.near = new Near<Hot>({
+      maxItems: atLeastOne(options.maxItems, "maxItems") ?? 10_000,
+      maxBytes: atLeastOne(options.maxBytes, "maxBytes") ?? 16 * 2 ** 20,
+      ttl: atLeastOne(options.ttl, "ttl") ?? Number.POSITIVE_INFINITY,
+    });
+  }
+
+  /** The value of an entry, undefined when it is stale or invalidated by a tag, or a promise of either. Counts as any read does. */
+  valueOf(hot: Hot, reading: Reading): unknown {
+    if (hot.isShared) {
+      reading.hit();
+      return hot.value;
+    }
+    return reading.value(Status.OK, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
+  }
+
+  /** As `valueOf`, with what is known of it, and also when it is stale; undefined when that takes another call. */
+  entryOf(hot: Hot, reading: Reading): Pick<Entry, "value" | "ttl" | "freshUntil"> | undefined {
+    const ttl = hot.endsAt === Number.POSITIVE_INFINITY ? hot.endsAt : hot.endsAt - this.near.now();
+    if (hot.isShared) {
+      reading.hit();
+      return { value: hot.value, ttl, freshUntil: undefined };
+    }
+    const entry = reading.entryOf(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
+    return entry instanceof Promise ? undefined : entry;
+  }
+
+  /**
+   * Makes a read that fills the tier. `call` sends a GET with WITH_TTL and this decoder, which hands on what `read` makes of the value: a decoder of GET
+   * without it (or with it, if `isEntry`).
+   */
+  read<T>(
+    name: string,
+    read: Decode<T>,
+    isEntry: boolean,
+    call: (decode: Decode<T>) => Promise<T>,
+  ): Promise<T> {
+    const { near } = this;
+    const fill = near.begin(name);
+    const begun = near.now();
+    let isSettled = false;
+    const settle = () => {
+      if (!isSettled) near.settle(fill);
+      isSettled = true;
+    };
+    const answer = call((status, tag, buf, start, end, owned) => {
+      try {
+        // Its fields are looked at by whoever reads it.
+        if (status !== Status.OK || end - start < 8) return read(status, tag, buf, start, end, owned);
+        const value = read(status, tag, buf, isEntry ? start : start + 8, end, owned);
+        const held = isEntry ? (value as { value: unknown } | undefined)?.value : value;
+        if (fill.valid) this.#keep(fill, begun, readTtl(buf, start), tag, buf, start + 8, end, held);
+        return value;
+      } finally {
+        settle();
+      }
+    });
+    // Given up, or failed: its decoder is never called.
+    answer.catch(settle);
+    return answer;
+  }
+
+  /**
+   * Reads many: those that are here, and the rest by `ask`. That fills nothing, since a batch does not say how long its entries live. `ask` counts
+   * what it finds, and rejects with errors that name items by their place.
+   */
+  async many(
+    keys: readonly Key[],
+    reading: Reading,
+    ask: (keys: readonly Key[]) => Promise<unknown[]>,
+  ): Promise<unknown[]> {
+    const results: unknown[] = new Array(keys.length);
+    const rest: number[] = [];
+    for (let i = 0; i < keys.length; i++) {
+      const found = this.near.get(nameOf(keys[i]!));
+      if (found === undefined) rest.push(i);
+      else results[i] = this.valueOf(found.held, reading);
+    }
+    if (rest.length === keys.length) return ask(keys);
+    if (rest.length > 0) {
+      const asked = await ask(rest.map((i) => keys[i]!)).catch((error) => {
+        // With the rest alone, the item at fault has another place.
+        if (error instanceof RustCacheError && error.index !== undefined) return ask(keys);
+        throw error;
+      });
+      for (let i = 0; i < rest.length; i++) results[rest[i]!] = asked[i];
+    }
+    return results.some((value) => value instanceof Promise) ? Promise.all(results) : results;
+  }
+
+  #keep(
+    fill: Fill,
+    begun: number,
+    ttl: number,
+    tag: number,
+    buf: Buffer,
+    start: number,
+    end: number,
+    value: unknown,
+  ): void {
+    const endsAt = begun + ttl;
+    const size = end - start;
+    // What a codec makes of bytes is between it and its own readers.
+    const isShared =
+      !isWrapped(tag) &&
+      tag < Tag.USER &&
+      (isImmutable(value) || (this.#freezes && tag === Tag.JSON && freeze(value)));
+    const hot: Hot = isShared
+      ? { value, isShared, tag, bytes: null, endsAt }
+      : { value: undefined, isShared, tag, bytes: copyOf(buf, start, end), endsAt };
+    this.near.fill(fill, hot, begun, ttl, size);
+  }
+}
+
+function atLeastOne(value: unknown, name: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
+  throw new InvalidArgumentError(`near.${name} must be an integer from 1 on, got ${show(value)}`);
+}
+
+function isImmutable(value: unknown): boolean {
+  return value === null || (typeof value !== "object" && typeof value !== "undefined");
+}
+
+/** Freezes plain data through and through. */
+function freeze(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  for (const each of Object.values(value)) freeze(each);
+  Object.freeze(value);
+  return true;
+}
+
+/** In memory of its own, not of a pool: one entry must not keep others alive. */
+function copyOf(buf: Buffer, start: number, end: number): Buffer {
+  return Uint8Array.prototype.slice.call(buf, start, end) as Buffer;
+}

@@ -118,8 +118,8 @@ export class HotTier {
         settle();
       }
     });
-    // Given up, or failed: its decoder is never called.
-    answer.catch(settle);
+    // Given up, or failed, be that passed over or not: its decoder is never called.
+    answer.then(settle, settle);
     return answer;
   }
 

@@ -1,0 +1,199 @@
+// Reading through a cache with the real daemon: what is stored, how long it lives, and what writes, tags and deaths do to a load under way.
+// Who loads and who waits is read-through.test.ts's affair.
+
+import { strict as assert } from "node:assert";
+import { describe, mock, test } from "node:test";
+import { type Cache, type CacheOptions, createCache } from "./index.js";
+import { killDuring, requireDaemon } from "./testdata/daemon.js";
+
+requireDaemon();
+
+/** A test with a cache without a hot tier, and with one. */
+function withCaches(name: string, body: (cache: Cache) => Promise<void>, options: CacheOptions = {}): void {
+  for (const near of [undefined, {}]) {
+    test(near === undefined ? name : `${name} (hot tier)`, async () => {
+      await using cache = createCache({ ...options, near });
+      await body(cache);
+    });
+  }
+}
+
+function gate<T>() {
+  let open!: (value: T | PromiseLike<T>) => void;
+  const promise = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { promise, open };
+}
+
+/** Waits until a loader is running. */
+async function loading(cache: Cache, loads: number): Promise<void> {
+  while ((await cache.stats()).loads < loads);
+}
+
+describe("getOrSet", () => {
+  withCaches("values of every kind are loaded once, stored, and come back equal", async (cache) => {
+    const values = { text: "größer", object: { a: [1, null] }, map: new Map([[1, new Date(0)]]), none: null };
+    for (const [key, value] of Object.entries(values)) {
+      const loader = mock.fn(() => value as unknown);
+      for (let i = 0; i < 3; i++) assert.deepEqual(await cache.getOrSet(key, loader), value);
+      assert.equal(loader.mock.callCount(), 1);
+      assert.deepEqual(await cache.get(key), value);
+    }
+    const { loads, hits } = await cache.stats();
+    assert.deepEqual([loads, hits], [4, 12]);
+  });
+
+  withCaches(
+    "a stored value has the TTL that was asked for, and is stale for as long again",
+    async (cache) => {
+      await cache.getOrSet("plain", () => 1, { ttl: 1e6 });
+      const plain = await cache.getEntry("plain");
+      assert.ok(plain!.ttl <= 1e6 && plain!.ttl > 9e5, `${plain!.ttl} ms`);
+      assert.equal(plain!.freshUntil, undefined);
+      const before = Date.now();
+      await cache.getOrSet("stale", () => 1, { ttl: 1e6, staleWhileRevalidate: 2e6, staleIfError: 3e6 });
+      const stale = await cache.getEntry("stale");
+      assert.ok(stale!.ttl <= 4e6 && stale!.ttl > 39e5, `${stale!.ttl} ms`);
+      assert.ok(stale!.freshUntil! >= before + 1e6 && stale!.freshUntil! <= Date.now() + 1e6);
+      await cache.getOrSet("default", () => 1);
+      assert.ok((await cache.ttl("default"))! <= 5e6, "the default TTL");
+    },
+    { defaultTtl: 5e6 },
+  );
+
+  withCaches("what is stale is served and refreshed, and is a miss for get meanwhile", async (cache) => {
+    const options = { ttl: 15, staleWhileRevalidate: 1e6 };
+    await cache.getOrSet("k", () => "old", options);
+    while ((await cache.get("k")) !== undefined);
+    const { promise, open } = gate<string>();
+    assert.equal(await cache.getOrSet("k", () => promise, { ...options, ttl: 1e6 }), "old");
+    assert.equal(await cache.getOrSet("k", () => "another", options), "old");
+    assert.deepEqual(await cache.getOrSetMany(["k"], () => ["another"], options), ["old"]);
+    open("new");
+    while ((await cache.get("k")) !== "new");
+    const { loads, refreshes, stale_hits } = await cache.stats();
+    assert.deepEqual([loads, refreshes, stale_hits], [2, 1, 3]);
+  });
+
+  withCaches("a stored undefined is a hit, and what is not stored is not", async (cache) => {
+    const loader = mock.fn(() => undefined);
+    for (let i = 0; i < 3; i++)
+      assert.equal(await cache.getOrSet("k", loader, { negativeTtl: 1e6 }), undefined);
+    assert.equal(loader.mock.callCount(), 1);
+    assert.deepEqual((await cache.getEntry("k"))!.value, undefined);
+  });
+
+  for (const [what, write] of Object.entries({
+    set: (cache: Cache) => cache.set("k", "written"),
+    delete: (cache: Cache) => cache.delete(Buffer.from("k")),
+    setMany: (cache: Cache) => cache.setMany([{ key: "k", value: "written" }]),
+    deleteMany: (cache: Cache) => cache.deleteMany(["k"]),
+    increment: (cache: Cache) => cache.increment("k"),
+    clear: (cache: Cache) => cache.clear(),
+    "clear of a prefix": (cache: Cache) => cache.clear({ prefix: "k" }),
+    "a set with tags": (cache: Cache) => cache.set("k", "written", { tags: ["t"] }),
+  })) {
+    withCaches(`${what} while a loader runs is not undone by what it brings`, async (cache) => {
+      const { promise, open } = gate<string>();
+      const loaded = cache.getOrSet("k", () => promise);
+      await loading(cache, 1);
+      const written = write(cache);
+      const after = cache.get("k");
+      open("loaded");
+      assert.equal(await loaded, "loaded");
+      await written;
+      assert.deepEqual(await cache.get("k"), await after);
+      assert.notEqual(await after, "loaded");
+    });
+  }
+
+  withCaches("a tag that is invalidated while a loader runs keeps out what it brings", async (cache) => {
+    const { promise, open } = gate<string>();
+    const tagged = cache.getOrSet("k", () => promise, { tags: (value) => [`tag of ${value}`] });
+    const untagged = cache.getOrSet("j", () => promise);
+    await loading(cache, 2);
+    await cache.invalidateTag("tag of v");
+    open("v");
+    assert.deepEqual(await Promise.all([tagged, untagged]), ["v", "v"]);
+    assert.deepEqual(await cache.getMany(["k", "j"]), [undefined, "v"]);
+    await cache.getOrSet("k", () => "w", { tags: ["t"] });
+    assert.equal(await cache.get("k"), "w");
+    await cache.invalidateTag("t");
+    assert.equal(await cache.getOrSet("k", () => "x"), "x");
+  });
+
+  withCaches(
+    "the same key in two namespaces is loaded for each, and once for two views of one",
+    async (cache) => {
+      const { promise, open } = gate<void>();
+      const loader = mock.fn(async ({ key }: { key: unknown }) => {
+        await promise;
+        return `${loader.mock.callCount()} ${key}`;
+      });
+      const [a, again, b] = ["a", "a", "b"].map((name) => cache.namespace<string>(name));
+      const calls = [a!, again!, b!, cache].map((view) => view.getOrSet("k", loader));
+      await loading(cache, 3);
+      open();
+      await Promise.all(calls);
+      assert.equal(loader.mock.callCount(), 3);
+      assert.equal(await a!.get("k"), await again!.get("k"));
+      assert.equal(a!.counts.hits + b!.counts.hits, 1);
+    },
+  );
+
+  withCaches("what cannot be stored rejects with what is wrong with it", async (cache) => {
+    await assert.rejects(
+      cache.getOrSet("k", () => ({ f: () => 1 })),
+      { code: "ERR_RUSTCACHE_ENCODE" },
+    );
+    assert.equal((await cache.stats()).load_errors, 1);
+  });
+
+  withCaches(
+    "a daemon that dies during a load is replaced, and the value is stored in the next",
+    async (cache) => {
+      const { promise, open } = gate<string>();
+      const loaded = cache.getOrSet("k", () => promise);
+      await loading(cache, 1);
+      const lost = await killDuring(cache.pid!, () => cache.ping().catch((error) => error.code));
+      assert.equal(lost, "ERR_RUSTCACHE_CONNECTION_LOST");
+      open("v");
+      assert.equal(await loaded, "v");
+      assert.equal(await cache.get("k"), "v");
+    },
+  );
+});
+
+describe("getOrSetMany and wrap", () => {
+  withCaches("what is missing is loaded in one call and stored", async (cache) => {
+    await cache.setMany([
+      { key: "b", value: 2 },
+      { key: "none", value: undefined },
+    ]);
+    const keys = ["a", "b", "none", "c"];
+    const loader = mock.fn((missing: readonly string[]) => new Map(missing.map((key) => [key, key.length])));
+    const load = (options = {}) => cache.getOrSetMany<number | undefined, string>(keys, loader, options);
+    assert.deepEqual(await load({ ttl: 1e6 }), [1, 2, undefined, 1]);
+    assert.deepEqual(loader.mock.calls[0]!.arguments[0], ["a", "c"]);
+    assert.deepEqual(await load(), [1, 2, undefined, 1]);
+    // Those without a TTL are not about to end.
+    assert.deepEqual(await load({ refreshThreshold: 1000 }), [1, 2, undefined, 1]);
+    assert.equal(loader.mock.callCount(), 1);
+    await load({ refreshThreshold: 2e6 });
+    assert.deepEqual(loader.mock.calls[1]!.arguments[0], ["a", "c"]);
+  });
+
+  withCaches(
+    "a wrapped function runs once for each key, and again when its key is removed",
+    async (cache) => {
+      const find = mock.fn(async (id: number) => ({ id }));
+      const cached = cache.namespace("users").wrap(find, { key: (id) => `user:${id}`, ttl: 1e6 });
+      for (const id of [1, 2, 1, 1]) assert.deepEqual(await cached(id), { id });
+      assert.equal(find.mock.callCount(), 2);
+      assert.equal(await cache.namespace("users").delete(cached.key(1)), true);
+      await cached(1);
+      assert.equal(find.mock.callCount(), 3);
+    },
+  );
+});

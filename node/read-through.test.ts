@@ -7,6 +7,7 @@ import { nameOf } from "./key-name.js";
 import type { LoadContext, LoadOptions } from "./load-options.js";
 import { Loads } from "./loads.js";
 import { ReadThrough, type Source, type SourceEntry, type SourceItem } from "./read-through.js";
+import { type Entry, NotFresh } from "./reading.js";
 
 interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -64,6 +65,12 @@ class FakeSource implements Source {
     await this.gates.read;
     if (this.readError !== undefined) throw this.readError;
     return entry;
+  }
+
+  async getFresh(key: string | Uint8Array): Promise<unknown> {
+    const entry = await this.getEntry(key);
+    const isFresh = entry !== undefined && entry.freshUntil! > this.now;
+    return isFresh ? entry.value : new NotFresh(entry as Entry | undefined);
   }
 
   async getEntries(keys: readonly (string | Uint8Array)[]): Promise<(SourceEntry | undefined)[]> {

@@ -16,7 +16,7 @@ import {
 } from "./load-options.js";
 import type { Load, Loads, Run } from "./loads.js";
 import { checkKey } from "./options.js";
-import type { Entry } from "./reading.js";
+import { type Entry, NotFresh } from "./reading.js";
 
 type Key = string | Uint8Array;
 
@@ -36,6 +36,8 @@ export interface Source {
   nameOf(key: Key): string;
   /** The entry of a key, if it can be had without waiting. */
   peek(key: Key): SourceEntry | undefined;
+  /** The value of a fresh entry, or NotFresh. */
+  getFresh(key: Key, options: CallOptions): Promise<unknown>;
   getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
   /** `withTtl`: whether the TTL of each is wanted, which costs more; without it it may be said to be Infinity. */
   getEntries(
@@ -105,17 +107,20 @@ export class ReadThrough {
       this.#loads.counts.load_joins++;
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
+    const threshold = options.refreshThreshold ?? 0;
     const near = this.#source.peek(key);
-    if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
-      return Promise.resolve(near.value as T);
+    if (near !== undefined && this.#freshFor(near) > threshold) return Promise.resolve(near.value as T);
+    if (threshold > 0) {
+      return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
+        if (entry !== undefined && this.#freshFor(entry) > threshold) return entry.value as T;
+        return this.#load(key, name, entry, loader, options);
+      });
     }
-    return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
-      if (entry === undefined) return this.#load(key, name, undefined, 0, loader, options);
-      const freshFor = this.#freshFor(entry);
-      // All that a plain hit costs.
-      if (freshFor > (options.refreshThreshold ?? 0)) return entry.value as T;
-      return this.#load(key, name, entry, freshFor, loader, options);
-    });
+    return this.#source
+      .getFresh(key, options)
+      .then((found): T | Promise<T> =>
+        found instanceof NotFresh ? this.#load(key, name, found.entry, loader, options) : (found as T),
+      );
   }
 
   /** Milliseconds that an entry is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
@@ -128,10 +133,10 @@ export class ReadThrough {
     key: Key,
     name: string,
     entry: SourceEntry | undefined,
-    freshFor: number,
     loader: Loader<T>,
     options: LoadOptions<T>,
   ): T | Promise<T> {
+    const freshFor = entry === undefined ? 0 : this.#freshFor(entry);
     const staleSince = this.#clock() + freshFor;
     const begin = (isBackground: boolean): Load => {
       const load = (run: Run) => loader(contextOf<T>(key, run, entry?.value as T | undefined));

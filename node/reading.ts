@@ -40,6 +40,19 @@ export interface Counts {
   deletes: number;
 }
 
+/** In the place of a value that is not fresh. */
+export class NotFresh {
+  /** The stale entry; undefined when there is none. */
+  readonly entry: Entry | undefined;
+
+  constructor(entry: Entry | undefined) {
+    this.entry = entry;
+  }
+}
+
+/** There is no entry at all. */
+export const NOTHING = new NotFresh(undefined);
+
 /** In the place of a value that is a miss. */
 export const MISSED = Symbol("missed");
 
@@ -111,6 +124,27 @@ export class Reading {
     return this.#counted(entry(value));
   }
 
+  /** The decoder of GET without WITH_TTL for those who load what is missing: a fresh value, or NotFresh, or a promise of either. */
+  readonly fresh = (
+    status: number,
+    tag: number,
+    buf: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): unknown => {
+    if (status !== Status.OK) {
+      this.#missed(status);
+      return NOTHING;
+    }
+    if (!isWrapped(tag)) {
+      this.#counts.hits++;
+      return this.#format.decode(tag, buf, start, end, owned);
+    }
+    const entry = this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
+    return entry instanceof Promise ? entry.then(freshOf) : freshOf(entry);
+  };
+
   /** As `entryOf`, for one item of a batch: of its TTL a batch says nothing. */
   readonly itemEntry = (tag: number, buf: Buffer, start: number, end: number, owned: boolean): unknown =>
     this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
@@ -176,6 +210,12 @@ export class Reading {
     this.#counts.hits++;
     return value;
   };
+}
+
+/** The value of an entry if it is fresh, else NotFresh. */
+export function freshOf(entry: Entry | undefined): unknown {
+  if (entry === undefined) return NOTHING;
+  return entry.stale ? new NotFresh(entry) : entry.value;
 }
 
 function entryOf(value: unknown, tag: number, ttl: number, size: number, envelope: Envelope | null): Entry {

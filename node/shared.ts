@@ -66,8 +66,29 @@ export class Shared implements SharedParts {
     this.generations = new Generations(parts.daemon);
   }
 
-  /** Makes one call, after those for its key that could not be made yet; `key` null or `many` = after all of them. */
+  /**
+   * Makes one call, after those for its key that could not be made yet; `key` null or `many` = after all of them. Resolves with what an empty cache would
+   * answer when failures are misses.
+   */
   call<T>(
+    op: number,
+    flags: number,
+    tag: number,
+    fields: Uint8Array | null,
+    expiry: number,
+    key: Bytes | null,
+    value: Bytes | MakeBody | null,
+    decode: Decode<T>,
+    options?: CallOptions,
+    many = false,
+  ): Promise<T> {
+    const answer = this.strictly(op, flags, tag, fields, expiry, key, value, decode, options, many);
+    if (!this.failures.isLenient || !INSTEAD.has(op)) return answer;
+    return this.failures.guard(OP_NAMES.get(op)!, answer, () => INSTEAD.get(op) as T);
+  }
+
+  /** `call` that rejects with every failure. */
+  strictly<T>(
     op: number,
     flags: number,
     tag: number,
@@ -82,17 +103,12 @@ export class Shared implements SharedParts {
     const { channel } = this.daemon;
     if (WRITES[op] === 1) this.written(key!);
     const isIdle = this.#turns.isIdle;
-    let answer: Promise<T>;
     if (isIdle && !tracesRequests()) {
-      answer = channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
-    } else {
-      const make = () => channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
-      const call = tracesRequests() ? () => traceRequest(op, key, make) : make;
-      const keys = key === null || many ? null : [key];
-      answer = isIdle ? call() : this.#after(channel, keys, undefined, call);
+      return channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
     }
-    if (!this.failures.isLenient || !INSTEAD.has(op)) return answer;
-    return this.failures.guard(OP_NAMES.get(op)!, answer, () => INSTEAD.get(op) as T);
+    const make = () => channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+    const call = tracesRequests() ? () => traceRequest(op, key, make) : make;
+    return isIdle ? call() : this.#after(channel, key === null || many ? null : [key], undefined, call);
   }
 
   /** Makes the calls of a batch, after those that could not be made yet. `instead`: its result when failures are misses. */

@@ -9,6 +9,11 @@ import { Aborts } from "./call.js";
 import { LoaderTimeoutError, ReentrantLoadError, show } from "./errors.js";
 import { traceLoad } from "./tracing.js";
 
+/** A key whose refresh in the background has failed is left alone for as long (ms): a loader that fails at once must not be called for every hit. */
+const REFRESH_PAUSE_MS = 1000;
+/** So many keys that are left alone are looked through for those that need it no longer. */
+const MANY_RESTING = 1000;
+
 /** One run of a loader, for one key or for many. */
 export class Run {
   readonly names: readonly string[];
@@ -107,9 +112,27 @@ export class Loads {
   /** The run in whose loader a call is made, across its awaits. */
   readonly #within = new AsyncLocalStorage<Run>();
   readonly #aborts = new Aborts<Waiter>((waiter, reason) => waiter.leave(reason));
+  /** Keys whose refresh has failed: until when they are left alone, by the clock. */
+  readonly #resting = new Map<string, number>();
+  readonly #clock: () => number;
   #isOwnWrite = false;
   /** What ends a run that is loading. */
   readonly #giveUps = new Map<Run, (reason: unknown) => void>();
+
+  /** `clock`: monotonic, in milliseconds. */
+  constructor(clock: () => number = () => performance.now()) {
+    this.#clock = clock;
+  }
+
+  /** Whether a key may be refreshed in the background now: nothing loads it, and the last refresh has not just failed. */
+  mayRefresh(name: string): boolean {
+    if (this.#current.has(name)) return false;
+    const until = this.#resting.get(name);
+    if (until === undefined) return true;
+    if (this.#clock() < until) return false;
+    this.#resting.delete(name);
+    return true;
+  }
 
   /** True when nothing is being loaded, or stored after that. */
   get isIdle(): boolean {
@@ -145,6 +168,7 @@ export class Loads {
     const performed = this.#perform(run, loads, task);
     performed.catch(() => {
       this.counts.load_errors++;
+      if (task.isBackground) this.#rest(names);
     });
     settle(performed);
     this.counts.loads++;
@@ -222,6 +246,14 @@ export class Loads {
   /** A tag is invalidated: what is being loaded may be of the time before. Which tags it will have is known only when it is there. */
   tagInvalidated(): void {
     for (const load of [...this.#current.values()]) if (load.isTagged) this.#overtake(load);
+  }
+
+  #rest(names: readonly string[]): void {
+    const now = this.#clock();
+    if (this.#resting.size >= MANY_RESTING) {
+      for (const [name, until] of this.#resting) if (until <= now) this.#resting.delete(name);
+    }
+    for (const name of names) this.#resting.set(name, now + REFRESH_PAUSE_MS);
   }
 
   #overtake(load: Load): void {

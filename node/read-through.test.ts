@@ -96,7 +96,7 @@ class FakeSource implements Source {
 
 function make(defaultTtl?: number, random = () => 0) {
   const source = new FakeSource();
-  const loads = new Loads();
+  const loads = new Loads(() => source.now);
   source.written = (name) => loads.written(name);
   const cache = new ReadThrough(source, (items) => source.store(items), loads, defaultTtl, {
     clock: () => source.now,
@@ -323,20 +323,31 @@ describe("stale values", () => {
     assert.equal(await cache.getOrSet("k", counted("newer"), options), "newer");
   });
 
-  test("a background loader that fails harms nobody; the next call tries again", async () => {
+  test("a background loader that fails harms nobody, and is tried again a second later, not for every hit", async () => {
     const { source, cache, loads } = make();
-    const options = { ttl: 100, staleWhileRevalidate: 100 };
-    await cache.getOrSet("k", () => "old", options);
+    const options = { ttl: 100, staleWhileRevalidate: 1e6 };
+    await cache.getOrSetMany(["k", "j"], () => ["old", "old"], options);
     source.now += 100;
     const loader = mock.fn(async () => {
       throw new Error("down");
     });
-    for (let i = 1; i <= 3; i++) {
+    for (const [ms, calls] of [
+      [0, 1],
+      [0, 1],
+      [999, 1],
+      [1, 2],
+      [10, 2],
+    ] as const) {
+      source.now += ms;
       assert.equal(await cache.getOrSet("k", loader, options), "old");
+      assert.deepEqual(await cache.getOrSetMany(["k"], loader, options), ["old"]);
       await turn();
-      assert.equal(loader.mock.callCount(), i);
+      assert.equal(loader.mock.callCount(), calls);
     }
-    assert.equal(loads.counts.load_errors, 3);
+    assert.equal(loads.counts.load_errors, 2);
+    // Others are refreshed as ever, and who has no value that is good enough waits for a loader at once.
+    assert.equal(await cache.getOrSet("j", () => "new", options), "old");
+    assert.equal(await cache.getOrSet("k", () => "new", { ttl: 100 }), "new");
   });
 
   test("staleIfError serves the old value when the loader fails, as long as it says, and to each by his own options", async () => {

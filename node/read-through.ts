@@ -149,7 +149,7 @@ export class ReadThrough {
     const current = this.#loads.current(name);
     if (entry !== undefined && isServed(freshFor, options.staleWhileRevalidate)) {
       if (freshFor <= 0) this.#loads.counts.stale_hits++;
-      if (current === undefined) this.#inBackground(() => begin(true));
+      if (this.#loads.mayRefresh(name)) this.#inBackground(() => begin(true));
       return entry.value as T;
     }
     // `freshFor` is above 0 only where `refreshThreshold` is, and the comparison above has let it through.
@@ -201,7 +201,7 @@ export class ReadThrough {
       results[i] = entry.value;
       if (fresh[i]! <= 0) this.#loads.counts.stale_hits++;
       const isFading = fresh[i]! <= (options.refreshThreshold ?? 0);
-      if (isFading && load === undefined) fading.set(name, all[i]!);
+      if (isFading && this.#loads.mayRefresh(name)) fading.set(name, all[i]!);
     }
     if (missing.size > 0) {
       for (const load of this.#beginMany(missing, loadMany, options, false)) joined.set(load.name, load);

@@ -125,14 +125,7 @@ export class Reading {
   }
 
   /** The decoder of GET without WITH_TTL for those who load what is missing: a fresh value, or NotFresh, or a promise of either. */
-  readonly fresh = (
-    status: number,
-    tag: number,
-    buf: Buffer,
-    start: number,
-    end: number,
-    owned: boolean,
-  ): unknown => {
+  readonly fresh: Decode<unknown> = (status, tag, buf, start, end, owned) => {
     if (status !== Status.OK) {
       this.#missed(status);
       return NOTHING;
@@ -146,17 +139,12 @@ export class Reading {
   };
 
   /** As `entryOf`, for one item of a batch: of its TTL a batch says nothing. */
-  readonly itemEntry = (tag: number, buf: Buffer, start: number, end: number, owned: boolean): unknown =>
+  readonly itemEntry: ReadItem = (tag, buf, start, end, owned) =>
     this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
 
   /** Counts a read that found a value without asking here. */
   hit(): void {
     this.#counts.hits++;
-  }
-
-  /** Counts a read of a batch that found nothing. */
-  miss(): void {
-    this.#counts.misses++;
   }
 
   /** The value of one item of a batch or a scan, or MISSED, or a promise of either. Counts nothing. */

@@ -76,11 +76,20 @@ function claimed(text: string): string[] {
   return [...text.matchAll(/^.*console\.log\(.*\/\/ (.*)$/gm)].map(([, claim = ""]) => claim);
 }
 
-test("each program of the Node client's document prints what its comments say", () => {
-  const programs = blocks("docs/node.md").filter((block) => block.language === "ts");
-  assert.ok(programs.length >= 5, `${programs.length} programs`);
-  for (const { text } of programs)
-    assert.deepEqual(runTypeScript(text).trimEnd().split("\n"), claimed(text), text);
+for (const file of ["docs/node.md", "docs/node-read-through.md"]) {
+  test(`each program of ${file} prints what its comments say`, () => {
+    const programs = blocks(file).filter(
+      (block) => block.language === "ts" && claimed(block.text).length > 0,
+    );
+    assert.ok(programs.length >= 5, `${programs.length} programs`);
+    for (const { text } of programs)
+      assert.deepEqual(runTypeScript(text).trimEnd().split("\n"), claimed(text), text);
+  });
+}
+
+test("the program of the tracing channels prints what the text behind it says", () => {
+  const program = blocks("docs/node-read-through.md").find((block) => block.text.includes("tracingChannel"));
+  assert.equal(runTypeScript(program!.text), "request get k\nload [ 'k' ]\nrequest set k\n");
 });
 
 test("the commands of the README for set-up are scripts of the package", () => {

@@ -51,7 +51,7 @@ export class NotFresh {
 }
 
 /** There is no entry at all. */
-export const NOTHING = new NotFresh(undefined);
+const NOTHING = new NotFresh(undefined);
 
 /** In the place of a value that is a miss. */
 export const MISSED = Symbol("missed");

@@ -9,7 +9,7 @@ import type { Key, KeySpace } from "./keys.js";
 import { checkCallOptions, checkKey } from "./options.js";
 import { NO_EXPIRY, Op, WITH_TTL } from "./protocol.js";
 import type { Source, SourceEntry } from "./read-through.js";
-import { type Entry, freshOf, MISSED, NOTHING, type Reading } from "./reading.js";
+import { type Entry, freshOf, MISSED, type Reading } from "./reading.js";
 import type { Shared } from "./shared.js";
 
 type MaybeEntry = Entry | undefined;
@@ -63,13 +63,10 @@ export class Reads implements Source {
   }
 
   getFresh(key: Key, options: CallOptions): Promise<unknown> {
-    const { hot, failures } = this.#shared;
+    const { hot } = this.#shared;
     // What fills the hot tier has to know the TTL.
     if (hot !== null) return this.getEntry(key, options).then(freshOf);
-    const wire = this.#keys.wire(key);
-    const { fresh } = this.#reading;
-    const answer = this.#shared.strictly(Op.GET, 0, 0, null, NO_EXPIRY, wire, null, fresh, options);
-    return failures.isLenient ? failures.guard("get", answer, () => NOTHING) : answer;
+    return this.#ask(0, this.#keys.wire(key), this.#reading.fresh, options);
   }
 
   getEntry(key: Key, options: CallOptions): Promise<MaybeEntry> {

@@ -9,7 +9,7 @@ import { Generations } from "./generations.js";
 import type { HotTier } from "./hot.js";
 import { mayHavePrefix, nameOf } from "./key-name.js";
 import { Loads } from "./loads.js";
-import { Op } from "./protocol.js";
+import { Op, Status } from "./protocol.js";
 import { OP_NAMES, traceRequest, tracesRequests } from "./tracing.js";
 import { Turns } from "./turns.js";
 
@@ -33,17 +33,18 @@ export interface SharedParts {
 const WRITES = new Uint8Array(256);
 for (const op of [Op.SET, Op.REMOVE, Op.TAKE, Op.TOUCH, Op.INCR, Op.CAS]) WRITES[op] = 1;
 
-/** What calls resolve with when failures are misses. Those of other ops have no answer that harms nobody: a made-up number, say. */
-const INSTEAD = new Map<number, undefined | false>([
-  [Op.GET, undefined],
-  [Op.TAKE, undefined],
-  [Op.TTL, undefined],
-  [Op.CONTAINS, false],
-  [Op.SET, false],
-  [Op.REMOVE, false],
-  [Op.TOUCH, false],
-  [Op.CAS, false],
+/** By op: the status of an empty cache's answer. Other ops have no answer that harms nobody: INCR would have to make up a number. */
+const EMPTY_ANSWERS = new Map<number, number>([
+  [Op.GET, Status.MISS],
+  [Op.TAKE, Status.MISS],
+  [Op.TTL, Status.MISS],
+  [Op.CONTAINS, Status.MISS],
+  [Op.REMOVE, Status.MISS],
+  [Op.TOUCH, Status.MISS],
+  [Op.CAS, Status.MISS],
+  [Op.SET, Status.NOT_STORED],
 ]);
+const NO_BODY = Buffer.alloc(0);
 
 export class Shared implements SharedParts {
   readonly daemon: Daemon;
@@ -82,33 +83,22 @@ export class Shared implements SharedParts {
     options?: CallOptions,
     many = false,
   ): Promise<T> {
-    const answer = this.strictly(op, flags, tag, fields, expiry, key, value, decode, options, many);
-    if (!this.failures.isLenient || !INSTEAD.has(op)) return answer;
-    return this.failures.guard(OP_NAMES.get(op)!, answer, () => INSTEAD.get(op) as T);
-  }
-
-  /** `call` that rejects with every failure. */
-  strictly<T>(
-    op: number,
-    flags: number,
-    tag: number,
-    fields: Uint8Array | null,
-    expiry: number,
-    key: Bytes | null,
-    value: Bytes | MakeBody | null,
-    decode: Decode<T>,
-    options?: CallOptions,
-    many = false,
-  ): Promise<T> {
     const { channel } = this.daemon;
     if (WRITES[op] === 1) this.written(key!);
     const isIdle = this.#turns.isIdle;
+    let answer: Promise<T>;
     if (isIdle && !tracesRequests()) {
-      return channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+      answer = channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+    } else {
+      const make = () => channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
+      const call = tracesRequests() ? () => traceRequest(op, key, make) : make;
+      const keys = key === null || many ? null : [key];
+      answer = isIdle ? call() : this.#after(channel, keys, undefined, call);
     }
-    const make = () => channel.call(op, flags, tag, fields, expiry, key, value, decode, options);
-    const call = tracesRequests() ? () => traceRequest(op, key, make) : make;
-    return isIdle ? call() : this.#after(channel, key === null || many ? null : [key], undefined, call);
+    if (!this.failures.isLenient) return answer;
+    const status = EMPTY_ANSWERS.get(op);
+    if (status === undefined) return answer;
+    return this.failures.guard(OP_NAMES.get(op)!, answer, () => decode(status, 0, NO_BODY, 0, 0, true));
   }
 
   /** Makes the calls of a batch, after those that could not be made yet. `instead`: its result when failures are misses. */

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { count } from "../../scripts/lib/terminal.js";
 import { durableTables, measureDurable } from "./durable.js";
 import { heapTable, measureHeap } from "./heap.js";
+import { hitsTable, measureHits } from "./hits.js";
 import { heading, notes, type Results, targets, targetTable, writePage } from "./output.js";
 import { type RedisServer, startRedis } from "./pool.js";
 import { ECHO } from "./rivals.js";
@@ -18,6 +19,7 @@ const HELP = `Usage: npm run bench -- [options]
   --only PARTS     some of: small (56 B and 1 KiB values), large (64 KiB and 1 MiB), start, heap; separated by commas
   --sequential     instead of these: one call at a time against the echo, from many fresh starts
   --durable        instead of these: what keeping everything on disk costs
+  --hits           instead of these: what a hit of the hot tier and of getOrSet costs
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
@@ -27,6 +29,7 @@ const TITLE = "against what its users would pick instead";
 const TITLES = {
   sequential: "one call at a time",
   durable: "what keeping everything on disk costs",
+  hits: "what a hit costs in the process itself",
 };
 
 const PARTS = ["small", "large", "start", "heap"] as const;
@@ -36,7 +39,7 @@ interface Settings {
   readonly quick: boolean;
   readonly parts: ReadonlySet<Part>;
   /** A page of its own, instead of the parts. */
-  readonly page: "sequential" | "durable" | undefined;
+  readonly page: keyof typeof TITLES | undefined;
   readonly rounds: number;
   readonly write: boolean;
 }
@@ -49,6 +52,7 @@ function readSettings(): Settings {
         only: { type: "string" },
         sequential: { type: "boolean", default: false },
         durable: { type: "boolean", default: false },
+        hits: { type: "boolean", default: false },
         rounds: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -58,8 +62,8 @@ function readSettings(): Settings {
       process.stdout.write(HELP);
       process.exit(0);
     }
-    const { quick, sequential, durable, write } = values;
-    const page = sequential ? "sequential" : durable ? "durable" : undefined;
+    const { quick, sequential, durable, hits, write } = values;
+    const page = sequential ? "sequential" : durable ? "durable" : hits ? "hits" : undefined;
     const parts = page ? [] : (values.only?.split(",") ?? [...PARTS]);
     for (const part of parts) {
       if (!PARTS.includes(part as Part)) throw new Error(`--only knows ${PARTS.join(", ")}, not "${part}"`);
@@ -128,6 +132,10 @@ async function main(settings: Settings): Promise<string> {
     if (page === "durable") {
       const sizes = quick ? { milliseconds: 20, entries: 10_000 } : { milliseconds: 300, entries: 1_000_000 };
       print(durableTables(await measureDurable({ rounds, ...sizes }), rounds));
+      return printed.join("\n");
+    }
+    if (page === "hits") {
+      print(hitsTable(await measureHits(rounds, quick ? 20 : 1000), rounds));
       return printed.join("\n");
     }
     if (needsRedis && !redis)

@@ -108,6 +108,18 @@ describe("getOrSet", () => {
     });
   }
 
+  withCaches("a value that is set while getOrSet still reads is not overwritten", async (cache) => {
+    const loader = mock.fn(() => "default");
+    const calls = Promise.all([
+      cache.getOrSet("k", loader),
+      cache.getOrSetMany(["k", "j"], (keys) => keys.map(() => "default")),
+      cache.set(Buffer.from("k"), "set"),
+    ]);
+    assert.deepEqual(await calls, ["set", ["set", "default"], true]);
+    assert.equal(await cache.get("k"), "set");
+    assert.equal(loader.mock.callCount(), 0);
+  });
+
   withCaches("a tag that is invalidated while a loader runs keeps out what it brings", async (cache) => {
     const { promise, open } = gate<string>();
     const tagged = cache.getOrSet("k", () => promise, { tags: (value) => [`tag of ${value}`] });

@@ -14,6 +14,9 @@ const REFRESH_PAUSE_MS = 1000;
 /** So many keys that are left alone are looked through for those that need it no longer. */
 const MANY_RESTING = 1000;
 
+/** So many of the last writes are remembered by name; a power of two. */
+const RECENT_WRITES = 1024;
+
 /** One run of a loader, for one key or for many. */
 export class Run {
   readonly names: readonly string[];
@@ -116,6 +119,11 @@ export class Loads {
   readonly #resting = new Map<string, number>();
   readonly #clock: () => number;
   #isOwnWrite = false;
+  /** False as long as nobody was ever interested: writes need not be noted then. */
+  #isUsed = false;
+  #writes = 0;
+  /** The name of write n is at n mod RECENT_WRITES. */
+  readonly #recent: string[] = [];
   /** What ends a run that is loading. */
   readonly #giveUps = new Map<Run, (reason: unknown) => void>();
 
@@ -134,14 +142,27 @@ export class Loads {
     return true;
   }
 
-  /** True when nothing is being loaded, or stored after that. */
-  get isIdle(): boolean {
-    return this.#current.size === 0;
+  /** Whether writes are to be told here. */
+  get isUsed(): boolean {
+    return this.#isUsed;
+  }
+
+  /** A moment in the order of writes, for `wasWritten`. To be asked for before the read that it is about is called. */
+  get moment(): number {
+    this.#isUsed = true;
+    return this.#writes;
+  }
+
+  /** Whether a write to this key was called since that moment; true also when that is not known any more. */
+  wasWritten(name: string, moment: number): boolean {
+    if (this.#writes - moment > RECENT_WRITES) return true;
+    for (let n = moment; n < this.#writes; n++) if (this.#recent[n % RECENT_WRITES] === name) return true;
+    return false;
   }
 
   /** The load of a key that newcomers join; undefined when there is none. */
   current(name: string): Load | undefined {
-    return this.isIdle ? undefined : this.#current.get(name);
+    return this.#current.size === 0 ? undefined : this.#current.get(name);
   }
 
   /** Begins a run for keys that have no current load. Throws ReentrantLoadError when it is called within the loader of one of them. */
@@ -234,12 +255,15 @@ export class Loads {
   /** A write to this key is called. */
   written(name: string): void {
     if (this.#isOwnWrite) return;
+    this.#recent[this.#writes++ % RECENT_WRITES] = name;
     const load = this.current(name);
     if (load !== undefined) this.#overtake(load);
   }
 
   /** A write to all keys that `matches` says yes to is called. */
   writtenWhere(matches: (name: string) => boolean): void {
+    // Whose keys these are is not remembered.
+    this.#writes += RECENT_WRITES + 1;
     for (const load of [...this.#current.values()]) if (matches(load.name)) this.#overtake(load);
   }
 

@@ -419,6 +419,44 @@ describe("writes that pass a loader", () => {
     }
   });
 
+  test("nor does it come over what was written while its caller was still reading: that is read instead", async () => {
+    const { source, cache, loads, counted } = make();
+    const loader = counted("loaded");
+    const write = (key: string, value: string) => {
+      loads.written(key);
+      source.entries.set(key, { value, freshUntil: source.now + 1e6, deadline: source.now + 2e6 });
+    };
+    const read = deferred();
+    source.gates = { read: read.promise };
+    const calls = [cache.getOrSet("a", loader), cache.getOrSet("a", loader, { refreshThreshold: 10 })];
+    const many = cache.getOrSetMany(["a", "b"], (keys) => keys.map(() => "loaded"));
+    await turn();
+    write("a", "written");
+    source.gates = {};
+    read.resolve();
+    assert.deepEqual(await Promise.all(calls), ["written", "written"]);
+    assert.equal(loader.mock.callCount(), 0);
+    assert.deepEqual(await many, ["written", "loaded"]);
+    assert.equal(source.entries.get("a")!.value, "written");
+  });
+
+  test("a storm of writes puts a load off for three reads, and no longer", async () => {
+    const { source, cache, loads, counted } = make();
+    const loader = counted("loaded");
+    const { getFresh } = FakeSource.prototype;
+    source.getFresh = function (key) {
+      const found = getFresh.call(this, key);
+      for (let i = 0; i < 2000; i++) loads.written(`another ${i}`);
+      return found;
+    };
+    assert.equal(await cache.getOrSet("k", loader), "loaded");
+    assert.equal(source.reads, 3);
+    source.getFresh = getFresh;
+    loads.writtenWhere(() => false);
+    assert.equal(await cache.getOrSet("j", loader), "loaded");
+    assert.equal(source.reads, 4, "what was written before does not count");
+  });
+
   test("a loader that writes to its own key at once is overtaken by itself", async () => {
     const { source, cache, loads } = make();
     const value = await cache.getOrSet("k", () => {

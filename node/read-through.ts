@@ -1,5 +1,5 @@
 // Reading through a cache: when what is stored is good enough, when a loader is called, and what becomes of what it brings. Where entries are
-// is behind `Source` (client.ts has it), who runs and who waits is loads.ts's affair, what the options mean load-options.ts's.
+// is behind `Source` (reads.ts has it), who runs and who waits is loads.ts's affair, what the options mean load-options.ts's.
 
 import type { CallOptions } from "./call.js";
 import { InvalidArgumentError, show } from "./errors.js";
@@ -19,6 +19,9 @@ import { checkKey } from "./options.js";
 import { type Entry, NotFresh } from "./reading.js";
 
 type Key = string | Uint8Array;
+
+/** How often a read is made again because a write has passed it: under a storm of writes nobody knows which keys they were for. */
+const MAX_READS = 3;
 
 /** An entry as read-through looks at it. */
 export type SourceEntry = Pick<Entry, "value" | "ttl" | "freshUntil">;
@@ -107,20 +110,41 @@ export class ReadThrough {
       this.#loads.counts.load_joins++;
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
-    const threshold = options.refreshThreshold ?? 0;
     const near = this.#source.peek(key);
-    if (near !== undefined && this.#freshFor(near) > threshold) return Promise.resolve(near.value as T);
+    if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
+      return Promise.resolve(near.value as T);
+    }
+    return this.#read(key, name, loader, options, 1);
+  }
+
+  #read<T>(key: Key, name: string, loader: Loader<T>, options: LoadOptions<T>, attempt: number): Promise<T> {
+    const { moment } = this.#loads;
+    const threshold = options.refreshThreshold ?? 0;
     if (threshold > 0) {
       return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
         if (entry !== undefined && this.#freshFor(entry) > threshold) return entry.value as T;
-        return this.#load(key, name, entry, loader, options);
+        return this.#resume(key, name, loader, options, attempt, moment, entry);
       });
     }
-    return this.#source
-      .getFresh(key, options)
-      .then((found): T | Promise<T> =>
-        found instanceof NotFresh ? this.#load(key, name, found.entry, loader, options) : (found as T),
-      );
+    return this.#source.getFresh(key, options).then((found): T | Promise<T> => {
+      if (!(found instanceof NotFresh)) return found as T;
+      return this.#resume(key, name, loader, options, attempt, moment, found.entry);
+    });
+  }
+
+  /** Goes on with what a read, called at this moment, has brought, unless a write has passed it: a loaded value would overwrite that. */
+  #resume<T>(
+    key: Key,
+    name: string,
+    loader: Loader<T>,
+    options: LoadOptions<T>,
+    attempt: number,
+    moment: number,
+    entry: SourceEntry | undefined,
+  ): T | Promise<T> {
+    const isOld = this.#loads.wasWritten(name, moment) && this.#loads.current(name) === undefined;
+    if (isOld && attempt < MAX_READS) return this.#read(key, name, loader, options, attempt + 1);
+    return this.#load(key, name, entry, loader, options);
   }
 
   /** Milliseconds that an entry is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
@@ -152,7 +176,6 @@ export class ReadThrough {
       if (this.#loads.mayRefresh(name)) this.#inBackground(() => begin(true));
       return entry.value as T;
     }
-    // `freshFor` is above 0 only where `refreshThreshold` is, and the comparison above has let it through.
     if (current !== undefined) this.#loads.counts.load_joins++;
     const loaded = this.#loads.wait(current ?? begin(false), options.signal) as Promise<T>;
     const staleIfError = options.staleIfError ?? 0;
@@ -175,7 +198,7 @@ export class ReadThrough {
     checkLoadOptions(options as LoadOptions<never>);
     const all = [...keys];
     const names = all.map((key) => this.#source.nameOf(key));
-    const entries = await this.#source.getEntries(all, (options.refreshThreshold ?? 0) > 0, options);
+    const entries = await this.#readMany(all, names, options as LoadOptions<never>);
     const fresh = entries.map((entry) => (entry === undefined ? 0 : this.#freshFor(entry)));
     const readAt = this.#clock();
     const results: unknown[] = new Array(all.length);
@@ -221,6 +244,36 @@ export class ReadThrough {
       }),
     );
     return results as (T | undefined)[];
+  }
+
+  /** The entries of many keys. Those that are to be loaded are read again if a write has passed. */
+  async #readMany(
+    keys: readonly Key[],
+    names: readonly string[],
+    options: LoadOptions<never>,
+  ): Promise<(SourceEntry | undefined)[]> {
+    const withTtl = (options.refreshThreshold ?? 0) > 0;
+    let { moment } = this.#loads;
+    const entries = [...(await this.#source.getEntries(keys, withTtl, options))];
+    for (let attempt = 1; attempt < MAX_READS; attempt++) {
+      const old: number[] = [];
+      for (let i = 0; i < names.length; i++) {
+        const entry = entries[i];
+        if (entry !== undefined && this.#freshFor(entry) > (options.refreshThreshold ?? 0)) continue;
+        if (!this.#loads.wasWritten(names[i]!, moment) || this.#loads.current(names[i]!) !== undefined)
+          continue;
+        old.push(i);
+      }
+      if (old.length === 0) break;
+      moment = this.#loads.moment;
+      const newer = await this.#source.getEntries(
+        old.map((i) => keys[i]!),
+        withTtl,
+        options,
+      );
+      for (let n = 0; n < old.length; n++) entries[old[n]!] = newer[n];
+    }
+    return entries;
   }
 
   #beginMany<K extends Key, T>(

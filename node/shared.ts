@@ -133,20 +133,20 @@ export class Shared implements SharedParts {
 
   /** A write to this key is called. What this client knows of it from before is not true any more once the next call is made. */
   written(key: Bytes): void {
-    if (this.hot === null && this.loads.isIdle) return;
+    if (this.hot === null && !this.loads.isUsed) return;
     const name = nameOf(key);
     this.hot?.near.written(name);
     this.loads.written(name);
   }
 
   writtenAll(keys: readonly Bytes[]): void {
-    if (this.hot === null && this.loads.isIdle) return;
+    if (this.hot === null && !this.loads.isUsed) return;
     for (const key of keys) this.written(key);
   }
 
   /** A write to all keys with this prefix is called; null = to all. */
   writtenUnder(prefix: Bytes | null): void {
-    if (this.hot === null && this.loads.isIdle) return;
+    if (this.hot === null && !this.loads.isUsed) return;
     const matches = prefix === null ? () => true : mayHavePrefix(prefix);
     if (prefix === null) this.hot?.near.clear();
     else this.hot?.near.writtenWhere(matches);

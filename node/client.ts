@@ -115,6 +115,8 @@ export class Cache<V = unknown> extends CacheView<V> {
     const daemon = new Daemon(checked, {
       ready: (handshake) => {
         this.#hitsBefore = hot?.near.stats.hits ?? 0;
+        // A close() has ended it.
+        if (events.count("evict") > 0) this.#evictions.start();
         this.#evictions.restarted();
         events.emit("ready", handshake);
       },

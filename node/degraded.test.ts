@@ -169,6 +169,11 @@ describe("what a cache tells of itself", () => {
     assert.deepEqual(await told, { count: 7, byItems: 7, byBytes: 0 });
     const { evictions_by_items, evictions_by_bytes } = await cache.stats();
     assert.deepEqual([evictions_by_items, evictions_by_bytes], [12, 0]);
+    const again = next(cache, "evict");
+    await cache.close();
+    await cache.start();
+    await cache.setMany(Array.from({ length: 13 }, (_, i) => ({ key: `next ${i}`, value: i })));
+    assert.deepEqual(await again, { count: 3, byItems: 3, byBytes: 0 });
   });
 
   test("a program that listens to evictions can end", async () => {

@@ -3,6 +3,8 @@
 //
 // Invariant: of two calls that have a key in common, the one that was asked for first is made first.
 
+import { nameOf } from "./key-name.js";
+
 type Over = Promise<void>;
 
 export class Turns {
@@ -46,9 +48,4 @@ export class Turns {
     else for (const name of names) this.#keys.set(name, over);
     return made.then(() => answer!);
   }
-}
-
-/** One name for a text and its UTF-8 bytes. Other bytes may share theirs with a text: then one waits for the other for nothing. */
-function nameOf(key: string | Uint8Array): string {
-  return typeof key === "string" ? key : Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString();
 }

@@ -229,13 +229,21 @@ describe("values", () => {
     });
   });
 
-  test("a stale value is a miss for get, and an entry for getEntry", async () => {
-    await withHot(async (cache) => {
-      await cache.set("k", "v", { ttl: 20, staleTtl: 1e6 });
-      while ((await cache.get("k")) !== undefined);
-      assert.equal((await cache.getEntry("k"))?.stale, true);
-      assert.equal(await cache.get("k"), undefined);
-    });
+  test("a stale value is a miss for get, and an entry for those who take stale ones", async () => {
+    for (const near of [{}, { freeze: true }]) {
+      await withHot(async (cache) => {
+        for (const value of ["text", { plain: [1] }, new Map([[1, 2]])]) {
+          const options = { ttl: 1e6, staleWhileRevalidate: 1e6 };
+          await cache.set("k", value, { ttl: 20, staleTtl: 1e6 });
+          while ((await cache.get("k")) !== undefined);
+          assert.equal(await cache.get("k"), undefined);
+          assert.deepEqual((await cache.getEntry("k"))?.value, value);
+          assert.deepEqual(await cache.getOrSet("k", () => "new" as unknown, options), value);
+          while ((await cache.get("k")) !== "new");
+          assert.equal(await cache.getOrSet("k", () => "newer", options), "new");
+        }
+      }, near);
+    }
   });
 });
 

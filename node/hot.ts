@@ -2,7 +2,7 @@
 // change is kept and given to every reader; of any other the bytes are kept, and each reader gets a value of his own.
 
 import type { Decode } from "./call.js";
-import { isWrapped } from "./envelope.js";
+import { isWrapped, Method, unwrap } from "./envelope.js";
 import { InvalidArgumentError, RustCacheError, show } from "./errors.js";
 import { nameOf } from "./key-name.js";
 import type { Key } from "./keys.js";
@@ -39,7 +39,9 @@ export interface Hot {
   readonly value: unknown;
   /** Whether every reader gets `value` itself. */
   readonly isShared: boolean;
-  /** As the daemon has it. Only when not `isShared`. */
+  /** From when on `value` is stale, in milliseconds since 1970; Infinity = never. Of other values, the bytes say so. */
+  readonly freshUntil: number;
+  /** As the daemon has it. Null when `isShared`. */
   readonly tag: number;
   readonly bytes: Buffer | null;
   /** When it ends in the daemon, by the clock of `near`; Infinity = never. */
@@ -74,6 +76,7 @@ export class HotTier {
   /** The value of an entry, undefined when it is stale or invalidated by a tag, or a promise of either. Counts as any read does. */
   valueOf(hot: Hot, reading: Reading): unknown {
     if (hot.isShared) {
+      if (hot.freshUntil !== Number.POSITIVE_INFINITY && hot.freshUntil <= Date.now()) return reading.miss();
       reading.hit();
       return hot.value;
     }
@@ -85,7 +88,8 @@ export class HotTier {
     const ttl = hot.endsAt === Number.POSITIVE_INFINITY ? hot.endsAt : hot.endsAt - this.near.now();
     if (hot.isShared) {
       reading.hit();
-      return { value: hot.value, ttl, freshUntil: undefined };
+      const { value, freshUntil } = hot;
+      return { value, ttl, freshUntil: freshUntil === Number.POSITIVE_INFINITY ? undefined : freshUntil };
     }
     const entry = reading.entryOf(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
     return entry instanceof Promise ? undefined : entry;
@@ -165,18 +169,47 @@ export class HotTier {
     value: unknown,
   ): void {
     const endsAt = begun + ttl;
-    // What a codec makes of bytes is between it and its own readers.
-    const isShared =
-      !isWrapped(tag) &&
-      tag < Tag.USER &&
-      (isImmutable(value) || (this.#freezes && tag === Tag.JSON && freeze(value)));
+    const freshUntil = this.#shares(tag, buf, start, end, value);
+    const isShared = freshUntil !== undefined;
     const hot: Hot = isShared
-      ? { value, isShared, tag, bytes: null, endsAt }
-      : { value: undefined, isShared, tag, bytes: copyOf(buf, start, end), endsAt };
+      ? { value, isShared, freshUntil, tag, bytes: null, endsAt }
+      : {
+          value: undefined,
+          isShared,
+          freshUntil: Number.POSITIVE_INFINITY,
+          tag,
+          bytes: copyOf(buf, start, end),
+          endsAt,
+        };
     // Frozen data takes about twice the bytes of its JSON.
     const size = isShared ? (end - start) * (typeof value === "object" ? 2 : 1) : end - start + BUFFER_BYTES;
     this.near.fill(fill, hot, begun, ttl, size);
   }
+
+  /** From when on the value is stale, if every reader may have it itself; undefined if not. */
+  #shares(tag: number, buf: Buffer, start: number, end: number, value: unknown): number | undefined {
+    const plain = plainly(tag, buf, start, end);
+    // What a codec makes of bytes is between it and its own readers.
+    if (plain === undefined || plain.tag >= Tag.USER) return undefined;
+    if (isImmutable(value)) return plain.freshUntil;
+    // A stale value is undefined here.
+    if (!this.#freezes || plain.tag !== Tag.JSON || value === undefined) return undefined;
+    freeze(value);
+    return plain.freshUntil;
+  }
+}
+
+/** What is wrapped around a value, if it has no tags (which may be invalidated) and is not compressed; undefined if so. */
+function plainly(
+  tag: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+): { tag: number; freshUntil: number } | undefined {
+  if (!isWrapped(tag)) return { tag, freshUntil: Number.POSITIVE_INFINITY };
+  const { tag: inner, envelope, method } = unwrap(tag, buf, start, end);
+  if (method !== Method.NONE || (envelope !== null && envelope.tags.length > 0)) return undefined;
+  return { tag: inner, freshUntil: envelope?.freshUntil ?? Number.POSITIVE_INFINITY };
 }
 
 function atLeastOne(value: unknown, name: string): number | undefined {
@@ -190,11 +223,10 @@ function isImmutable(value: unknown): boolean {
 }
 
 /** Freezes plain data through and through. */
-function freeze(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return true;
+function freeze(value: unknown): void {
+  if (typeof value !== "object" || value === null) return;
   for (const each of Object.values(value)) freeze(each);
   Object.freeze(value);
-  return true;
 }
 
 /** In memory of its own, not of a pool: one entry must not keep others alive. */

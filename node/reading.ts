@@ -147,6 +147,11 @@ export class Reading {
     this.#counts.hits++;
   }
 
+  /** Counts one that found none. */
+  miss(): undefined {
+    this.#counts.misses++;
+  }
+
   /** The value of one item of a batch or a scan, or MISSED, or a promise of either. Counts nothing. */
   readonly item: ReadItem = (tag, buf, start, end, owned) => {
     if (!isWrapped(tag)) return this.#format.decode(tag, buf, start, end, owned);

@@ -8,7 +8,7 @@ import { nameOf } from "./key-name.js";
 import type { Key } from "./keys.js";
 import { type Fill, Near } from "./near.js";
 import { readTtl, Status, Tag } from "./protocol.js";
-import type { Entry, Reading } from "./reading.js";
+import { type Entry, MISSED, type Reading } from "./reading.js";
 
 /** The option `near`: a hot tier in this process, for the entries that are read most. */
 export interface NearOptions {
@@ -131,20 +131,20 @@ export class HotTier {
   }
 
   /**
-   * Reads many: those that are here, and the rest by `ask`. That fills nothing, since a batch does not say how long its entries live. `ask` counts
-   * what it finds, and rejects with errors that name items by their place.
+   * Reads many: those that are here by `make`, and by `ask` the rest, and those that `make` says MISSED to. That fills nothing, since a batch does not say
+   * how long its entries live. `ask` rejects with errors that name items by their place.
    */
   async many(
     keys: readonly Key[],
-    reading: Reading,
+    make: (hot: Hot) => unknown,
     ask: (keys: readonly Key[]) => Promise<unknown[]>,
   ): Promise<unknown[]> {
     const results: unknown[] = new Array(keys.length);
     const rest: number[] = [];
     for (let i = 0; i < keys.length; i++) {
       const found = this.near.get(nameOf(keys[i]!));
-      if (found === undefined) rest.push(i);
-      else results[i] = this.valueOf(found.held, reading);
+      results[i] = found === undefined ? MISSED : make(found.held);
+      if (results[i] === MISSED) rest.push(i);
     }
     if (rest.length === keys.length) return ask(keys);
     if (rest.length > 0) {

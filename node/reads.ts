@@ -4,6 +4,7 @@
 import { getMany, type ReadItem } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
+import type { Hot } from "./hot.js";
 import { nameOf } from "./key-name.js";
 import type { Key, KeySpace } from "./keys.js";
 import { checkCallOptions, checkKey } from "./options.js";
@@ -46,7 +47,7 @@ export class Reads implements Source {
     const { hot } = this.#shared;
     const ask = async (keys: readonly Key[]) =>
       this.#reading.items(await this.#askMany(keys, this.#reading.item, MISSED, options));
-    return hot === null ? ask(wire) : hot.many(wire, this.#reading, ask);
+    return hot === null ? ask(wire) : hot.many(wire, (found) => hot.valueOf(found, this.#reading), ask);
   }
 
   // --- as the source of read-through: stale entries are entries, and what is read fills the hot tier
@@ -87,8 +88,10 @@ export class Reads implements Source {
       return Promise.all(keys.map(async (key) => this.peek(key) ?? this.getEntry(key, options)));
     }
     const wire = keys.map((key) => this.#keys.wire(key));
-    const entries = await this.#askMany(wire, this.#reading.itemEntry, undefined, options);
-    return entries as MaybeEntry[];
+    const ask = (keys: readonly Key[]) => this.#askMany(keys, this.#reading.itemEntry, undefined, options);
+    const { hot } = this.#shared;
+    const make = (found: Hot) => hot!.entryOf(found, this.#reading) ?? MISSED;
+    return (hot === null ? ask(wire) : hot.many(wire, make, ask)) as Promise<MaybeEntry[]>;
   }
 
   #ask<T>(flags: number, wire: Key, decode: Decode<T>, options: CallOptions | undefined): Promise<T> {

@@ -1,56 +1,11 @@
 // The README is true: each of its code blocks runs, and prints what a reader would expect. Rust blocks run as documentation tests (src/lib.rs).
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const binaries = join(root, "target/release");
-
-interface Block {
-  readonly file: string;
-  readonly language: string;
-  readonly text: string;
-}
-
-function blocks(file: string): Block[] {
-  const markdown = readFileSync(join(root, file), "utf8");
-  return [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = "", text = ""]) => ({
-    file,
-    language,
-    text,
-  }));
-}
-
-/** Runs a program and gives what it printed; fails with its error output if it failed. */
-function run(command: string, args: string[], cwd = root): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd,
-    encoding: "utf8",
-    timeout: 60_000,
-    // What a reader has set for his own cache is not for these.
-    env: { ...process.env, RUSTCACHE_DIR: undefined, PATH: `${binaries}${delimiter}${process.env.PATH}` },
-  });
-  assert.ifError(error);
-  assert.equal(status, 0, stderr);
-  return stdout;
-}
-
-function runTypeScript(text: string): string {
-  const directory = mkdtempSync(join(tmpdir(), "rustcache-readme-"));
-  try {
-    const file = join(directory, "block.mts");
-    writeFileSync(file, text.replaceAll('"rustcache"', JSON.stringify(join(root, "node/index.ts"))));
-    // There, because a cache is kept in the working directory.
-    return run(process.execPath, ["--import", import.meta.resolve("tsx"), file], directory);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
+import { blocks, claimed, needsHost, root, run, runTypeScript } from "./support/programs.js";
 
 const readme = blocks("README.md");
 const ofReadme = (language: string): string[] =>
@@ -71,11 +26,6 @@ test("the second TypeScript program of the README finds what it stored and misse
   );
 });
 
-/** What a program of a document prints by its own account: the comments behind its calls of console.log, in order. */
-function claimed(text: string): string[] {
-  return [...text.matchAll(/^.*console\.log\(.*\/\/ (.*)$/gm)].map(([, claim = ""]) => claim);
-}
-
 for (const file of ["docs/node.md", "docs/node-read-through.md"]) {
   test(`each program of ${file} prints what its comments say`, () => {
     const programs = blocks(file).filter(
@@ -91,6 +41,20 @@ test("the program of the tracing channels prints what the text behind it says", 
   const program = blocks("docs/node-read-through.md").find((block) => block.text.includes("tracingChannel"));
   assert.equal(runTypeScript(program!.text), "request get k\nload [ 'k' ]\nrequest set k\n");
 });
+
+for (const name of readdirSync(join(root, "docs/switching"))) {
+  const file = `docs/switching/${name}`;
+  test(`${file} shows what it was and what it becomes, and the latter prints what its comments say`, () => {
+    const shown = blocks(file);
+    const [before] = shown;
+    assert.equal(before?.language, "js", "the first program is the old one");
+    const programs = shown.filter(({ language }) => language === "ts");
+    const own = programs.filter(({ text }) => !needsHost(text));
+    assert.equal(own.length, 1, "one program needs nothing but rustcache");
+    for (const { text } of programs) assert.ok(claimed(text).length > 0, `it says what it prints:\n${text}`);
+    assert.deepEqual(runTypeScript(own[0]!.text).trimEnd().split("\n"), claimed(own[0]!.text));
+  });
+}
 
 test("the commands of the README for set-up are scripts of the package", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {

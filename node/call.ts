@@ -17,11 +17,19 @@ export type Decode<T> = (
   owned: boolean,
 ) => T;
 
-/** What any call may be given. */
+/**
+ * What any call may be given.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * const value = await cache.get("key", { timeout: 100, signal: AbortSignal.timeout(50) });
+ */
 export interface CallOptions {
   /** Milliseconds to wait for the reply; 0 = for ever. @default the cache's `timeout` */
   timeout?: number | undefined;
-  /** Gives the call up: it rejects with `signal.reason`. A request that has left for the daemon may still be done. */
+  /** Gives the call up: it rejects with `signal.reason`. A request that has left for the daemon may still be done. @default none */
   signal?: AbortSignal | undefined;
 }
 

@@ -6,7 +6,14 @@ import * as zlib from "node:zlib";
 import { Method } from "./envelope.js";
 import { DecodeError, InvalidArgumentError, show } from "./errors.js";
 
-/** Option `compress` of a cache. */
+/**
+ * Option `compress` of a cache.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({ compress: { above: 4_096, method: "brotli" } });
+ */
 export interface CompressOptions {
   /** Values of at least as many bytes are compressed, if that makes them smaller; from 1. */
   readonly above: number;

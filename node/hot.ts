@@ -10,7 +10,14 @@ import { type Fill, Near } from "./near.js";
 import { readTtl, Status, Tag } from "./protocol.js";
 import { type Entry, MISSED, type Reading } from "./reading.js";
 
-/** The option `near`: a hot tier in this process, for the entries that are read most. */
+/**
+ * The option `near`: a hot tier in this process, for the entries that are read most.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({ near: { maxItems: 1_000, maxBytes: 4 << 20, ttl: 60_000, freeze: true } });
+ */
 export interface NearOptions {
   /** Entries held at most, from 1. @default 10_000 */
   readonly maxItems?: number | undefined;

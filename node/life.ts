@@ -20,7 +20,14 @@ import { type LoadStats, StartWatch } from "./start-watch.js";
 /** The longest pause before a restart, ms. */
 const LONGEST_PAUSE_MS = 5000;
 
-/** When a daemon that died is started again. */
+/**
+ * When a daemon that died is started again.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({ restart: { limit: 10, window: 60_000, pause: 50 } });
+ */
 export interface RestartPolicy {
   /** Restarts within `window`; 0 = never restart. @default 5 */
   readonly limit: number;

@@ -35,7 +35,24 @@ export type ManyLoader<K, T> = (
 /** What a loader of many keys brings. */
 export type ManyLoaded<K, T> = readonly (T | undefined)[] | ReadonlyMap<K, T | undefined>;
 
-/** How what is loaded is kept, and when it is loaded again. Times are in milliseconds. */
+/**
+ * How what is loaded is kept, and when it is loaded again. Times are in milliseconds.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * const page = await cache.getOrSet("page:/", () => "<h1>news</h1>", {
+ *   ttl: (value) => (value.length > 1_000 ? 60_000 : 10_000),
+ *   staleWhileRevalidate: 60_000,
+ *   staleIfError: 3_600_000,
+ *   refreshThreshold: 2_000,
+ *   ttlJitter: 0.1,
+ *   negativeTtl: 1_000,
+ *   tags: ["news"],
+ *   loaderTimeout: 5_000,
+ * });
+ */
 export interface FreshnessOptions<T> {
   /**
    * How long a loaded value is fresh, or a function that says so of each; from 0 (it is not stored) to Infinity (for ever). @default the cache's
@@ -64,10 +81,26 @@ export interface FreshnessOptions<T> {
 /**
  * Options of `getOrSet` and `getOrSetMany`. `timeout` is for the calls to the daemon, `loaderTimeout` for the loader. `signal` gives up this caller alone: a
  * loader goes on as long as anybody waits for it.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * const options = { ttl: 60_000, timeout: 100, signal: AbortSignal.timeout(1_000) };
+ * const page = await cache.getOrSet("page:/", () => "<h1>news</h1>", options);
  */
 export interface LoadOptions<T> extends CallOptions, FreshnessOptions<T> {}
 
-/** Options of `wrap`. */
+/**
+ * Options of `wrap`.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * const square = cache.wrap(async (n: number) => n * n, { key: (n) => `square:${n}`, ttl: 60_000, timeout: 100 });
+ * console.log(await square(12));
+ */
 export interface WrapOptions<A extends unknown[], T> extends FreshnessOptions<T> {
   /** Makes the key of a call of its arguments: different for all that have different results. */
   readonly key: (...args: A) => string | Uint8Array;

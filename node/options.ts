@@ -13,7 +13,21 @@ import type { DaemonOptions, RestartPolicy } from "./life.js";
 import { Condition, Expiry, NO_EXPIRY, requireWellFormed, Tag } from "./protocol.js";
 import type { Codec } from "./values.js";
 
-/** How a cache is kept in its directory (docs/persistence.md). Only with `dir`. */
+/**
+ * How a cache is kept in its directory (docs/persistence.md). Only with `dir`.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({
+ *   dir: "cache",
+ *   sync: "everysec",
+ *   recover: "valid",
+ *   onDiskError: "refuse",
+ *   snapshotAfter: "256mb",
+ *   snapshotEvery: 3_600_000,
+ * });
+ */
 export interface DirectoryOptions {
   /** When what is acknowledged is synced to the disk: before that, within a second, or when the system likes. The death of the daemon loses nothing in any case. @default "everysec" */
   sync?: "always" | "everysec" | "never" | undefined;
@@ -27,7 +41,34 @@ export interface DirectoryOptions {
   snapshotEvery?: number | undefined;
 }
 
-/** Options of `createCache`. All are optional. */
+/**
+ * Options of `createCache`. All are optional.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({
+ *   maxItems: 1_000_000,
+ *   maxBytes: "512mb",
+ *   policy: "lru",
+ *   defaultTtl: 3_600_000,
+ *   dir: "cache",
+ *   near: { maxItems: 1_000 },
+ *   onError: "miss",
+ *   timeout: 250,
+ *   maxKeyBytes: 1_024,
+ *   maxValueBytes: 16 << 20,
+ *   maxQueuedBytes: 16 << 20,
+ *   startTimeout: 60_000,
+ *   closeTimeout: 5_000,
+ *   restart: { limit: 5 },
+ *   binary: "/opt/rustcache/bin/rustcache",
+ *   args: ["--max-pending-replies", "8mb"],
+ *   env: { TZ: "UTC" },
+ *   logLevel: "info",
+ *   onLog: (line) => console.error(line),
+ * });
+ */
 export interface CacheOptions extends DirectoryOptions, ValueOptions {
   /**
    * A hot tier in this process, in front of the daemon, for the entries that are read most: kept right by every write through this cache, and empty
@@ -86,7 +127,18 @@ export interface CacheOptions extends DirectoryOptions, ValueOptions {
   onLog?: ((line: string) => void) | undefined;
 }
 
-/** How values are stored. For a cache, and for a namespace of it. */
+/**
+ * How values are stored. For a cache, and for a namespace of it.
+ *
+ * @example
+ * import { deserialize, serialize } from "node:v8";
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({
+ *   codec: { tag: 200, encode: (value) => serialize(value), decode: (bytes) => deserialize(bytes) },
+ *   compress: { above: 4_096 },
+ * });
+ */
 export interface ValueOptions {
   /** Turns values into bytes and back in the place of the built-in ways. @default text, bytes, JSON or V8's structured clone, as the value is */
   codec?: Codec | undefined;
@@ -94,17 +146,35 @@ export interface ValueOptions {
   compress?: CompressOptions | undefined;
 }
 
-/** When an entry ends. At most one of these may be given. */
+/**
+ * When an entry ends. At most one of these may be given.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * await cache.set("for a minute", 1, { ttl: 60_000 });
+ * await cache.set("to the end of the year", 2, { expiresAt: new Date("2030-12-31T23:59:59Z") });
+ * await cache.set("for a minute", 3, { keepTtl: true });
+ */
 export interface ExpiryOptions {
   /** Milliseconds from now, fractions rounded up; 0 = at once, Infinity = never. @default the cache's defaultTtl */
   ttl?: number | undefined;
-  /** The moment: a Date, or milliseconds since 1970. One that is past = at once, also one before 1970. */
+  /** The moment: a Date, or milliseconds since 1970. One that is past = at once, also one before 1970. @default as `ttl` says */
   expiresAt?: Date | number | undefined;
   /** Keep the deadline that the entry has; a new entry gets the default. @default false */
   keepTtl?: boolean | undefined;
 }
 
-/** What a stored value is. */
+/**
+ * What a stored value is.
+ *
+ * @example
+ * import { createCache, Tag } from "rustcache";
+ *
+ * const cache = createCache();
+ * await cache.set("encoded already", '{"a":1}', { tag: Tag.JSON });
+ */
 export interface TagOptions {
   /**
    * For a value that is encoded already, as text or bytes, which is then stored as it is: 0 bytes, 1 text, 2 JSON, 3 V8-serialized, 4 pickle,
@@ -113,7 +183,16 @@ export interface TagOptions {
   tag?: number | undefined;
 }
 
-/** Options of `set`. */
+/**
+ * Options of `set`.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * await cache.set("page:/", "<h1>news</h1>", { ttl: 60_000, staleTtl: 600_000, tags: ["news"] });
+ * const isMine = await cache.set("lock", "mine", { ttl: 5_000, condition: "ifAbsent" });
+ */
 export interface SetOptions extends CallOptions, ExpiryOptions, TagOptions {
   /**
    * Milliseconds from 0 on, fractions rounded up, that the entry is kept beyond its TTL: stale, a miss for `get`, but not for `getEntry`. Of no

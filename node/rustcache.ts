@@ -33,7 +33,14 @@ export interface BatchInsertItem {
   readonly expire_duration?: number | undefined;
 }
 
-/** What `configure` takes. */
+/**
+ * What `configure` takes.
+ *
+ * @example
+ * import { RustCache } from "rustcache";
+ *
+ * RustCache.configure({ dir: "cache", sync: "always", maxItems: 100_000, maxBytes: "64mb" });
+ */
 export interface RustCacheOptions extends Pick<CacheOptions, "sync" | "maxItems" | "maxBytes"> {
   /**
    * The directory that the entries are kept in; it is made if it is not there. null = in memory only.

@@ -19,7 +19,16 @@ const CURSOR_BITS = 64n;
 const MAX_RESTARTS = 3;
 const NOTHING = new Uint8Array(0);
 
-/** Options of `scan`. `timeout` is for each page. */
+/**
+ * Options of `scan`. `timeout` is for each page.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * for await (const [key, value] of cache) console.log(key, value);
+ * for await (const { key, ttl } of cache.entries({ prefix: "user:", pageSize: 100 })) console.log(key, ttl);
+ */
 export interface ScanOptions extends CallOptions {
   /** Only keys that begin with it. @default all */
   readonly prefix?: string | Uint8Array | undefined;
@@ -27,7 +36,15 @@ export interface ScanOptions extends CallOptions {
   readonly pageSize?: number | undefined;
 }
 
-/** Options of `keys`, `values` and `entries`. */
+/**
+ * Options of `keys`, `values` and `entries`.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * for await (const key of cache.keys({ match: "user:*:name", limit: 100 })) console.log(key);
+ */
 export interface WalkOptions extends ScanOptions {
   /**
    * Only keys that this matches: a pattern in which `*` stands for any text, `?` for one character and `\` takes the next as it is; or a

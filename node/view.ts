@@ -47,19 +47,38 @@ import { type Prepared, Writing } from "./writing.js";
 /** What `increment` and `compareAndSet` compare and store as it is. */
 export type Storable = string | Uint8Array;
 
-/** One item of `setMany`: a key, a value, and what `set` takes for one entry. */
+/**
+ * One item of `setMany`: a key, a value, and what `set` takes for one entry.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache();
+ * await cache.setMany([
+ *   { key: "a", value: 1 },
+ *   { key: "b", value: 2, ttl: 60_000, tags: ["even"] },
+ * ]);
+ */
 export interface SetItemOptions<V = unknown> extends Omit<SetOptions, "timeout" | "signal"> {
   readonly key: Key;
   readonly value: V;
 }
 
-/** Options of `namespace`. What is not given is as in the cache, or the namespace, that it is made from. */
+/**
+ * Options of `namespace`. What is not given is as in the cache, or the namespace, that it is made from.
+ *
+ * @example
+ * import { createCache } from "rustcache";
+ *
+ * const cache = createCache({ compress: { above: 4_096 } });
+ * const users = cache.namespace("users", { defaultTtl: 60_000, codec: null, compress: null });
+ */
 export interface NamespaceOptions {
-  /** null = the built-in ways. */
+  /** Turns values into bytes and back; null = the built-in ways. @default that of where it is made */
   codec?: Codec | null | undefined;
-  /** null = no compression. */
+  /** Compresses values from a size on; null = no compression. @default that of where it is made */
   compress?: CompressOptions | null | undefined;
-  /** Milliseconds that an entry lives when it is stored without a TTL; Infinity = for ever. */
+  /** Milliseconds that an entry lives when it is stored without a TTL, from 1; Infinity = for ever. @default that of where it is made */
   defaultTtl?: number | undefined;
 }
 

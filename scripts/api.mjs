@@ -1,7 +1,7 @@
-// Writes the API reference from the types and their comments: `npm run api` makes docs/api/, one page for the package and one for its adapters.
-// `--check` writes nothing and fails when a page is not what it would write.
+// Writes the API reference from the types and their comments: `npm run api` makes docs/api/, a page for each area of the package and one for its adapters.
+// `--check` writes nothing and fails when a page is not what it would write. Both fail when an option has no default, or no example that compiles.
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -25,6 +25,39 @@ const program = ts.createProgram(
 );
 const checker = program.getTypeChecker();
 
+/** What is on which page, in this order. Each export has its place here: a new one that has none is an error. */
+const areas = {
+  cache: {
+    title: "The cache and its options",
+    names: "createCache Cache CacheOptions DirectoryOptions NearOptions RestartPolicy CallOptions Handshake",
+  },
+  entries: {
+    title: "Entries and values",
+    names:
+      "CacheView Key SetOptions ExpiryOptions TagOptions Tag Entry ValueOptions Codec CompressOptions Storable",
+  },
+  many: {
+    title: "Batches and iteration",
+    names: "SetItemOptions WalkOptions ScanOptions Match ScannedEntry ScannedPage",
+  },
+  namespaces: { title: "Namespaces and tags", names: "Namespace NamespaceOptions Counts" },
+  loading: {
+    title: "Reading through",
+    names:
+      "LoadOptions FreshnessOptions WrapOptions Loader LoadContext ManyLoader LoadManyContext ManyLoaded Wrapped",
+  },
+  events: {
+    title: "Events, figures and tracing",
+    names: "CacheEvents Degradation Evictions Stats LoadCounts RequestTrace LoadTrace",
+  },
+  errors: { title: "Errors", names: /^ErrorCode$|Error$/ },
+  rustcache: { title: "RustCache", names: "RustCache RustCacheOptions RustCacheEvents BatchInsertItem" },
+};
+
+const problems = [];
+/** The code of each example, by the name of the file that it would be. */
+const examples = new Map();
+
 /** The comment of a declaration as one line, without its tags. */
 function comment(symbol) {
   return ts.displayPartsToString(symbol.getDocumentationComment(checker)).replace(/\s+/g, " ").trim();
@@ -33,6 +66,61 @@ function comment(symbol) {
 function defaultOf(symbol) {
   const tag = symbol.getJsDocTags(checker).find(({ name }) => name === "default");
   return ts.displayPartsToString(tag?.text).replace(/\s+/g, " ").trim();
+}
+
+/** The example of an exported name, as a block of code. Notes what an interface of options has no default or no example for. */
+function exampleOf(name, symbol) {
+  const tag = symbol.getJsDocTags(checker).find((each) => each.name === "example");
+  const text = ts.displayPartsToString(tag?.text).trim();
+  const declaration = symbol.declarations?.find(ts.isInterfaceDeclaration);
+  if (declaration !== undefined && /(Options|Policy)$/.test(name)) {
+    for (const member of declaration.members) {
+      const option = checker.getSymbolAtLocation(member.name);
+      if (member.questionToken !== undefined && defaultOf(option) === "")
+        problems.push(`${name}.${option.name} has no @default`);
+      if (!new RegExp(`\\b${option.name}\\b`).test(text))
+        problems.push(`${name}.${option.name} is not in the @example of ${name}`);
+    }
+  }
+  if (text === "") return "";
+  examples.set(join(root, `node/example-${name}.ts`), text);
+  return `\`\`\`ts\n${text}\n\`\`\`\n\n`;
+}
+
+/** Compiles the examples, each as a file beside the sources. */
+function checkExamples() {
+  const host = ts.createCompilerHost(options);
+  const { fileExists, readFile, getSourceFile } = host;
+  const virtual = new Map(
+    [...examples].map(([file, text]) => {
+      const code = text.replace(/"rustcache(\/[\w-]+)?"/g, (_, subpath) =>
+        subpath === undefined ? '"./index.js"' : `"./adapters${subpath}.js"`,
+      );
+      return [file, code];
+    }),
+  );
+  host.fileExists = (file) => virtual.has(file) || fileExists(file);
+  host.readFile = (file) => virtual.get(file) ?? readFile(file);
+  host.getSourceFile = (file, ...rest) =>
+    virtual.has(file)
+      ? ts.createSourceFile(file, virtual.get(file), ...rest)
+      : getSourceFile.call(host, file, ...rest);
+  const compiled = ts.createProgram([...virtual.keys()], { ...options, noUnusedLocals: false }, host);
+  for (const file of virtual.keys()) {
+    const source = compiled.getSourceFile(file);
+    const found = [...compiled.getSyntacticDiagnostics(source), ...compiled.getSemanticDiagnostics(source)];
+    for (const { messageText } of found)
+      problems.push(
+        `${relative(root, file)} does not compile: ${ts.flattenDiagnosticMessageText(messageText, " ")}`,
+      );
+  }
+}
+
+/** The `code` that an error class passes on. */
+function errorCode(declaration) {
+  return /"(ERR_RUSTCACHE_\w+)"/.exec(
+    declaration.members.find(ts.isConstructorDeclaration)?.getText() ?? "",
+  )?.[1];
 }
 
 /** The source of a piece of a declaration, on one line. */
@@ -122,6 +210,9 @@ function describe(exported) {
   const declarations = symbol.declarations ?? [];
   const words = comment(symbol);
   let text = `### ${exported.name}\n\n${words === "" ? "" : `${words}\n\n`}`;
+  const code = declarations.filter(ts.isClassDeclaration).map(errorCode)[0];
+  if (code !== undefined) text += `\`code\`: \`${code}\`\n\n`;
+  text += exampleOf(exported.name, symbol);
   const functions = signatures(exported.name, declarations);
   if (functions.length > 0) text += `\`\`\`ts\n${functions.join("\n")}\n\`\`\`\n\n`;
   for (const declaration of declarations) {
@@ -156,32 +247,67 @@ function meant(exported) {
 /** Everything that has a place of its own on a page. */
 const described = new Set();
 
-function page(title, modules) {
-  let text = `# ${title}\n\nMade from the types by \`npm run api\`. Times are in milliseconds unless a line says otherwise.\n\n`;
-  for (const { name, file } of modules) {
-    const module = checker.getSymbolAtLocation(program.getSourceFile(file));
-    const exported = checker.getExportsOfModule(module).sort((a, b) => a.name.localeCompare(b.name, "en"));
-    for (const each of exported) described.add(meant(each));
-    if (modules.length > 1) text += `## ${name}\n\n`;
-    text += exported.map(describe).join("");
-  }
-  return `${text.trimEnd()}\n`;
+function exportsOf(file) {
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file));
+  return checker.getExportsOfModule(module).sort((a, b) => a.name.localeCompare(b.name, "en"));
+}
+
+function page(title, text) {
+  return `# ${title}\n\nMade from the types by \`npm run api\`. Times are in milliseconds unless a line says otherwise.\n\n${text.trimEnd()}\n`;
+}
+
+/** The exports of an area, in the order in which it names them. */
+function ofArea({ names }, exported) {
+  if (names instanceof RegExp) return exported.filter(({ name }) => names.test(name));
+  return names.split(" ").flatMap((name) => {
+    const found = exported.find((each) => each.name === name);
+    if (found === undefined) problems.push(`${name} is not exported any more: take it out of the areas`);
+    return found ?? [];
+  });
+}
+
+/** The heading of an export, as a link points to it. */
+function link(file, { name }) {
+  return `[${name}](${file}#${name.toLowerCase()})`;
 }
 
 const [main, ...adapters] = entries;
-const pages = new Map([
-  ["docs/api/rustcache.md", page("rustcache: the API", [main])],
-  ["docs/api/adapters.md", page("Adapters: the API", adapters)],
-]);
-const check = process.argv.includes("--check");
-mkdirSync(join(root, "docs/api"), { recursive: true });
-for (const [path, text] of pages) {
-  const file = join(root, path);
-  if (!check) writeFileSync(file, text);
-  else if (readFileSync(file, "utf8") !== text) {
-    process.stderr.write(
-      `api: ${relative(process.cwd(), file)} is not what the types say: run "npm run api"\n`,
-    );
-    process.exitCode = 1;
-  }
+const pages = new Map();
+let contents = "";
+const exported = exportsOf(main.file);
+for (const each of [...exported, ...adapters.flatMap(({ file }) => exportsOf(file))])
+  described.add(meant(each));
+const placed = new Set();
+for (const [name, area] of Object.entries(areas)) {
+  const own = ofArea(area, exported);
+  for (const each of own) placed.add(each);
+  pages.set(`${name}.md`, page(area.title, own.map(describe).join("")));
+  contents += `## [${area.title}](${name}.md)\n\n${own.map((each) => link(`${name}.md`, each)).join(" · ")}\n\n`;
 }
+for (const { name } of exported.filter((each) => !placed.has(each)))
+  problems.push(`${name} is exported, and has no place in the areas of scripts/api.mjs`);
+const ofAdapters = adapters.map(
+  ({ name, file }) => `## ${name}\n\n${exportsOf(file).map(describe).join("")}`,
+);
+pages.set("adapters.md", page("Adapters", ofAdapters.join("")));
+contents += "## [Adapters](adapters.md)\n\n";
+contents += `${adapters.map(({ name }) => `[${name}](adapters.md#${name.replace("/", "")})`).join(" · ")}\n`;
+pages.set("README.md", page("The API of the Node package", contents));
+checkExamples();
+
+const check = process.argv.includes("--check");
+const directory = join(root, "docs/api");
+mkdirSync(directory, { recursive: true });
+const stray = readdirSync(directory).filter((name) => !pages.has(name));
+for (const name of stray) {
+  if (check) problems.push(`docs/api/${name} is not made any more: run "npm run api"`);
+  else rmSync(join(directory, name));
+}
+for (const [name, text] of pages) {
+  const file = join(directory, name);
+  if (!check) writeFileSync(file, text);
+  else if (!existsSync(file) || readFileSync(file, "utf8") !== text)
+    problems.push(`docs/api/${name} is not what the types say: run "npm run api"`);
+}
+for (const problem of problems) process.stderr.write(`api: ${problem}\n`);
+if (problems.length > 0) process.exitCode = 1;

@@ -6,7 +6,18 @@
 
 import { type AdapterCache, type CacheSource, type OpenedCache, openCache } from "./cache.js";
 
-/** Options of `createCacheHandler`. */
+/**
+ * Options of `createCacheHandler`.
+ *
+ * @example
+ * import { createCacheHandler } from "rustcache/next";
+ *
+ * const CacheHandler = createCacheHandler({
+ *   cache: { maxBytes: "512mb", dir: ".rustcache" },
+ *   prefix: "shop:",
+ *   onError: (error) => console.error(error),
+ * });
+ */
 export interface NextOptions {
   /**
    * A cache, or the options of one. With `dir`, pages outlive the server; one process at a time can have it, and `next build`, which has several,

@@ -3,7 +3,14 @@
 
 import { type AdapterCache, type CacheSource, type OpenedCache, openCache } from "./cache.js";
 
-/** Options of `RateLimitStore`. */
+/**
+ * Options of `RateLimitStore`.
+ *
+ * @example
+ * import { RateLimitStore } from "rustcache/rate-limit";
+ *
+ * const store = new RateLimitStore({ cache: { maxItems: 1_000_000 }, prefix: "login:" });
+ */
 export interface RateLimitStoreOptions {
   /** A cache, which stays its owner's to close, or the options of one that `shutdown` closes. @default a cache in memory */
   readonly cache?: CacheSource | undefined;

@@ -4,7 +4,14 @@
 import expressSession from "express-session";
 import { type AdapterCache, type CacheSource, type OpenedCache, openCache, textKeys } from "./cache.js";
 
-/** Options of `SessionStore`. */
+/**
+ * Options of `SessionStore`.
+ *
+ * @example
+ * import { SessionStore } from "rustcache/session";
+ *
+ * const store = new SessionStore({ cache: { dir: "sessions" }, prefix: "shop:", ttl: 3_600_000, disableTouch: true });
+ */
 export interface SessionStoreOptions {
   /** A cache, which stays its owner's to close, or the options of one that `close` closes. With `dir`, sessions outlive the process. @default a cache in memory */
   readonly cache?: CacheSource | undefined;

@@ -9,7 +9,14 @@ import { createHash, randomBytes } from "node:crypto";
 import { Writable } from "node:stream";
 import { type AdapterCache, type CacheSource, type OpenedCache, openCache } from "./cache.js";
 
-/** Options of `UndiciStore`. */
+/**
+ * Options of `UndiciStore`.
+ *
+ * @example
+ * import { UndiciStore } from "rustcache/undici";
+ *
+ * const store = new UndiciStore({ cache: { maxBytes: "256mb" }, prefix: "api:", maxEntrySize: 1 << 20 });
+ */
 export interface UndiciStoreOptions {
   /** A cache, which stays its owner's to close, or the options of one that `close` closes. @default a cache in memory */
   readonly cache?: CacheSource | undefined;

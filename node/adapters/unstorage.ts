@@ -3,7 +3,14 @@
 
 import { type AdapterCache, type CacheSource, openCache, textKeys } from "./cache.js";
 
-/** Options of the driver. */
+/**
+ * Options of the driver.
+ *
+ * @example
+ * import { rustcacheDriver } from "rustcache/unstorage";
+ *
+ * const driver = rustcacheDriver({ cache: { maxBytes: "256mb" }, base: "app", ttl: 60 });
+ */
 export interface UnstorageOptions {
   /** A cache, which stays its owner's to close, or the options of one that `dispose` closes. @default a cache in memory */
   readonly cache?: CacheSource | undefined;
@@ -13,9 +20,17 @@ export interface UnstorageOptions {
   readonly ttl?: number | undefined;
 }
 
-/** Options of one call. */
+/**
+ * Options of one call.
+ *
+ * @example
+ * import { rustcacheDriver } from "rustcache/unstorage";
+ *
+ * const driver = rustcacheDriver();
+ * await driver.setItem("key", "value", { ttl: 60 });
+ */
 export interface UnstorageCallOptions {
-  /** Seconds; fractions are kept to the millisecond. */
+  /** Seconds, as in unstorage itself; fractions are kept to the millisecond, 0 = for ever. @default the `ttl` of the driver */
   readonly ttl?: number | undefined;
 }
 

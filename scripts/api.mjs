@@ -25,7 +25,7 @@ const program = ts.createProgram(
 );
 const checker = program.getTypeChecker();
 
-/** What is on which page, in this order. Each export has its place here: a new one that has none is an error. */
+/** What is on which page, in this order; `methods` are those of CacheView that are described there instead of with the class. Each export has its place here: a new one that has none is an error. */
 const areas = {
   cache: {
     title: "The cache and its options",
@@ -38,11 +38,17 @@ const areas = {
   },
   many: {
     title: "Batches and iteration",
+    methods: "getMany setMany deleteMany hasMany clear keys values entries scan __@asyncIterator",
     names: "SetItemOptions WalkOptions ScanOptions Match ScannedEntry ScannedPage",
   },
-  namespaces: { title: "Namespaces and tags", names: "Namespace NamespaceOptions Counts" },
+  namespaces: {
+    title: "Namespaces and tags",
+    methods: "namespace counts invalidateTag",
+    names: "Namespace NamespaceOptions Counts",
+  },
   loading: {
     title: "Reading through",
+    methods: "getOrSet getOrSetMany wrap",
     names:
       "LoadOptions FreshnessOptions WrapOptions Loader LoadContext ManyLoader LoadManyContext ManyLoaded Wrapped",
   },
@@ -175,8 +181,13 @@ function memberName(symbol) {
   return name === undefined ? symbol.name : source(name);
 }
 
-function describeMembers(type) {
-  const all = members(type);
+/** Whether a member of CacheView is one of those that an area names. Symbols such as asyncIterator have a number behind their names. */
+function isOf({ methods = "" }, { name }) {
+  return methods.split(" ").includes(name.replace(/@\d+$/, ""));
+}
+
+function describeMembers(type, isShown = (_symbol) => true) {
+  const all = members(type).filter(isShown);
   if (all.length === 0) return "";
   const calls = all.filter((symbol) => symbol.declarations.some(isMethod));
   const fields = all.filter((symbol) => !calls.includes(symbol));
@@ -205,6 +216,18 @@ function describeMembers(type) {
   return calls.length > 0 ? `${text}\n` : text;
 }
 
+/** Whether a constructor takes only what users have: one that takes a class or interface which is not exported is called by this package alone. */
+function isForUsers(made) {
+  return (made?.parameters ?? []).every(({ type }) => {
+    if (type === undefined || !ts.isTypeReferenceNode(type)) return true;
+    const named = meant(checker.getSymbolAtLocation(type.typeName));
+    const isOurs = named.declarations?.[0].getSourceFile().fileName.startsWith(join(root, "node/"));
+    return (
+      !isOurs || described.has(named) || !(named.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface))
+    );
+  });
+}
+
 function describe(exported) {
   const symbol = meant(exported);
   const declarations = symbol.declarations ?? [];
@@ -219,13 +242,17 @@ function describe(exported) {
     if (ts.isClassDeclaration(declaration)) {
       const made = declaration.members.find(ts.isConstructorDeclaration);
       const parent = declaration.heritageClauses?.map(source).join(" ") ?? "";
-      const parameters = made?.parameters.map(source).join(", ");
+      const parameters = isForUsers(made) ? made?.parameters.map(source).join(", ") : undefined;
       const lines = [
         `class ${exported.name}${parent === "" ? "" : ` ${parent}`}`,
         ...(parameters === undefined ? [] : [`new ${exported.name}(${parameters})`]),
       ];
       text += `\`\`\`ts\n${lines.join("\n")}\n\`\`\`\n\n`;
-      text += describeMembers(checker.getDeclaredTypeOfSymbol(symbol));
+      const elsewhere = exported.name === "CacheView" ? Object.values(areas) : [];
+      text += describeMembers(
+        checker.getDeclaredTypeOfSymbol(symbol),
+        (member) => !elsewhere.some((area) => isOf(area, member)),
+      );
     } else if (ts.isInterfaceDeclaration(declaration)) {
       text += describeMembers(checker.getDeclaredTypeOfSymbol(symbol));
     } else if (ts.isTypeAliasDeclaration(declaration)) {
@@ -266,6 +293,24 @@ function ofArea({ names }, exported) {
   });
 }
 
+function methodNames({ methods }) {
+  if (methods === undefined) return "";
+  const names = methods.split(" ").filter((name) => !name.startsWith("__"));
+  return `${names.map(code).join(", ")}; `;
+}
+
+/** What an area tells of the methods that every cache and namespace has. */
+function describeMethods(area) {
+  if (area.methods === undefined) return "";
+  const view = exported.find(({ name }) => name === "CacheView");
+  const type = checker.getDeclaredTypeOfSymbol(meant(view));
+  const found = members(type).filter((member) => isOf(area, member));
+  if (found.length !== area.methods.split(" ").length)
+    problems.push(`CacheView has not all of ${area.methods}: correct the areas of scripts/api.mjs`);
+  const text = describeMembers(type, (member) => isOf(area, member));
+  return `Of every cache and namespace, beside those of ${link("entries.md", view)}:\n\n${text}`;
+}
+
 /** The heading of an export, as a link points to it. */
 function link(file, { name }) {
   return `[${name}](${file}#${name.toLowerCase()})`;
@@ -281,8 +326,8 @@ const placed = new Set();
 for (const [name, area] of Object.entries(areas)) {
   const own = ofArea(area, exported);
   for (const each of own) placed.add(each);
-  pages.set(`${name}.md`, page(area.title, own.map(describe).join("")));
-  contents += `## [${area.title}](${name}.md)\n\n${own.map((each) => link(`${name}.md`, each)).join(" · ")}\n\n`;
+  pages.set(`${name}.md`, page(area.title, describeMethods(area) + own.map(describe).join("")));
+  contents += `## [${area.title}](${name}.md)\n\n${methodNames(area)}${own.map((each) => link(`${name}.md`, each)).join(" · ")}\n\n`;
 }
 for (const { name } of exported.filter((each) => !placed.has(each)))
   problems.push(`${name} is exported, and has no place in the areas of scripts/api.mjs`);

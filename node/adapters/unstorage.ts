@@ -30,7 +30,7 @@ export interface UnstorageOptions {
  * await driver.setItem("key", "value", { ttl: 60 });
  */
 export interface UnstorageCallOptions {
-  /** Seconds, as in unstorage itself; fractions are kept to the millisecond, 0 = for ever. @default the `ttl` of the driver */
+  /** Seconds, as in unstorage itself; fractions are kept to the millisecond, 0 = as the cache's defaultTtl says. @default the `ttl` of the driver */
   readonly ttl?: number | undefined;
 }
 

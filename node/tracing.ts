@@ -20,8 +20,8 @@ export interface LoadTrace {
   readonly isBackground: boolean;
 }
 
-const requests = tracingChannel<unknown, RequestTrace>("rustcache:request");
-const loads = tracingChannel<unknown, LoadTrace>("rustcache:load");
+const requests = tracingChannel("rustcache:request");
+const loads = tracingChannel("rustcache:load");
 
 /** What an op is called where people see it. */
 export const OP_NAMES: ReadonlyMap<number, string> = new Map(

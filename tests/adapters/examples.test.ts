@@ -14,9 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { root, withSources } from "../support/programs.js";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = join(root, "examples/adapters");
 const directory = mkdtempSync(join(tmpdir(), "rustcache-examples-"));
 symlinkSync(join(root, "tests/adapters/node_modules"), join(directory, "node_modules"));
@@ -25,13 +24,8 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Writes a program of the examples beside the hosts, for the sources of this checkout. */
 function copy(name: string): string {
-  const text = readFileSync(join(examples, name), "utf8")
-    .replace(/"rustcache\/([\w-]+)"/g, (_, subpath: string) =>
-      JSON.stringify(join(root, `node/adapters/${subpath}.js`)),
-    )
-    .replaceAll('"rustcache"', JSON.stringify(join(root, "node/index.js")));
   const file = join(directory, name);
-  writeFileSync(file, text);
+  writeFileSync(file, withSources(readFileSync(join(examples, name), "utf8")));
   return file;
 }
 

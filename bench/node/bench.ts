@@ -3,11 +3,13 @@
 
 import { parseArgs } from "node:util";
 import { count } from "../../scripts/lib/terminal.js";
+import { applicationTables, measureApplications } from "./applications.js";
 import { durableTables, measureDurable } from "./durable.js";
 import { heapTable, measureHeap } from "./heap.js";
 import { hitsTable, measureHits } from "./hits.js";
+import type { Operation } from "./load.js";
 import { heading, notes, type Results, targets, targetTable, writePage } from "./output.js";
-import { type RedisServer, startRedis } from "./pool.js";
+import { participants, type RedisServer, startRedis } from "./pool.js";
 import { ECHO } from "./rivals.js";
 import { measureSequential, sequentialTable } from "./sequential.js";
 import { measureSpeed, type Speeds, speedTables } from "./speed.js";
@@ -20,6 +22,7 @@ const HELP = `Usage: npm run bench -- [options]
   --sequential     instead of these: one call at a time against the echo, from many fresh starts
   --durable        instead of these: what keeping everything on disk costs
   --hits           instead of these: what a hit of the hot tier and of getOrSet costs
+  --applications   instead of these: JSON objects and batches, as applications use them
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
@@ -30,6 +33,7 @@ const TITLES = {
   sequential: "one call at a time",
   durable: "what keeping everything on disk costs",
   hits: "what a hit costs in the process itself",
+  applications: "JSON objects and batches",
 };
 
 const PARTS = ["small", "large", "start", "heap"] as const;
@@ -53,6 +57,7 @@ function readSettings(): Settings {
         sequential: { type: "boolean", default: false },
         durable: { type: "boolean", default: false },
         hits: { type: "boolean", default: false },
+        applications: { type: "boolean", default: false },
         rounds: { type: "string" },
         write: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -62,8 +67,8 @@ function readSettings(): Settings {
       process.stdout.write(HELP);
       process.exit(0);
     }
-    const { quick, sequential, durable, hits, write } = values;
-    const page = sequential ? "sequential" : durable ? "durable" : hits ? "hits" : undefined;
+    const { quick, write } = values;
+    const page = (Object.keys(TITLES) as (keyof typeof TITLES)[]).find((title) => values[title]);
     const parts = page ? [] : (values.only?.split(",") ?? [...PARTS]);
     for (const part of parts) {
       if (!PARTS.includes(part as Part)) throw new Error(`--only knows ${PARTS.join(", ")}, not "${part}"`);
@@ -97,11 +102,14 @@ async function speedPart(
           // 1000 of these in flight would be a GiB under way in each process: a test of memory, not of clients.
           { valueBytes: 2 ** 20, keys: quick ? 4 : 16, widths: [1, 10, 100] },
         ];
+  const operations: readonly Operation[] = part === "large" ? ["get", "insert", "pair"] : ["get", "insert"];
+  const names = participants(part === "large", redis);
   const speeds: Speeds[] = [];
   for (const { widths, ...each } of contents) {
+    const loads = operations.flatMap((operation) => widths.map((width) => ({ operation, width })));
     const measured = await measureSpeed(
-      { contents: each, widths, rounds, milliseconds: quick ? 20 : 200 },
-      redis,
+      { contents: each, names, loads, rounds, milliseconds: quick ? 20 : 200 },
+      redis?.socket ?? "",
     );
     print(speedTables(measured, ECHO));
     speeds.push(measured);
@@ -117,7 +125,7 @@ async function main(settings: Settings): Promise<string> {
     printed.push(text);
     console.log(text);
   };
-  const needsRedis = parts.has("small") || parts.has("large");
+  const needsRedis = parts.has("small") || parts.has("large") || page === "applications";
   const redis = needsRedis ? await startRedis() : undefined;
   try {
     const results: { -readonly [Part in keyof Results]: Results[Part] } & { speeds: Speeds[] } = {
@@ -125,6 +133,12 @@ async function main(settings: Settings): Promise<string> {
       heap: [],
     };
     print(heading(page ? TITLES[page] : TITLE, process.argv.slice(2), redis?.version));
+    if (needsRedis && !redis)
+      print("redis-server is not installed here: ioredis and node-redis are left out.\n");
+    if (page === "applications") {
+      print(applicationTables(await measureApplications({ quick, rounds }, redis), rounds, !quick));
+      return printed.join("\n");
+    }
     if (page === "sequential") {
       print(sequentialTable(await measureSequential(quick ? 1 : 21)));
       return printed.join("\n");
@@ -138,8 +152,6 @@ async function main(settings: Settings): Promise<string> {
       print(hitsTable(await measureHits(rounds, quick ? 20 : 1000), rounds));
       return printed.join("\n");
     }
-    if (needsRedis && !redis)
-      print("redis-server is not installed here: ioredis and node-redis are left out.\n");
     for (const part of ["small", "large"] as const) {
       if (!parts.has(part)) continue;
       results.speeds.push(...(await speedPart(settings, part, redis, print)));

@@ -4,9 +4,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { randomNumbers } from "../../scripts/lib/statistics.js";
+import { product } from "./products.js";
 import type { Store, Value } from "./rivals.js";
 
-export type Operation = "get" | "insert" | "pair";
+export type Operation = "get" | "getMany" | "insert" | "pair";
 
 export interface Workload {
   readonly operation: Operation;
@@ -17,18 +18,23 @@ export interface Workload {
 
 export interface Contents {
   readonly valueBytes: number;
+  /** Values are objects (products.ts), of about that many bytes as JSON. */
+  readonly json?: boolean;
   readonly keys: number;
 }
 
 /** Above this, values are Buffers, and bandwidth is what counts. */
 export const LARGE = 64 * 1024;
 
+/** Keys of one getMany. */
+const BATCH = 100;
+
 const KEY_BYTES = 20;
 const HEADER_BYTES = 16;
 
 /** Something that can be put under load: a rival's store, or the echo. */
 export interface Target {
-  /** Operations per second. */
+  /** Operations per second; keys per second of a getMany. */
   run(workload: Workload): Promise<number>;
   close(): Promise<void>;
 }
@@ -53,21 +59,29 @@ export function keys(total: number): string[] {
   return list.map((key) => Buffer.from(key).toString("latin1"));
 }
 
-export async function storeTarget(store: Store, contents: Contents): Promise<Target> {
+export async function storeTarget(store: Store<unknown>, contents: Contents): Promise<Target> {
   const names = keys(contents.keys);
-  const stored = value(contents);
+  const text = value(contents);
+  const stored = (place: number) => (contents.json ? product(place) : text);
   for (let first = 0; first < names.length; first += 100) {
-    await Promise.all(names.slice(first, first + 100).map((name) => store.set(name, stored)));
+    await Promise.all(names.slice(first, first + 100).map((name, at) => store.set(name, stored(first + at))));
   }
   let next = 0;
   const nextKey = () => {
     if (next === names.length) next = 0;
     return names[next++] as string;
   };
-  const check = (got: unknown) => {
-    const length = (got as Value | null | undefined)?.length;
-    if (length !== contents.valueBytes)
-      throw new Error(`a get returned ${length} bytes instead of ${contents.valueBytes}`);
+  const nextKeys = () => {
+    if (next + BATCH > names.length) next = 0;
+    next += BATCH;
+    return names.slice(next - BATCH, next);
+  };
+  const check = contents.json ? checkProduct : (got: unknown) => checkLength(got, contents.valueBytes);
+  const readMany = async () => {
+    if (store.getMany === undefined) throw new Error("this rival has no getMany");
+    const got = (await store.getMany(nextKeys())) as unknown[];
+    for (const each of got) check(each);
+    return got.length;
   };
   // Shared by all users of a run. The clock is read once in 32 calls: reading it costs a tenth of our fastest call. A timer would
   // not do: between calls to a synchronous store the event loop never turns.
@@ -85,16 +99,23 @@ export async function storeTarget(store: Store, contents: Contents): Promise<Tar
         count();
       }
     },
+    async getMany() {
+      while (!over) {
+        const read = await readMany();
+        done += read;
+        over ||= performance.now() >= until;
+      }
+    },
     async insert() {
       while (!over) {
-        await store.set(nextKey(), stored);
+        await store.set(nextKey(), stored(next - 1));
         count();
       }
     },
     async pair() {
       while (!over) {
         const name = nextKey();
-        await store.set(name, stored);
+        await store.set(name, stored(next - 1));
         count();
         check(await store.get(name));
         count();
@@ -114,6 +135,16 @@ export async function storeTarget(store: Store, contents: Contents): Promise<Tar
       await store.close();
     },
   };
+}
+
+function checkLength(got: unknown, valueBytes: number): void {
+  const length = (got as Value | null | undefined)?.length;
+  if (length !== valueBytes) throw new Error(`a get returned ${length} bytes instead of ${valueBytes}`);
+}
+
+function checkProduct(got: unknown): void {
+  const { rating } = (got ?? {}) as { rating?: { count?: unknown } };
+  if (typeof rating?.count !== "number") throw new Error(`a get returned ${typeof got} instead of a product`);
 }
 
 /**

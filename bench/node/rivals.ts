@@ -10,20 +10,22 @@ import { createCache, RustCache } from "../../node/index.js";
 export type Value = string | Buffer;
 
 /** Calls may be synchronous: then the loops await a value that is there already, as a program written for either would. */
-export interface Store {
+export interface Store<V = Value> {
   get(key: string): PromiseLike<unknown> | unknown;
-  set(key: string, value: Value): PromiseLike<unknown> | unknown;
+  /** The values in the order of the keys. */
+  getMany?(keys: readonly string[]): PromiseLike<unknown> | unknown;
+  set(key: string, value: V): PromiseLike<unknown> | unknown;
   close(): void | Promise<void>;
 }
 
-export interface Rival {
+export interface Rival<V = Value> {
   readonly name: string;
   /** What it was given, for the notes below the tables. */
   readonly note: string;
   readonly needsServer?: boolean;
   /** Value sizes that make no sense here: a cache that hands out references moves no bytes. */
   readonly skipsLarge?: boolean;
-  open(bytes: boolean, socket: string): Promise<Store>;
+  open(bytes: boolean, socket: string): Promise<Store<V>>;
 }
 
 /** `RustCache` speaks text alone; it is measured with small values. */
@@ -45,6 +47,7 @@ function ioredis(name: string, enableAutoPipelining: boolean, note: string): Riv
       await client.connect();
       return {
         get: bytes ? (key) => client.getBuffer(key) : (key) => client.get(key),
+        getMany: (keys) => client.mget(...keys),
         set: (key, value) => client.set(key, value),
         close: () => client.disconnect(),
       };
@@ -101,6 +104,7 @@ export const rivals: readonly Rival[] = [
       await cache.start();
       return {
         get: (key) => cache.get(key),
+        getMany: (keys) => cache.getMany(keys),
         set: (key, value) => cache.set(key, value),
         close: () => cache.close(),
       };

@@ -5,7 +5,7 @@
 import { median } from "../../scripts/lib/statistics.js";
 import { bytes, count, digits, Progress, table } from "../../scripts/lib/terminal.js";
 import { type Contents, LARGE, type Operation } from "./load.js";
-import { ours, participants, type RedisServer, withWorkers } from "./pool.js";
+import { ours, withWorkers } from "./pool.js";
 
 export interface Load {
   readonly operation: Operation;
@@ -49,7 +49,9 @@ export class Speeds {
 
 export interface SpeedSettings {
   readonly contents: Contents;
-  readonly widths: readonly number[];
+  /** Who takes part, ours first. */
+  readonly names: readonly string[];
+  readonly loads: readonly Load[];
   readonly rounds: number;
   /** Of one turn. */
   readonly milliseconds: number;
@@ -63,12 +65,9 @@ function turns({ width }: Load): number {
   return width === 1 ? 4 : 1;
 }
 
-export async function measureSpeed(settings: SpeedSettings, redis: RedisServer | undefined): Promise<Speeds> {
-  const { contents, widths, rounds, milliseconds } = settings;
-  const large = contents.valueBytes >= LARGE;
-  const names = participants(large, redis);
-  const operations: readonly Operation[] = large ? ["get", "insert", "pair"] : ["get", "insert"];
-  const loads = operations.flatMap((operation) => widths.map((width) => ({ operation, width })));
+/** `socket`: of the redis-server; "" when nobody needs it. */
+export async function measureSpeed(settings: SpeedSettings, socket: string): Promise<Speeds> {
+  const { contents, names, loads, rounds, milliseconds } = settings;
   const speeds = new Speeds(contents, names, loads);
   const progress = new Progress(
     `${bytes(contents.valueBytes)} values`,
@@ -76,7 +75,7 @@ export async function measureSpeed(settings: SpeedSettings, redis: RedisServer |
     process.stderr,
   );
   let turn = 0;
-  await withWorkers(names, contents, redis?.socket ?? "", async (workers) => {
+  await withWorkers(names, contents, socket, async (workers) => {
     // Round 0 is for the compilers, and is not counted.
     for (let round = 0; round <= rounds; round++) {
       for (const load of loads) {
@@ -96,7 +95,7 @@ export async function measureSpeed(settings: SpeedSettings, redis: RedisServer |
   return speeds;
 }
 
-function describe({ operation, width }: Load): string {
+export function describe({ operation, width }: Load): string {
   const called = operation === "pair" ? "insert + get" : operation;
   return width === 1 ? `${called}, sequential` : `${called}, ${width} in flight`;
 }

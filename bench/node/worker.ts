@@ -1,6 +1,7 @@
 // One rival's process: opens it and runs the loads that bench.ts asks for, one at a time. A process for each, so that none pays
 // for another's heap, and each has the compiler to itself; all of them stay open, so that their turns can alternate.
 
+import { jsonRivals } from "./json-rivals.js";
 import { type Contents, echoTarget, LARGE, storeTarget, type Target, type Workload } from "./load.js";
 import { durableRivals, ECHO, rivals } from "./rivals.js";
 
@@ -19,7 +20,7 @@ async function answer(request: Request): Promise<number> {
     if (name === ECHO) {
       target = await echoTarget(request.open);
     } else {
-      const rival = [...rivals, ...durableRivals].find((candidate) => candidate.name === name);
+      const rival = [...rivals, ...durableRivals, ...jsonRivals].find((candidate) => candidate.name === name);
       if (!rival) throw new Error(`there is no rival "${name}"`);
       const store = await rival.open(request.open.valueBytes >= LARGE, request.socket);
       target = await storeTarget(store, request.open);

@@ -1,14 +1,16 @@
-// What applications do with a cache, beside what they would write over a Redis client: objects for values, and many keys at a time. Turns,
+// What applications do with a cache, beside what they would write over a Redis client: objects for values, many keys at a time, and Keyv. Turns,
 // rounds and ratios are speed.ts's.
 
 import { count, digits, table } from "../../scripts/lib/terminal.js";
 import { IOREDIS_JSON, IOREDIS_PIPELINING_JSON, OURS_JSON, PARSE } from "./json-rivals.js";
+import { hasSqlite, OURS_KEYV, REDIS_KEYV, SQLITE_KEYV } from "./keyv-rivals.js";
 import { type Target, targetTable } from "./output.js";
 import type { RedisServer } from "./pool.js";
 import { IOREDIS, IOREDIS_PIPELINING, OURS } from "./rivals.js";
 import { describe, type Load, measureSpeed, type Speeds } from "./speed.js";
 
 const GET: Load = { operation: "get", width: 100 };
+const INSERT: Load = { operation: "insert", width: 100 };
 const ONE_BATCH: Load = { operation: "getMany", width: 1 };
 const TEN_BATCHES: Load = { operation: "getMany", width: 10 };
 
@@ -20,6 +22,7 @@ interface Measured {
 export interface Applications {
   readonly json: Measured;
   readonly batches: Measured;
+  readonly keyv: Measured;
 }
 
 export async function measureApplications(
@@ -38,12 +41,19 @@ export async function measureApplications(
   const names = redis ? [OURS, IOREDIS, IOREDIS_PIPELINING] : [OURS];
   const loads = [ONE_BATCH, TEN_BATCHES];
   const batches = await measureSpeed({ contents: texts, names, loads, rounds, milliseconds }, socket);
+  const sqlite = await hasSqlite();
+  const stores = [OURS_KEYV, ...(redis ? [REDIS_KEYV] : []), ...(sqlite ? [SQLITE_KEYV] : [])];
+  const keyv = await measureSpeed(
+    { contents: texts, names: stores, loads: [GET, INSERT], rounds, milliseconds },
+    socket,
+  );
   return {
     json: { title: "Objects of about 1 KiB as JSON: operations per second", speeds: json },
     batches: {
       title: "`getMany` of 100 keys with values of 56 B, `mget` of ioredis: keys per second",
       speeds: batches,
     },
+    keyv: { title: "Keyv, values of 56 B: operations per second", speeds: keyv },
   };
 }
 
@@ -73,7 +83,7 @@ function against(name: string, speeds: Speeds, load: Load, others: readonly stri
   return Number.isNaN(ratio) ? { name } : { name, measured: `${digits(ratio)} ×`, reached: ratio >= least };
 }
 
-function targets({ json, batches }: Applications): Target[] {
+function targets({ json, batches, keyv }: Applications): Target[] {
   const redis = [IOREDIS, IOREDIS_PIPELINING];
   return [
     against(
@@ -95,6 +105,10 @@ function targets({ json, batches }: Applications): Target[] {
         against(`${what}: at least 6 × ioredis`, batches.speeds, load, redis, 6),
       ];
     }),
+    ...[GET, INSERT].flatMap((load) => [
+      against(`Keyv, ${describe(load)}: at least 4 × @keyv/redis`, keyv.speeds, load, [REDIS_KEYV], 4),
+      against(`Keyv, ${describe(load)}: at least 20 × @keyv/sqlite`, keyv.speeds, load, [SQLITE_KEYV], 20),
+    ]),
   ];
 }
 
@@ -107,12 +121,21 @@ function bound({ json: { speeds } }: Applications): string {
 }
 
 export function applicationTables(measured: Applications, rounds: number, judged: boolean): string {
-  return [
+  const parts = [
     section(measured.json, rounds),
     bound(measured),
     section(measured.batches, rounds),
+    section(measured.keyv, rounds),
+  ];
+  if (!measured.keyv.speeds.names.includes(SQLITE_KEYV)) {
+    parts.push(
+      "@keyv/sqlite is left out: its native part is not built (`npm explore sqlite3 -- npm run install`).\n",
+    );
+  }
+  parts.push(
     judged
       ? targetTable(targets(measured))
       : "A quick run: its figures show that everything runs, and nothing else.\n",
-  ].join("\n");
+  );
+  return parts.filter((part) => part !== "").join("\n");
 }

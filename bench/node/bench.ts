@@ -22,7 +22,7 @@ const HELP = `Usage: npm run bench -- [options]
   --sequential     instead of these: one call at a time against the echo, from many fresh starts
   --durable        instead of these: what keeping everything on disk costs
   --hits           instead of these: what a hit of the hot tier and of getOrSet costs
-  --applications   instead of these: JSON objects and batches, as applications use them
+  --applications   instead of these: JSON objects, batches and Keyv, as applications use them
   --rounds NUMBER  rounds of the speed measurements, in which all participants alternate (default 5, 1 with --quick)
   --write          put the result into docs/benchmarks.md
   --help           this text
@@ -33,7 +33,7 @@ const TITLES = {
   sequential: "one call at a time",
   durable: "what keeping everything on disk costs",
   hits: "what a hit costs in the process itself",
-  applications: "JSON objects and batches",
+  applications: "JSON objects, batches and Keyv",
 };
 
 const PARTS = ["small", "large", "start", "heap"] as const;

@@ -2,6 +2,7 @@
 // for another's heap, and each has the compiler to itself; all of them stay open, so that their turns can alternate.
 
 import { jsonRivals } from "./json-rivals.js";
+import { keyvRivals } from "./keyv-rivals.js";
 import { type Contents, echoTarget, LARGE, storeTarget, type Target, type Workload } from "./load.js";
 import { durableRivals, ECHO, rivals } from "./rivals.js";
 
@@ -20,7 +21,9 @@ async function answer(request: Request): Promise<number> {
     if (name === ECHO) {
       target = await echoTarget(request.open);
     } else {
-      const rival = [...rivals, ...durableRivals, ...jsonRivals].find((candidate) => candidate.name === name);
+      const rival = [...rivals, ...durableRivals, ...jsonRivals, ...keyvRivals].find(
+        (candidate) => candidate.name === name,
+      );
       if (!rival) throw new Error(`there is no rival "${name}"`);
       const store = await rival.open(request.open.valueBytes >= LARGE, request.socket);
       target = await storeTarget(store, request.open);

@@ -235,3 +235,60 @@ describe("what a cache tells of itself", () => {
     ]);
   });
 });
+
+describe("a hot value that cannot be told at once", () => {
+  const codec = {
+    tag: 200,
+    encode: (value: unknown) => Buffer.from(String(value)),
+    decode: async () => Promise.reject(new Error("never")),
+  };
+
+  test("is a miss when failures are, and never ends the process", async () => {
+    const cache = createCache({ dir: null, near: {}, codec, onError: "miss" });
+    try {
+      const seen = await unhandled(async () => {
+        await cache.set("k", "v");
+        for (let read = 0; read < 3; read++) {
+          assert.equal(await cache.get("k"), undefined);
+          assert.deepEqual(await cache.getMany(["k", "none"]), [undefined, undefined]);
+          await cache.getOrSet("k", () => "loaded").catch(() => {});
+        }
+      });
+      assert.deepEqual(seen, []);
+    } finally {
+      await cache.close();
+    }
+  });
+
+  test("rejects with what is wrong when failures do, for each who asks", async () => {
+    const cache = createCache({ dir: null, near: {}, codec });
+    try {
+      const seen = await unhandled(async () => {
+        await cache.set("k", "v");
+        for (let read = 0; read < 3; read++) {
+          await assert.rejects(cache.get("k"), { code: "ERR_RUSTCACHE_DECODE" });
+          await assert.rejects(
+            cache.getOrSet("k", () => "loaded"),
+            { code: "ERR_RUSTCACHE_DECODE" },
+          );
+        }
+      });
+      assert.deepEqual(seen, []);
+    } finally {
+      await cache.close();
+    }
+  });
+});
+
+describe("clear", () => {
+  test("refuses an option that it does not know, and removes nothing", async () => {
+    const cache = createCache({ dir: null });
+    try {
+      await cache.set("k", "v");
+      await assert.rejects(cache.clear({ match: "zzz*" } as never), { code: "ERR_RUSTCACHE_INVALID_ARG" });
+      assert.equal(await cache.get("k"), "v");
+    } finally {
+      await cache.close();
+    }
+  });
+});

@@ -196,6 +196,23 @@ describe("getOrSetMany and wrap", () => {
     assert.deepEqual(loader.mock.calls[1]!.arguments[0], ["a", "c"]);
   });
 
+  withCaches("tags are asked for of what is stored, and of nothing else", async (cache) => {
+    type User = { id: number };
+    const tags = ({ id }: User) => [`user:${id}`];
+    assert.equal(await cache.getOrSet<User>("none", () => undefined as never, { tags }), undefined);
+    const found = await cache.getOrSetMany<User | undefined>(
+      ["a", "none"],
+      () => new Map([["a", { id: 1 }]]),
+      {
+        tags: tags as (user: User | undefined) => string[],
+      },
+    );
+    assert.deepEqual(found, [{ id: 1 }, undefined]);
+    assert.deepEqual(await cache.get("a"), { id: 1 });
+    await cache.invalidateTag("user:1");
+    assert.equal(await cache.get("a"), undefined);
+  });
+
   withCaches(
     "a wrapped function runs once for each key, and again when its key is removed",
     async (cache) => {

@@ -99,7 +99,10 @@ export class HotTier {
       return { value, ttl, freshUntil: freshUntil === Number.POSITIVE_INFINITY ? undefined : freshUntil };
     }
     const entry = reading.entryOf(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
-    return entry instanceof Promise ? undefined : entry;
+    if (!(entry instanceof Promise)) return entry;
+    // Who makes that call hears of what is wrong.
+    entry.catch(() => {});
+    return undefined;
   }
 
   /**
@@ -150,8 +153,11 @@ export class HotTier {
     const rest: number[] = [];
     for (let i = 0; i < keys.length; i++) {
       const found = this.near.get(nameOf(keys[i]!));
-      results[i] = found === undefined ? MISSED : make(found.held);
-      if (results[i] === MISSED) rest.push(i);
+      const value = found === undefined ? MISSED : make(found.held);
+      results[i] = value;
+      if (value === MISSED) rest.push(i);
+      // The rest may fail before this one is awaited.
+      else if (value instanceof Promise) value.catch(() => {});
     }
     if (rest.length === keys.length) return ask(keys);
     if (rest.length > 0) {

@@ -110,9 +110,14 @@ export class ReadThrough {
       this.#loads.counts.load_joins++;
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
-    const near = this.#source.peek(key);
-    if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
-      return Promise.resolve(near.value as T);
+    try {
+      const near = this.#source.peek(key);
+      if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
+        return Promise.resolve(near.value as T);
+      }
+    } catch (error) {
+      // It cannot be decoded.
+      return Promise.reject(error);
     }
     return this.#read(key, name, loader, options, 1);
   }
@@ -343,8 +348,8 @@ export class ReadThrough {
     for (let i = 0; i < keys.length; i++) {
       const [key, value] = [keys[i]!, values[i]!];
       const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
-      const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
       if (lifetime.ttl === 0 || loads[i]!.isOvertaken) continue;
+      const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
       items.push({ key, value, tags, ...lifetime });
     }
     // Without the caller's signal: others wait for it as well.

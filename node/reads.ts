@@ -34,7 +34,7 @@ export class Reads implements Source {
       if (hot === null) return this.#ask(0, wire, this.#reading.value, options);
       const name = nameOf(wire);
       const found = hot.near.get(name);
-      if (found !== undefined) return Promise.resolve(hot.valueOf(found.held, this.#reading));
+      if (found !== undefined) return this.#settled("get", hot.valueOf(found.held, this.#reading));
       const call = (decode: Decode<unknown>) => this.#ask(WITH_TTL, wire, decode, options);
       return hot.read(name, this.#reading.value, false, call);
     } catch (error) {
@@ -47,7 +47,18 @@ export class Reads implements Source {
     const { hot } = this.#shared;
     const ask = async (keys: readonly Key[]) =>
       this.#reading.items(await this.#askMany(keys, this.#reading.item, MISSED, options));
-    return hot === null ? ask(wire) : hot.many(wire, (found) => hot.valueOf(found, this.#reading), ask);
+    if (hot === null) return ask(wire);
+    const make = (found: Hot) => {
+      const value = hot.valueOf(found, this.#reading);
+      return value instanceof Promise ? this.#settled("get_many", value) : value;
+    };
+    return hot.many(wire, make, ask);
+  }
+
+  /** A hot value, of which a tag may have to be asked for: the daemon may fail to answer that. */
+  #settled(operation: string, value: unknown): Promise<unknown> {
+    if (!(value instanceof Promise)) return Promise.resolve(value);
+    return this.#shared.failures.guard(operation, value, () => this.#reading.miss());
   }
 
   // --- as the source of read-through: stale entries are entries, and what is read fills the hot tier

@@ -245,12 +245,16 @@ export function decodeValue(
   }
   const bytes = ownBytes(buf, start, end, owned);
   if (codec === undefined || codec.tag !== tag) return bytes;
-  try {
-    return codec.decode(bytes);
-  } catch (error) {
-    throw new DecodeError(`the codec with tag ${tag} cannot decode ${show(bytes)}: ${messageOf(error)}`, {
-      cause: error,
+  const refuse = (cause: unknown): never => {
+    throw new DecodeError(`the codec with tag ${tag} cannot decode ${show(bytes)}: ${messageOf(cause)}`, {
+      cause,
     });
+  };
+  try {
+    const value: unknown = codec.decode(bytes);
+    return value instanceof Promise ? value.catch(refuse) : value;
+  } catch (error) {
+    return refuse(error);
   }
 }
 

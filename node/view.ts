@@ -89,6 +89,7 @@ interface Settings {
   readonly defaultTtl: number | undefined;
 }
 
+const CLEAR_OPTIONS = ["prefix", "timeout", "signal"];
 const NAMESPACE_OPTIONS = ["defaultTtl", "codec", "compress"];
 
 /** The entries of a cache, or of a namespace of it. */
@@ -371,7 +372,16 @@ export class CacheView<V = unknown> {
    */
   async clear(options?: CallOptions & { readonly prefix?: Key | undefined }): Promise<number> {
     const prefix = prefixOf(options?.prefix);
-    if (options !== undefined) checkCallOptions(options);
+    if (options !== undefined) {
+      checkCallOptions(options);
+      // One that is not understood must not be taken for none: everything would go.
+      for (const name of Object.keys(options)) {
+        if (CLEAR_OPTIONS.includes(name)) continue;
+        throw new InvalidArgumentError(
+          `clear has no option ${show(name)}: it takes ${CLEAR_OPTIONS.join(", ")}`,
+        );
+      }
+    }
     const wire = this.#keys.wirePrefix(prefix);
     const clear = (channel: Channel, start: Key | null) =>
       channel.call(Op.CLEAR, 0, 0, null, NO_EXPIRY, start, null, decodeCount, options);

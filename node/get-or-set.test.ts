@@ -196,6 +196,23 @@ describe("getOrSetMany and wrap", () => {
     assert.deepEqual(loader.mock.calls[1]!.arguments[0], ["a", "c"]);
   });
 
+  withCaches("what a refresh does not find any more is not served again", async (cache) => {
+    const options = { ttl: 1, staleWhileRevalidate: 1e6, staleIfError: 1e6 };
+    const many = (map: Map<string, string>) =>
+      cache.getOrSetMany<string | undefined>(["b"], () => map, options);
+    await cache.getOrSet("a", () => "old", options);
+    await many(new Map([["b", "old"]]));
+    while (!(await cache.getEntry("a"))!.stale || !(await cache.getEntry("b"))!.stale);
+    const gone = mock.fn(() => undefined);
+    assert.equal(await cache.getOrSet<string | undefined>("a", gone, options), "old");
+    assert.deepEqual(await many(new Map()), ["old"]);
+    while ((await cache.getEntry("a")) !== undefined || (await cache.getEntry("b")) !== undefined);
+    assert.equal(gone.mock.callCount(), 1);
+    const fails = () => Promise.reject(new Error("down"));
+    await assert.rejects(cache.getOrSet("a", fails, options), { message: "down" });
+    assert.deepEqual(await many(new Map([["b", "new"]])), ["new"]);
+  });
+
   withCaches("tags are asked for of what is stored, and of nothing else", async (cache) => {
     type User = { id: number };
     const tags = ({ id }: User) => [`user:${id}`];

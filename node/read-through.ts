@@ -170,7 +170,7 @@ export class ReadThrough {
     const begin = (isBackground: boolean): Load => {
       const load = (run: Run) => loader(contextOf<T>(key, run, entry?.value as T | undefined));
       const store = async (loads: readonly Load[], brought: unknown) => {
-        await this.#store([key], loads, [brought as T], options);
+        await this.#store([key], loads, [brought as T], options, [entry !== undefined]);
         return [brought];
       };
       return this.#loads.begin([name], { load, store, ...taskOf(options, isBackground) })[0]!;
@@ -231,10 +231,12 @@ export class ReadThrough {
       const isFading = fresh[i]! <= (options.refreshThreshold ?? 0);
       if (isFading && this.#loads.mayRefresh(name)) fading.set(name, all[i]!);
     }
+    const held = new Set(names.filter((_, i) => entries[i] !== undefined));
     if (missing.size > 0) {
-      for (const load of this.#beginMany(missing, loadMany, options, false)) joined.set(load.name, load);
+      for (const load of this.#beginMany(missing, held, loadMany, options, false))
+        joined.set(load.name, load);
     }
-    if (fading.size > 0) this.#inBackground(() => this.#beginMany(fading, loadMany, options, true));
+    if (fading.size > 0) this.#inBackground(() => this.#beginMany(fading, held, loadMany, options, true));
     await Promise.all(
       waiting.map(async (i) => {
         const entry = entries[i];
@@ -283,6 +285,7 @@ export class ReadThrough {
 
   #beginMany<K extends Key, T>(
     wanted: ReadonlyMap<string, K>,
+    held: ReadonlySet<string>,
     loadMany: ManyLoader<K, T>,
     options: LoadOptions<T>,
     isBackground: boolean,
@@ -296,7 +299,8 @@ export class ReadThrough {
       });
     const store = async (loads: readonly Load[], brought: unknown) => {
       const values = valuesOf(keys, brought);
-      await this.#store(keys, loads, values, options as LoadOptions<unknown>);
+      const isHeld = [...wanted.keys()].map((name) => held.has(name));
+      await this.#store(keys, loads, values, options as LoadOptions<unknown>, isHeld);
       return values;
     };
     return this.#loads.begin([...wanted.keys()], {
@@ -343,12 +347,18 @@ export class ReadThrough {
     loads: readonly Load[],
     values: readonly T[],
     options: LoadOptions<T>,
+    isHeld: readonly boolean[],
   ): Promise<void> {
     const items: SourceItem[] = [];
     for (let i = 0; i < keys.length; i++) {
       const [key, value] = [keys[i]!, values[i]!];
       const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
-      if (lifetime.ttl === 0 || loads[i]!.isOvertaken) continue;
+      if (loads[i]!.isOvertaken) continue;
+      if (lifetime.ttl === 0) {
+        // What the loader does not know any more is not to be served as stale: to expire at once removes it.
+        if (isHeld[i]) items.push({ key, value: null, tags: undefined, ttl: 0, staleTtl: 0 });
+        continue;
+      }
       const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
       items.push({ key, value, tags, ...lifetime });
     }

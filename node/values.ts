@@ -13,7 +13,10 @@ import { readText, Tag } from "./protocol.js";
 export interface Codec<V = unknown> {
   /** What values of this codec are stored under, from 128 to 255: a value with another tag is read in the built-in way. */
   readonly tag: number;
-  /** Called within `set`. What it throws is the `cause` of the EncodeError that the call rejects with. */
+  /**
+   * Called within `set`. The bytes must not be changed afterwards: each call has to give others. What it throws is the `cause` of the EncodeError that the
+   * call rejects with.
+   */
   encode(value: V): Uint8Array;
   /** Gets bytes of its own. What it throws is the `cause` of a DecodeError. It may return a promise. */
   decode(bytes: Buffer): V | Promise<V>;

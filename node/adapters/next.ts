@@ -183,7 +183,13 @@ export function createCacheHandler(options: NextOptions = {}): NextCacheHandlerC
         // Entries without a TTL are under it.
         ttl: Number.POSITIVE_INFINITY,
       }));
-      await this.#cache.setMany(items);
+      const stored = await this.#cache.setMany(items);
+      const failed = stored.indexOf(false);
+      if (failed === -1) return;
+      // So answers a cache whose failures are misses: the page would be served as before.
+      throw new Error(
+        `the tag ${JSON.stringify(tags[failed])} is not revalidated: the cache did not take its record, so try again when it is back`,
+      );
     }
 
     /** Nothing is kept for one request. */

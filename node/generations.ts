@@ -55,11 +55,23 @@ export class Generations {
   #generation(channel: Channel, record: string): string | Promise<string> {
     const known = this.#known.get(record);
     if (typeof known !== "string") return this.#creating.get(record) ?? this.#create(channel, record);
-    if (this.#unrecorded.delete(record)) {
-      // On its way before the value is. Without it, the value is no more than a miss after the next start.
-      this.#write(channel, record, known).catch(() => {});
-    }
+    this.#record(channel, record, known);
     return known;
+  }
+
+  /** To be called when a value with these tags is sent: a clear() may have been sent since it got its stamp. */
+  record(channel: Channel, records: readonly string[]): void {
+    if (this.#unrecorded.size === 0) return;
+    for (const record of records) {
+      const known = this.#known.get(record);
+      if (typeof known === "string") this.#record(channel, record, known);
+    }
+  }
+
+  #record(channel: Channel, record: string, generation: string): void {
+    if (!this.#unrecorded.delete(record)) return;
+    // On its way before the value is. Without it, the value is no more than a miss after the next start.
+    this.#write(channel, record, generation).catch(() => {});
   }
 
   /** Whether all tags of a value still have the generation that it carries; at once if they are known. */

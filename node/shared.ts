@@ -101,6 +101,11 @@ export class Shared implements SharedParts {
     return this.failures.guard(OP_NAMES.get(op)!, answer, () => decode(status, 0, NO_BODY, 0, 0, true));
   }
 
+  /** True when no call waits for its turn: those that are made now are sent at once. */
+  get isIdle(): boolean {
+    return this.#turns.isIdle;
+  }
+
   /** Makes the calls of a batch, after those that could not be made yet. `instead`: its result when failures are misses. */
   all<T>(op: number, make: (channel: Channel) => Promise<T>, instead: () => T): Promise<T> {
     const { channel } = this.daemon;

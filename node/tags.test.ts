@@ -259,3 +259,21 @@ describe("staleTtl", () => {
     }
   });
 });
+
+test("what is stored with tags after a clear that has to wait is there after the next start", async () => {
+  const tags = ["t"];
+  const stores: ((cache: Cache) => Promise<unknown>)[] = [
+    (cache) => cache.set("b", 2, { tags }),
+    (cache) => cache.setMany([{ key: "b", value: 2, tags }]),
+  ];
+  for (const store of stores) {
+    const dir = fresh();
+    {
+      await using cache = createCache({ dir });
+      await Promise.all([cache.set("a", 1, { tags }), cache.clear(), store(cache)]);
+      assert.deepEqual(await cache.getMany(["a", "b"]), [undefined, 2]);
+    }
+    await using cache = createCache({ dir });
+    assert.deepEqual(await cache.getMany(["a", "b"]), [undefined, 2]);
+  }
+});

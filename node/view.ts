@@ -241,19 +241,15 @@ export class CacheView<V = unknown> {
       const set = options ?? {};
       checkCallOptions(set);
       const prepared = this.#writing.prepare(channel, value, set);
-      if (!(prepared instanceof Promise)) {
+      if (!(prepared instanceof Promise) && (prepared.records === undefined || this.#shared.isIdle)) {
         const { flags, tag, ms, body } = prepared;
         return this.#shared.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
       }
-      return this.#shared.when(
-        Op.SET,
-        [wire],
-        channel,
-        prepared,
-        ({ flags, tag, ms, body }) =>
-          channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options),
-        () => false,
-      );
+      const send = ({ flags, tag, ms, body, records }: Prepared) => {
+        if (records !== undefined) this.#shared.generations.record(channel, records);
+        return channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
+      };
+      return this.#shared.when(Op.SET, [wire], channel, Promise.resolve(prepared), send, () => false);
     } catch (error) {
       return this.#shared.failures.guard("set", Promise.reject(error), () => false);
     }
@@ -438,7 +434,8 @@ export class CacheView<V = unknown> {
     const names = items.map(({ key }) => key);
     const wire = names.map((key) => this.#keys.wire(key));
     const send = async (channel: Channel, ready: readonly Prepared[]) => {
-      const sets = ready.map(({ flags, tag, ms, body }, i): SetItem => {
+      const sets = ready.map(({ flags, tag, ms, body, records }, i): SetItem => {
+        if (records !== undefined) this.#shared.generations.record(channel, records);
         return { flags, tag, expiry: ms, key: wire[i]!, value: body };
       });
       const stored = await setMany(channel, sets, names, options);

@@ -23,6 +23,8 @@ import type { Encoded } from "./values.js";
 /** A set that is ready to be sent. */
 export interface Prepared extends Encoded {
   readonly flags: number;
+  /** Those of its tags, which have to be there when it is sent: see Generations.record. */
+  readonly records?: readonly string[] | undefined;
   /** Milliseconds, or NO_EXPIRY. */
   readonly ms: number;
 }
@@ -72,8 +74,11 @@ export class Writing {
     const names = tagsOf(options.tags);
     const storedAt = Date.now();
     const tags = names.length === 0 ? [] : this.#shared.generations.stamp(channel, names, this.#recordOf);
-    if (!(tags instanceof Promise)) return this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms);
-    return tags.then((tags) => this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms));
+    const records = names.map(this.#recordOf);
+    if (!(tags instanceof Promise)) {
+      return this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms, records);
+    }
+    return tags.then((tags) => this.#pack(encoded, { storedAt, freshUntil, tags }, flags, ms, records));
   }
 
   #pack(
@@ -81,10 +86,11 @@ export class Writing {
     envelope: Envelope | null,
     flags: number,
     ms: number,
+    records?: readonly string[],
   ): Prepared | Promise<Prepared> {
     const packed = this.#format.pack(encoded, envelope);
-    if (!(packed instanceof Promise)) return { flags, ms, tag: packed.tag, body: packed.body };
-    return packed.then(({ tag, body }) => ({ flags, ms, tag, body }));
+    if (!(packed instanceof Promise)) return { flags, ms, tag: packed.tag, body: packed.body, records };
+    return packed.then(({ tag, body }) => ({ flags, ms, tag, body, records }));
   }
 
   #encode(value: unknown, tag: number | undefined): Encoded {

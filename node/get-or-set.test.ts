@@ -213,6 +213,40 @@ describe("getOrSetMany and wrap", () => {
     assert.deepEqual(await many(new Map([["b", "new"]])), ["new"]);
   });
 
+  withCaches("a load is not disturbed by the invalidation of tags that are not its own", async (cache) => {
+    for (const [key, tags] of [
+      ["list", ["mine"]],
+      ["function", () => ["mine"]],
+    ] as [string, string[] | (() => string[])][]) {
+      const source = gate<string>();
+      const loader = mock.fn(() => source.promise);
+      const first = cache.getOrSet(key, loader, { tags: tags as never });
+      while (loader.mock.callCount() === 0) await cache.ping();
+      await cache.invalidateTag("another");
+      await cache.namespace("other").invalidateTag("mine");
+      source.open("value");
+      assert.equal(await first, "value");
+      assert.equal(await cache.get(key), "value", `${key}: it is stored`);
+      assert.equal(loader.mock.callCount(), 1);
+    }
+  });
+
+  withCaches(
+    "a load whose own tag is invalidated is not stored, whenever its tags are known",
+    async (cache) => {
+      for (const tags of [["mine"], () => ["mine"]]) {
+        const source = gate<string>();
+        const loader = mock.fn(() => source.promise);
+        const first = cache.getOrSet("k", loader, { tags: tags as never });
+        while (loader.mock.callCount() === 0) await cache.ping();
+        await cache.invalidateTag("mine");
+        source.open("old");
+        assert.equal(await first, "old");
+        assert.equal(await cache.get("k"), undefined);
+      }
+    },
+  );
+
   withCaches("tags are asked for of what is stored, and of nothing else", async (cache) => {
     type User = { id: number };
     const tags = ({ id }: User) => [`user:${id}`];

@@ -71,8 +71,11 @@ export interface Load {
   readonly result: Promise<unknown>;
   /** Begun for the sake of later calls: whoever may have a stale value need not wait for it. */
   readonly isBackground: boolean;
-  readonly isTagged: boolean;
-  /** A write to the key was called since it began: what it brings is not to be stored. */
+  /** The records of the tags that what is brought is stored under; null = known only when it is there. */
+  readonly records: readonly string[] | null;
+  /** Records of tags that were invalidated since it began, as long as its own are not known. */
+  readonly invalidated: Set<string>;
+  /** A write to the key was called since it began, or one of its tags was invalidated: what it brings is not to be stored. */
   isOvertaken: boolean;
 }
 
@@ -85,8 +88,8 @@ export interface Task {
   /** Milliseconds that `load` may take; 0 = no limit. */
   readonly timeout: number;
   readonly isBackground: boolean;
-  /** Whether what is brought is stored under tags. */
-  readonly isTagged: boolean;
+  /** See Load. */
+  readonly records: readonly string[] | null;
 }
 
 /** What was counted, since the beginning. */
@@ -112,6 +115,8 @@ interface Waiter {
 export class Loads {
   readonly counts: LoadCounts = { loads: 0, load_errors: 0, load_joins: 0, refreshes: 0, stale_hits: 0 };
   readonly #current = new Map<string, Load>();
+  /** Those with tags, those that newcomers do not join any more included. */
+  readonly #tagged = new Set<Load>();
   /** The run in whose loader a call is made, across its awaits. */
   readonly #within = new AsyncLocalStorage<Run>();
   readonly #aborts = new Aborts<Waiter>((waiter, reason) => waiter.leave(reason));
@@ -181,11 +186,14 @@ export class Loads {
     const loads = names.map((name, i): Load => {
       const result = results.then((all) => all[i]);
       result.catch(() => {});
-      const { isBackground, isTagged } = task;
-      return { run, name, result, isBackground, isTagged, isOvertaken: false };
+      const { isBackground, records } = task;
+      return { run, name, result, isBackground, records, invalidated: new Set(), isOvertaken: false };
     });
     // Before the loader is called: it may write to its own key at once.
-    for (const load of loads) this.#current.set(load.name, load);
+    for (const load of loads) {
+      this.#current.set(load.name, load);
+      if (load.records === null || load.records.length > 0) this.#tagged.add(load);
+    }
     const performed = this.#perform(run, loads, task);
     performed.catch(() => {
       this.counts.load_errors++;
@@ -267,9 +275,17 @@ export class Loads {
     for (const load of [...this.#current.values()]) if (matches(load.name)) this.#overtake(load);
   }
 
-  /** A tag is invalidated: what is being loaded may be of the time before. Which tags it will have is known only when it is there. */
-  tagInvalidated(): void {
-    for (const load of [...this.#current.values()]) if (load.isTagged) this.#overtake(load);
+  /** A tag is invalidated: what is being loaded under it may be of the time before. */
+  tagInvalidated(record: string): void {
+    for (const load of this.#tagged) {
+      if (load.records === null) {
+        // It may be one of its own: nobody may join who comes now, and whether it is stored is decided when its tags are there.
+        load.invalidated.add(record);
+        this.#forget(load);
+      } else if (load.records.includes(record)) {
+        this.#overtake(load);
+      }
+    }
   }
 
   #rest(names: readonly string[]): void {
@@ -300,7 +316,10 @@ export class Loads {
     try {
       return await task.store(loads, await this.#load(run, loads, task));
     } finally {
-      for (const load of loads) this.#forget(load);
+      for (const load of loads) {
+        this.#forget(load);
+        this.#tagged.delete(load);
+      }
     }
   }
 

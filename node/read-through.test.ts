@@ -48,6 +48,7 @@ class FakeSource implements Source {
   written: (name: string) => void = () => {};
 
   readonly nameOf = nameOf;
+  readonly recordOf = (tag: string) => tag;
 
   #entry(key: string | Uint8Array): SourceEntry | undefined {
     const held = this.entries.get(nameOf(key));

@@ -37,6 +37,8 @@ export interface SourceItem extends Lifetime {
 export interface Source {
   /** One name for all that is the same key there, and for nothing else there or in another source with the same loads. */
   nameOf(key: Key): string;
+  /** What a tag's invalidations are told by: see Loads. */
+  recordOf(tag: string): string;
   /** The entry of a key, if it can be had without waiting. */
   peek(key: Key): SourceEntry | undefined;
   /** The value of a fresh entry, or NotFresh. */
@@ -173,7 +175,7 @@ export class ReadThrough {
         await this.#store([key], loads, [brought as T], options, [entry !== undefined]);
         return [brought];
       };
-      return this.#loads.begin([name], { load, store, ...taskOf(options, isBackground) })[0]!;
+      return this.#loads.begin([name], { load, store, ...this.#taskOf(options, isBackground) })[0]!;
     };
     const current = this.#loads.current(name);
     if (entry !== undefined && isServed(freshFor, options.staleWhileRevalidate)) {
@@ -306,7 +308,7 @@ export class ReadThrough {
     return this.#loads.begin([...wanted.keys()], {
       load,
       store,
-      ...taskOf(options, isBackground),
+      ...this.#taskOf(options, isBackground),
     });
   }
 
@@ -341,6 +343,11 @@ export class ReadThrough {
     }
   }
 
+  #taskOf<T>({ loaderTimeout, tags }: FreshnessOptions<T>, isBackground: boolean) {
+    const records = typeof tags === "function" ? null : (tags ?? []).map((tag) => this.#source.recordOf(tag));
+    return { timeout: loaderTimeout ?? 0, isBackground, records };
+  }
+
   /** Keeps what was brought for the loads that are not overtaken. The write is called before anybody can come between. */
   async #store<T>(
     keys: readonly Key[],
@@ -360,6 +367,8 @@ export class ReadThrough {
         continue;
       }
       const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
+      const { invalidated } = loads[i]!;
+      if (invalidated.size > 0 && tags?.some((tag) => invalidated.has(this.#source.recordOf(tag)))) continue;
       items.push({ key, value, tags, ...lifetime });
     }
     // Without the caller's signal: others wait for it as well.
@@ -371,10 +380,6 @@ export class ReadThrough {
 /** Whether an entry is good enough to be given out before any loader has come to an end. */
 function isServed(freshFor: number, staleWhileRevalidate = 0): boolean {
   return freshFor > 0 || -freshFor < staleWhileRevalidate;
-}
-
-function taskOf<T>(options: FreshnessOptions<T>, isBackground: boolean) {
-  return { timeout: options.loaderTimeout ?? 0, isBackground, isTagged: options.tags !== undefined };
 }
 
 function contextOf<T>(key: Key, run: Run, stale: T | undefined): LoadContext<T> {

@@ -67,6 +67,10 @@ export class Reads implements Source {
     return nameOf(this.#keys.wire(key));
   }
 
+  recordOf(tag: string): string {
+    return this.#keys.tagRecord(tag);
+  }
+
   peek(key: Key): SourceEntry | undefined {
     const { hot } = this.#shared;
     if (hot === null) return undefined;

@@ -263,7 +263,7 @@ export class CacheView<V = unknown> {
   async invalidateTag(tag: string, options?: CallOptions): Promise<void> {
     const record = this.#keys.tagRecord(tagName(tag));
     if (options !== undefined) checkCallOptions(options);
-    this.#shared.loads.tagInvalidated();
+    this.#shared.loads.tagInvalidated(record);
     const invalidated = this.#shared.generations.invalidate(record, options);
     await this.#shared.failures.guard("invalidateTag", invalidated, () => {});
   }

@@ -12,7 +12,9 @@ use byteorder::{ByteOrder, LittleEndian};
 
 use super::status::{Refusal, Status};
 
-pub use reply::{encode_items_header, encode_reply, encode_value_item, finish_items, print_reply, shown};
+pub use reply::{
+    encode_items_header, encode_reply, encode_value, encode_value_item, finish_items, print_reply, shown,
+};
 pub use request::{Request, decode_request, encode_request, keys_ahead};
 
 /// What a connection begins with, in both directions. Taken for a length it is above any limit, so it can come again between frames.

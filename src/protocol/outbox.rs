@@ -52,11 +52,21 @@ impl Outbox {
 
     /// Adds bytes, copied.
     pub fn push(&mut self, bytes: &[u8]) {
-        if !self.open.is_empty() && self.open.len() + bytes.len() > RUN {
+        self.push_parts([bytes]);
+    }
+
+    /// Adds bytes that lie in several places, copied.
+    #[inline]
+    pub fn push_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if !self.open.is_empty() && self.open.len() + len > RUN {
             self.close_run();
         }
-        self.open.extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.open.reserve(len);
+        for part in parts {
+            self.open.extend_from_slice(part);
+        }
+        self.len += len;
     }
 
     /// Adds bytes without copying them.

@@ -7,7 +7,9 @@ use crate::cache::{Batch, EntryRef, Stats as CacheStats};
 use crate::persist::{Opening, StoreStats};
 use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
 use crate::protocol::fixed;
-use crate::protocol::framed::{encode_items_header, encode_reply, encode_value_item, finish_items};
+use crate::protocol::framed::{
+    encode_items_header, encode_reply, encode_value, encode_value_item, finish_items,
+};
 use crate::protocol::outbox::Outbox;
 use crate::protocol::status::{Refusal, Status};
 use crate::{Cache, CasOutcome, Cursor, Error, Tag};
@@ -29,17 +31,11 @@ pub(super) struct Executor {
     pub(super) opening: Option<Opening>,
 }
 
-/// What executing a command comes to, when there is no value to be shown on the way.
-enum Outcome {
-    Status(Status),
-    Reply(Reply<'static>),
-    Answered,
-}
+/// What is still to be answered; `None` if that is done.
+type Unanswered = Option<Status>;
 
-impl From<bool> for Outcome {
-    fn from(found: bool) -> Self {
-        Outcome::Status(if found { Status::OK } else { Status::MISS })
-    }
+const fn found(found: bool) -> Unanswered {
+    Some(if found { Status::OK } else { Status::MISS })
 }
 
 impl Executor {
@@ -127,22 +123,22 @@ impl Executor {
         }
         let from = out.len();
         match self.execute_if_kept(id, command, batch, out) {
-            Ok(Outcome::Status(status)) => encode_reply(id, &Reply::Status(status), out),
-            Ok(Outcome::Reply(reply)) => encode_reply(id, &reply, out),
-            Ok(Outcome::Answered) => {}
+            Ok(Some(status)) => encode_reply(id, &Reply::Status(status), out),
+            Ok(None) => {}
             Err(refusal) => return self.refuse(id, &refusal, out),
         }
         self.acknowledge(command, from, Asker::Framed(id), out);
     }
 
     /// Executes it, unless it is a write that could not be kept.
+    #[inline]
     fn execute_if_kept(
         &self,
         id: u32,
         command: &Command<'_>,
         batch: &mut Batch<'_>,
         out: &mut Outbox,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Unanswered, Refusal> {
         if let Some(durable) = &self.durable
             && command.is_write()
             && let Some(refusal) = durable.refusal()
@@ -170,44 +166,44 @@ impl Executor {
 }
 
 impl Executor {
+    #[inline(always)]
     fn execute(
         &self,
         id: u32,
         command: &Command<'_>,
         batch: &mut Batch<'_>,
         out: &mut Outbox,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Unanswered, Refusal> {
         Ok(match *command {
             Command::Get { key, with_ttl } => {
                 self.check_key(key)?;
-                let mut show = |entry: EntryRef<'_>| show_value(id, &entry, with_ttl, out);
-                answered(batch.read(key, &mut show))
+                missing(batch.read(key, |entry| show_value(id, &entry, with_ttl, out)))
             }
             Command::Set { key, value, options } => match batch.set(key, value, options)? {
-                true => Outcome::Status(Status::OK),
-                false => Outcome::Status(Status::NOT_STORED),
+                true => Some(Status::OK),
+                false => Some(Status::NOT_STORED),
             },
             Command::Remove { key } => {
                 self.check_key(key)?;
-                batch.remove(key).into()
+                found(batch.remove(key))
             }
             Command::Take { key, with_ttl } => {
                 self.check_key(key)?;
-                answered(batch.take(key, |entry| show_value(id, &entry, with_ttl, out)))
+                missing(batch.take(key, |entry| show_value(id, &entry, with_ttl, out)))
             }
             Command::GetMany(keys) => {
                 self.get_many(id, keys, batch, out)?;
-                Outcome::Answered
+                None
             }
             Command::SetMany(writes) => {
                 let statuses = set_many(batch, writes);
                 encode_reply(id, &Reply::Statuses(&statuses), out);
-                Outcome::Answered
+                None
             }
             Command::RemoveMany(keys) => {
                 let statuses = self.remove_many(batch, keys);
                 encode_reply(id, &Reply::Statuses(&statuses), out);
-                Outcome::Answered
+                None
             }
             _ => {
                 // They take locks by themselves.
@@ -218,42 +214,50 @@ impl Executor {
     }
 
     /// The commands that are not a part of a batch.
-    fn execute_alone(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Outcome, Refusal> {
+    fn execute_alone(&self, id: u32, command: &Command<'_>, out: &mut Outbox) -> Result<Unanswered, Refusal> {
         let cache = &self.cache;
         Ok(match *command {
             Command::Contains { key } => {
                 self.check_key(key)?;
-                cache.contains(key).into()
+                found(cache.contains(key))
             }
             Command::Touch { key, expiry } => {
                 self.check_key(key)?;
-                cache.touch(key, expiry).into()
+                found(cache.touch(key, expiry))
             }
             Command::TimeLeft { key } => {
                 self.check_key(key)?;
                 match cache.time_left(key) {
-                    Some(time_left) => Outcome::Reply(Reply::TimeLeft(time_left)),
-                    None => Outcome::Status(Status::MISS),
+                    Some(time_left) => {
+                        encode_reply(id, &Reply::TimeLeft(time_left), out);
+                        None
+                    }
+                    None => Some(Status::MISS),
                 }
             }
             Command::Increment {
                 key,
                 delta,
                 when_created,
-            } => Outcome::Reply(Reply::Number(cache.increment(key, delta, when_created)?)),
+            } => {
+                let sum = cache.increment(key, delta, when_created)?;
+                encode_reply(id, &Reply::Number(sum), out);
+                None
+            }
             Command::CompareAndSet {
                 key,
                 expected,
                 value,
                 options,
-            } => Outcome::Status(match cache.compare_and_set(key, expected, value, options)? {
+            } => Some(match cache.compare_and_set(key, expected, value, options)? {
                 CasOutcome::Stored => Status::OK,
                 CasOutcome::Mismatch => Status::NOT_STORED,
                 CasOutcome::Missing => Status::MISS,
             }),
             Command::Clear { prefix } => {
                 self.check_key(prefix)?;
-                Outcome::Reply(Reply::Count(cache.clear_prefix(prefix)))
+                encode_reply(id, &Reply::Count(cache.clear_prefix(prefix)), out);
+                None
             }
             Command::Scan {
                 cursor,
@@ -272,7 +276,7 @@ impl Executor {
                     },
                     out,
                 );
-                Outcome::Answered
+                None
             }
             Command::Ping { payload, tag } => {
                 encode_reply(
@@ -284,7 +288,7 @@ impl Executor {
                     },
                     out,
                 );
-                Outcome::Answered
+                None
             }
             Command::Stats => {
                 let json = self.stats();
@@ -298,14 +302,14 @@ impl Executor {
                     },
                     out,
                 );
-                Outcome::Answered
+                None
             }
             Command::Snapshot => {
                 let text = "this daemon keeps nothing on disk, so there is nowhere to write a snapshot";
                 return Err(Refusal::new(Status::NO_DIRECTORY, text));
             }
             // The session answers it: it is about the connection, not the cache.
-            Command::Hello { .. } => Outcome::Status(Status::OK),
+            Command::Hello { .. } => Some(Status::OK),
             Command::Get { .. }
             | Command::Set { .. }
             | Command::Remove { .. }
@@ -444,23 +448,17 @@ fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 25] {
     ]
 }
 
-fn answered(found: Option<()>) -> Outcome {
-    found.map_or(Outcome::Status(Status::MISS), |()| Outcome::Answered)
+fn missing(shown: Option<()>) -> Unanswered {
+    shown.is_none().then_some(Status::MISS)
 }
 
+#[inline]
 fn show_value(id: u32, entry: &EntryRef<'_>, with_ttl: bool, out: &mut Outbox) {
     let time_left = with_ttl.then_some(entry.time_left);
-    encode_reply(
-        id,
-        &Reply::Value {
-            value: value_of(entry),
-            tag: entry.tag(),
-            time_left,
-        },
-        out,
-    );
+    encode_value(id, &value_of(entry), entry.tag(), time_left, out);
 }
 
+#[inline]
 fn value_of<'a>(entry: &EntryRef<'a>) -> Value<'a> {
     entry
         .shared_value()

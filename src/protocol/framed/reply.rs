@@ -55,16 +55,24 @@ pub fn encode_reply(id: u32, reply: &Reply<'_>, out: &mut Outbox) {
     }
 }
 
-fn encode_value(id: u32, value: &Value<'_>, tag: Tag, time_left: Option<TimeLeft>, out: &mut Outbox) {
+/// Appends the reply to the request with this id that is a value.
+#[inline]
+pub fn encode_value(id: u32, value: &Value<'_>, tag: Tag, time_left: Option<TimeLeft>, out: &mut Outbox) {
     let bytes: &[u8] = match value {
         Value::Borrowed(bytes) => bytes,
         Value::Shared(bytes) => bytes,
     };
     let ttl = time_left.map(|time_left| millis(time_left).to_le_bytes());
     let ttl = ttl.as_ref().map_or(&[][..], |ttl| &ttl[..]);
-    out.push(&header(id, Status::OK.0, 0, tag.0, 0, ttl.len() + bytes.len()));
-    out.push(ttl);
-    push_value(value, out);
+    let header = header(id, Status::OK.0, 0, tag.0, 0, ttl.len() + bytes.len());
+    match value {
+        Value::Borrowed(bytes) if ttl.is_empty() => out.push_parts([&header, bytes]),
+        Value::Borrowed(bytes) => out.push_parts([&header, ttl, bytes]),
+        Value::Shared(bytes) => {
+            out.push_parts([&header, ttl]);
+            out.push_shared(bytes.clone());
+        }
+    }
 }
 
 fn push_value(value: &Value<'_>, out: &mut Outbox) {

@@ -22,33 +22,23 @@ pub struct Request<'a> {
 ///
 /// # Panics
 /// If it is shorter than a header.
+#[inline(always)]
 pub fn decode_request(frame: &[u8]) -> Request<'_> {
-    let mut fields = Fields(&frame[4..]);
-    let head = (|| {
-        let (id, op, flags, tag, zero) = (
-            fields.u32()?,
-            fields.u8()?,
-            fields.u8()?,
-            fields.u8()?,
-            fields.u8()?,
-        );
-        Ok::<_, TooShort>((
-            id,
-            Head {
-                op,
-                flags,
-                tag: Tag(tag),
-                zero,
-                key_len: fields.u32()?,
-            },
-        ))
-    })();
-    let Ok((id, head)) = head else {
+    let Some((header, rest)) = frame.split_first_chunk::<HEADER>() else {
         panic!("a frame of {} bytes is shorter than a header", frame.len());
     };
+    let &[_, _, _, _, id0, id1, id2, id3, op, flags, tag, zero, key @ ..] = header;
+    let head = Head {
+        op,
+        flags,
+        tag: Tag(tag),
+        zero,
+        key_len: u32::from_le_bytes(key),
+    };
+    let id = u32::from_le_bytes([id0, id1, id2, id3]);
     Request {
         id,
-        command: head.decode(fields),
+        command: head.decode(Fields(rest)),
     }
 }
 
@@ -91,6 +81,7 @@ struct Head {
 }
 
 impl Head {
+    #[inline(always)]
     fn decode<'a>(&self, rest: Fields<'a>) -> Result<Command<'a>, Refusal> {
         let all = rest.0.len();
         if self.zero != 0 {
@@ -123,6 +114,7 @@ impl Head {
         Ok(command)
     }
 
+    #[inline(always)]
     fn command<'a>(&self, mut fields: Fields<'a>) -> Result<Command<'a>, Refused> {
         let with_ttl = self.flags & flag::WITH_TTL != 0;
         Ok(match self.op {

@@ -3,7 +3,7 @@
 
 import { count, digits, table } from "../../scripts/lib/terminal.js";
 import { IOREDIS_JSON, IOREDIS_PIPELINING_JSON, OURS_JSON, PARSE } from "./json-rivals.js";
-import { hasSqlite, OURS_KEYV, REDIS_KEYV, SQLITE_KEYV } from "./keyv-rivals.js";
+import { hasSqlite, MAP_KEYV, OURS_KEYV, REDIS_KEYV, SQLITE_KEYV } from "./keyv-rivals.js";
 import { type Target, targetTable } from "./output.js";
 import type { RedisServer } from "./pool.js";
 import { IOREDIS, IOREDIS_PIPELINING, OURS } from "./rivals.js";
@@ -42,7 +42,7 @@ export async function measureApplications(
   const loads = [ONE_BATCH, TEN_BATCHES];
   const batches = await measureSpeed({ contents: texts, names, loads, rounds, milliseconds }, socket);
   const sqlite = await hasSqlite();
-  const stores = [OURS_KEYV, ...(redis ? [REDIS_KEYV] : []), ...(sqlite ? [SQLITE_KEYV] : [])];
+  const stores = [OURS_KEYV, ...(redis ? [REDIS_KEYV] : []), ...(sqlite ? [SQLITE_KEYV] : []), MAP_KEYV];
   const keyv = await measureSpeed(
     { contents: texts, names: stores, loads: [GET, INSERT], rounds, milliseconds },
     socket,
@@ -113,19 +113,30 @@ function targets({ json, batches, keyv }: Applications): Target[] {
 }
 
 /** What the time of JSON.parse, which both sides pay, leaves to be gained. */
-function bound({ json: { speeds } }: Applications): string {
+function boundByParsing({ json: { speeds } }: Applications): string {
   const ratios = [IOREDIS_JSON, IOREDIS_PIPELINING_JSON].map((name) => speeds.ratio(PARSE, name, GET));
   const ratio = Math.min(...ratios);
   if (Number.isNaN(ratio)) return "";
   return `Both sides pay for JSON.parse: a client that takes no time at all would be ${digits(ratio)} × as fast as ioredis + JSON.parse.\n`;
 }
 
+/** The same for Keyv itself. */
+function boundByKeyv({ keyv: { speeds } }: Applications): string {
+  const [get, insert] = [GET, INSERT].map((load) => speeds.ratio(MAP_KEYV, REDIS_KEYV, load)) as [
+    number,
+    number,
+  ];
+  if (Number.isNaN(get)) return "";
+  return `All pay for Keyv: a store that takes no time at all would be ${digits(get)} × as fast as @keyv/redis for get, and ${digits(insert)} × for insert.\n`;
+}
+
 export function applicationTables(measured: Applications, rounds: number, judged: boolean): string {
   const parts = [
     section(measured.json, rounds),
-    bound(measured),
+    boundByParsing(measured),
     section(measured.batches, rounds),
     section(measured.keyv, rounds),
+    boundByKeyv(measured),
   ];
   if (!measured.keyv.speeds.names.includes(SQLITE_KEYV)) {
     parts.push(

@@ -6,6 +6,7 @@ import type { Rival, Store } from "./rivals.js";
 
 export const OURS_KEYV = "Keyv over rustcache";
 export const REDIS_KEYV = "Keyv over @keyv/redis";
+export const MAP_KEYV = "Keyv over a Map";
 export const SQLITE_KEYV = "Keyv over @keyv/sqlite";
 
 async function over(store: object): Promise<Store> {
@@ -24,6 +25,7 @@ async function over(store: object): Promise<Store> {
 
 export const keyvRivals: readonly Rival[] = [
   { name: OURS_KEYV, note: "`rustcache/keyv`", open: () => over(new KeyvRustcache({})) },
+  { name: MAP_KEYV, note: "no store at all: Keyv's own work", open: () => over(new Map()) },
   {
     name: REDIS_KEYV,
     note: "redis-server on a Unix socket, no persistence",

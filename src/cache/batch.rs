@@ -2,19 +2,23 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::inner::NO_MATTER;
 use super::payload::{Draft, takes_long};
-use super::shard::Hashed;
+use super::shard::{Hashed, Reserved};
 use super::watch::Waiting;
-use super::{Cache, EntryRef, Error, SetOptions, Shard};
+use super::{Cache, EntryRef, Error, Inner, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
 /// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
-const PAUSES: u32 = 3;
-const PAUSE: Duration = Duration::from_micros(50);
+const PAUSE: Duration = Duration::from_micros(150);
+/// Entries that are evicted under one hold of a lock for one that needs the place of many.
+pub(super) const EVICTED_TOGETHER: u32 = 64;
+/// How often that is done, and once more for each so many bytes that are wanted: whoever fills the room again in between must not keep it up for ever.
+const LEAST_ROUNDS: u64 = 16;
+const BYTES_PER_ROUND: u64 = 1024;
 
 /// A shard behind its lock. Short operations, and no waiting for anything under it: a mutex of the standard library is right for that.
 ///
@@ -47,13 +51,44 @@ impl Locked {
         Held { guard: Some(guard) }
     }
 
-    /// Waits a little while others wait for the lock.
-    pub(super) fn let_others_in(&self) {
-        for _ in 0..PAUSES {
-            if !self.waiting.is_anybody() {
-                return;
+    /// Keeps room for what may need the place of many others, and makes it a few entries at a time; it is kept until
+    /// `end_reserving`. Whoever holds the lock for all of them keeps the others waiting for as long as a second.
+    pub(super) fn reserve(
+        &self,
+        hash: u32,
+        draft: &Draft<'_>,
+        SetOptions {
+            condition, expiry, ..
+        }: SetOptions,
+        inner: &Inner,
+    ) -> Reserved {
+        let reserved = {
+            let mut held = self.hold();
+            let now = inner.now();
+            held.begin_reserving(hash, draft, inner.deadline(expiry, now), condition, now)
+        };
+        let rounds = LEAST_ROUNDS + reserved.bytes / BYTES_PER_ROUND;
+        for _ in 0..rounds {
+            let is_to_go_on = reserved.bytes > 0 && {
+                let mut held = self.hold();
+                held.make_reserved_room(reserved, EVICTED_TOGETHER, inner.now())
+            };
+            if !is_to_go_on {
+                break;
             }
-            thread::sleep(PAUSE);
+            self.let_others_in();
+        }
+        reserved
+    }
+
+    /// Waits until those who wait for the lock have had it, for a little while at most. Sleeping would take longer than waking them does.
+    pub(super) fn let_others_in(&self) {
+        if !self.waiting.is_anybody() {
+            return;
+        }
+        let until = Instant::now() + PAUSE;
+        while self.waiting.is_anybody() && Instant::now() < until {
+            thread::yield_now();
         }
     }
 }
@@ -130,12 +165,18 @@ impl<'c> Batch<'c> {
             self.release();
         }
         let draft = Draft::new(key.key, value, options.tag);
+        let reserved = if takes_long(value) {
+            inner.shards[number].reserve(key.hash, &draft, options, inner)
+        } else {
+            Reserved::default()
+        };
         let (shard, now) = if inner.may_expire(options.expiry) {
             self.next_in_time(number)
         } else {
             self.next(number)
         };
         let deadline = inner.deadline(options.expiry, now);
+        shard.end_reserving(reserved);
         let stored = shard.store(key.hash, draft, deadline, options.condition, now);
         inner.watch_if_needed(options.expiry);
         stored
@@ -157,6 +198,7 @@ impl<'c> Batch<'c> {
     fn next(&mut self, number: usize) -> (&mut Shard, u64) {
         if self.left == 0 {
             self.release();
+            self.cache.inner.shards[number].let_others_in();
         }
         self.left -= 1;
         self.hold(number)

@@ -1,7 +1,8 @@
 //! Deadlines over slots: which entries are past theirs, found without looking at the others.
 //!
 //! A tree of minima whose leaves are the deadlines themselves, slot by slot. An inner node says: none below me is earlier than this. It is a
-//! lower bound only: writing an earlier deadline lowers the nodes above as far as needed, but removing one leaves them as they are, until a
+//! lower bound only: writing an earlier deadline lowers the nodes above as far as needed, and writing a later one raises those that said what it was
+//! before (or entries that are kept alive again and again would hide those that have expired); but removing one leaves them as they are, until a
 //! search comes by that finds nothing there and raises them. So adding and removing is O(1), each visit in vain is paid for by an entry that was
 //! removed before, and whether anything has expired at all is one comparison at the root.
 //!
@@ -63,9 +64,13 @@ impl Expiry {
         if deadline == NEVER {
             return self.remove(slot);
         }
-        self.len += usize::from(self.deadline(slot) == NEVER);
+        let before = self.deadline(slot);
+        self.len += usize::from(before == NEVER);
         self.deadlines.put(slot, deadline, &NEVER);
         self.lower(slot, deadline);
+        if before < deadline {
+            self.raise(slot, before);
+        }
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
@@ -201,6 +206,28 @@ impl Expiry {
             if is_root && level == self.bounds.len() {
                 return;
             }
+        }
+    }
+
+    /// The deadline of a slot was this and is later now: the nodes above that say so say what is true, as far as nothing else below them is as early.
+    fn raise(&mut self, slot: u32, before: u64) {
+        let mut node = slot / FAN_OUT;
+        for level in 0..self.bounds.len() {
+            if self.bounds[level].get(node) != Some(&before) {
+                return;
+            }
+            let children = match level {
+                0 => &self.deadlines,
+                _ => &self.bounds[level - 1],
+            };
+            let below = node * FAN_OUT..(node + 1) * FAN_OUT;
+            let least = below.filter_map(|child| children.get(child)).min();
+            let least = least.copied().unwrap_or(NEVER);
+            if least <= before {
+                return;
+            }
+            self.bounds[level][node] = least;
+            node /= FAN_OUT;
         }
     }
 

@@ -70,7 +70,7 @@ impl Inner {
             let after = shard.hold().stats();
             let expired = after.expirations - before.expirations;
             let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
-            if is_storm && !tidies {
+            if is_storm && !tidies && !shard.hold().is_loose() {
                 continue;
             }
             while shard.hold().tidy(TIDY_SLICE) {

@@ -57,9 +57,9 @@ pub use value::Value;
 use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
-use payload::Draft;
+use payload::{Draft, takes_long};
 use policy::AnyPolicy;
-use shard::{Comparison, Deadline, Hashed, Limits, index_hash};
+use shard::{Comparison, Deadline, Hashed, Limits, Reserved, index_hash};
 use watch::Watch;
 
 type Shard = shard::Shard<AnyPolicy>;
@@ -274,7 +274,22 @@ impl Cache {
         self.check_lengths(key, value)?;
         let key = self.hashed(key);
         let draft = Draft::new(key.1.key, value, options.tag);
+        let holds_it = || {
+            self.with_shard_as_it_is(key, |shard, key, now| {
+                shard.peek(key, now, |entry| entry.value() == expected)
+            })
+        };
+        let reserved = if takes_long(value) && holds_it() == Some(true) {
+            let options = SetOptions {
+                condition: Condition::IfPresent,
+                ..options
+            };
+            self.inner.shards[key.0].reserve(key.1.hash, &draft, options, &self.inner)
+        } else {
+            Reserved::default()
+        };
         let found = self.with_shard(key, |shard, key, now| {
+            shard.end_reserving(reserved);
             let deadline = self.inner.deadline(options.expiry, now);
             shard.compare_and_set(key.hash, expected, draft, deadline, now)
         });

@@ -51,6 +51,9 @@ pub(super) struct Pages {
     classes: Box<[Class; CLASSES]>,
     page_bytes: usize,
     evacuation: Option<Evacuation>,
+    /// Bytes of the pages that are there, those in reserve not included; and of the places that are occupied.
+    held: usize,
+    occupied: usize,
 }
 
 #[derive(Debug)]
@@ -103,7 +106,15 @@ impl Pages {
             classes: Box::new(std::array::from_fn(|class| Class::new(class, page_bytes))),
             page_bytes,
             evacuation: None,
+            held: 0,
+            occupied: 0,
         }
+    }
+
+    /// Bytes of pages in which nothing lies.
+    #[inline]
+    pub(super) const fn vacant(&self) -> usize {
+        self.held - self.occupied
     }
 
     /// What a place for `len` bytes costs, its part of what is left over at the end of a page included.
@@ -129,6 +140,7 @@ impl Pages {
             place
         };
         page.used += 1;
+        self.occupied += usize::from(page.size);
         if page.used == page.places {
             page.listed = UNLISTED;
             self.classes[class].open.pop();
@@ -145,6 +157,7 @@ impl Pages {
         vacate(&mut page.bytes[range], page.vacant);
         page.vacant = place;
         page.used -= 1;
+        self.occupied -= usize::from(page.size);
         let is_empty = page.used == 0;
         let is_listed = page.listed != UNLISTED;
         self.classes[class].used -= 1;
@@ -264,7 +277,8 @@ impl Pages {
         let size = usize::from(page.size);
         let class = &mut self.classes[usize::from(page.class)];
         let most = class.places;
-        let wanted = (page.bytes.len() * 2).max(FIRST_BYTES.max(size));
+        let before = page.bytes.len();
+        let wanted = (before * 2).max(FIRST_BYTES.max(size));
         if class.growing == Some(number) && wanted < self.page_bytes / 2 {
             page.bytes.reserve_exact(wanted - page.bytes.len());
             page.bytes.resize(wanted, 0);
@@ -275,6 +289,7 @@ impl Pages {
             page.bytes.resize(self.page_bytes, 0);
         }
         page.places = u16::try_from((page.bytes.len() / size).min(most)).expect("MOST_PLACES fits");
+        self.held += page.bytes.len() - before;
         if usize::from(page.places) == most {
             class.growing = None;
         }
@@ -305,6 +320,7 @@ impl Pages {
         self.unlist(number);
         let page = std::mem::replace(&mut self.pages[number], Page::NONE);
         self.unused.push(number);
+        self.held -= page.bytes.len();
         let class = &mut self.classes[usize::from(page.class)];
         class.pages -= 1;
         if class.growing == Some(number) {
@@ -399,6 +415,14 @@ impl Pages {
             }
         }
         assert_eq!(unused, self.unused.len(), "a number is twice among the unused");
+        let held: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
+        let of_class = |(class, of): (usize, &(usize, usize, usize))| of.1 * size_of_class(class);
+        let occupied: usize = classes.iter().enumerate().map(of_class).sum();
+        assert_eq!(
+            (self.held, self.occupied),
+            (held, occupied),
+            "bytes held, occupied"
+        );
         for (class, &(pages, used, open)) in self.classes.iter().zip(&classes) {
             assert_eq!((class.pages, class.used, class.open.len()), (pages, used, open));
             // Or a page that is evacuated might be enlarged and given out again.

@@ -252,6 +252,12 @@ impl Payload {
         Some((self.larges[number].view().key, InPlace(LARGE | number)))
     }
 
+    /// Bytes of pages in which nothing lies.
+    #[inline]
+    pub(super) const fn vacant(&self) -> usize {
+        self.pages.vacant()
+    }
+
     pub(super) fn has_entries_to_move(&self) -> bool {
         self.pages.is_being_evacuated() || self.larges.is_sparse()
     }

@@ -78,6 +78,7 @@ impl Cache {
                 }
             });
             drop(held);
+            shard.let_others_in();
             at = match next {
                 Some(hash) => Cursor { hash, ..at },
                 None => Cursor {

@@ -20,6 +20,7 @@ use super::sweep::Sweep;
 mod room;
 mod walk;
 
+pub(super) use room::Reserved;
 pub(super) use walk::Walk;
 
 /// A key and the part of its hash that the index uses.
@@ -76,6 +77,8 @@ pub(super) struct Shard<P> {
     is_expiring: bool,
     /// Slots that were vacated since something was last given up for it.
     vacated: u32,
+    /// Bytes that are kept free for entries which are about to be stored.
+    reserved: u64,
 }
 
 impl<P: Policy> Shard<P> {
@@ -95,6 +98,7 @@ impl<P: Policy> Shard<P> {
             expired: Vec::new(),
             is_expiring: false,
             vacated: 0,
+            reserved: 0,
         }
     }
 
@@ -177,10 +181,7 @@ impl<P: Policy> Shard<P> {
             }
             _ => {}
         }
-        let deadline = match (deadline, found) {
-            (Deadline::At(at), _) | (Deadline::KeepOr(at), None) => at,
-            (Deadline::KeepOr(_), Some(slot)) => self.expiry.deadline(slot),
-        };
+        let deadline = self.deadline_of(deadline, found);
         let weight = self.payload.weight_of(&draft) + weight_of(deadline);
         let fits = weight <= self.limits.bytes;
         if deadline <= now || !fits {
@@ -366,6 +367,7 @@ impl<P: Policy> Shard<P> {
         self.others_elsewhere = old.others_elsewhere;
         // A sweep that is under way has nothing left to show.
         self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
+        self.reserved = old.reserved;
         self.stats = Stats {
             bytes: 0,
             removals: old.stats.removals + old.payload.len() as u64,
@@ -447,6 +449,14 @@ impl<P: Policy> Shard<P> {
         self.discard_hashed(slot, hash);
         // Or what many reads leave behind would be up to one write.
         self.compact();
+    }
+
+    /// The deadline of what is written, where there may be an entry already.
+    fn deadline_of(&self, deadline: Deadline, found: Option<u32>) -> u64 {
+        match (deadline, found) {
+            (Deadline::At(at), _) | (Deadline::KeepOr(at), None) => at,
+            (Deadline::KeepOr(_), Some(slot)) => self.expiry.deadline(slot),
+        }
     }
 
     /// Bytes charged for what a slot holds.

@@ -12,6 +12,7 @@ mod model;
 mod policies;
 mod promises;
 mod reclaiming;
+mod reserving;
 
 use std::time::Duration;
 

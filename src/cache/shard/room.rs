@@ -1,11 +1,18 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
-use super::super::payload::DEADLINE_OVERHEAD;
+use super::super::entry::Condition;
+use super::super::payload::{DEADLINE_OVERHEAD, Draft};
 use super::super::policy::{Entries, Measure, Policy};
-use super::{Shard, index_hash, known, weight_of};
+use super::{Deadline, Hashed, Shard, index_hash, known, weight_of};
 
-/// Groups of deadlines at which one eviction may look for an expired entry to take first.
-const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
+/// Groups of deadlines at which one eviction may look for an expired entry to take first: it takes so many only once for what many removals have left.
+const EXPIRY_STEPS_PER_EVICTION: u32 = 1024;
+
+/// While entries expire by the thousand, what they leave vacant is no matter up to this part of `max_bytes`; without such a limit, of what is held.
+const VACANT_IN_STORM: u64 = 20;
+const VACANT_UNLIMITED: u64 = 4;
+/// And up to so many bytes in any case.
+const LEAST_LOOSE: u64 = 1 << 20;
 
 /// Expired entries that are fetched from memory at the same time.
 const FETCHED_TOGETHER: usize = 64;
@@ -13,6 +20,14 @@ const FETCHED_TOGETHER: usize = 64;
 /// Slots that one operation gives up, and entries that it moves to other places: so many, or as many as it has vacated, so that this keeps pace whatever
 /// was removed. (A page that is evacuated is not full: less than one move for each that was removed is enough.)
 const COMPACTED_PER_OPERATION: u32 = 8;
+
+/// Room that is kept for an entry.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::cache) struct Reserved {
+    pub(in crate::cache) bytes: u64,
+    /// 1, unless the entry takes the place of another. Not kept: what it would push out goes at once.
+    items: u64,
+}
 
 impl<P: Policy> Shard<P> {
     /// Removes expired entries, up to `count` of them and a few more, and holds together what is left; `true` if there may be more of either to do.
@@ -40,14 +55,72 @@ impl<P: Policy> Shard<P> {
         more_to_move || more_unused
     }
 
+    /// Keeps room for a draft that may need the place of many others, to be given up by `end_reserving`. Until then, `make_reserved_room`
+    /// makes it. None, if there is room, or it cannot or must not be stored.
+    pub(in crate::cache) fn begin_reserving(
+        &mut self,
+        hash: u32,
+        draft: &Draft<'_>,
+        deadline: Deadline,
+        condition: Condition,
+        now: u64,
+    ) -> Reserved {
+        let found = self.live(Hashed { key: draft.key, hash }, now);
+        let deadline = self.deadline_of(deadline, found);
+        let weight = self.payload.weight_of(draft) + weight_of(deadline);
+        let is_refused = match condition {
+            Condition::Always => false,
+            Condition::IfAbsent => found.is_some(),
+            Condition::IfPresent => found.is_none(),
+        };
+        let more = weight - found.map_or(0, |slot| self.weight(slot)).min(weight);
+        let wanted = self.stats.bytes + self.reserved + more;
+        if is_refused || deadline <= now || weight > self.limits.bytes || wanted <= self.limits.bytes {
+            return Reserved::default();
+        }
+        if let Some(slot) = found {
+            // Or it might go for its own sake.
+            let entries = known(&self.payload, &self.hasher, self.limits);
+            self.policy.access(slot, hash, &entries);
+        }
+        self.reserved += more;
+        Reserved {
+            bytes: more,
+            items: u64::from(found.is_none()),
+        }
+    }
+
+    /// Evicts for what is reserved, `most` entries at most; `true` if that is not enough.
+    pub(in crate::cache) fn make_reserved_room(&mut self, reserved: Reserved, most: u32, now: u64) -> bool {
+        let more = self.make_room_by(most, reserved.items, 0, now);
+        self.compact();
+        more
+    }
+
+    /// Nothing of it is kept free any longer.
+    pub(in crate::cache) fn end_reserving(&mut self, reserved: Reserved) {
+        self.reserved -= reserved.bytes;
+    }
+
     /// Evicts until `items` more entries of `bytes` in all fit: expired ones first, then those that the policy names.
     pub(super) fn make_room(&mut self, items: u64, bytes: u64, now: u64) {
+        self.make_room_by(u32::MAX, items, bytes, now);
+    }
+
+    /// The same, `most` entries at most; `true` if that is not enough.
+    fn make_room_by(&mut self, most: u32, items: u64, bytes: u64, now: u64) -> bool {
+        let mut left = most;
         loop {
             let too_many = self.payload.len() as u64 + items > self.limits.items;
-            let too_heavy = self.stats.bytes.saturating_add(bytes) > self.limits.bytes;
+            let wanted = (self.stats.bytes + self.reserved).saturating_add(bytes);
+            let too_heavy = wanted > self.limits.bytes;
             if !too_many && !too_heavy {
-                return;
+                return false;
             }
+            if left == 0 {
+                return true;
+            }
+            left -= 1;
             let mut budget = EXPIRY_STEPS_PER_EVICTION;
             if let Some(slot) = self.expiry.expired(now, &mut budget) {
                 self.stats.expirations += 1;
@@ -57,7 +130,7 @@ impl<P: Policy> Shard<P> {
             let measure = if too_many { Measure::Items } else { Measure::Bytes };
             let entries = known(&self.payload, &self.hasher, self.limits);
             let Some(slot) = self.policy.victim(measure, &entries) else {
-                return;
+                return false;
             };
             match measure {
                 Measure::Items => self.stats.evictions_by_items += 1,
@@ -142,10 +215,19 @@ impl<P: Policy> Shard<P> {
     /// Gives slots up if many are vacant, and pages if much of them is, so that memory taken for many small entries comes back when few large ones
     /// follow. Entries move; whoever calls this must not use slots that it knew before.
     pub(super) fn compact(&mut self) {
-        if !self.is_expiring {
+        if !self.is_expiring || self.is_loose() {
             let vacated = std::mem::take(&mut self.vacated);
             self.compact_by(vacated.max(COMPACTED_PER_OPERATION));
         }
+    }
+
+    /// Whether so much lies vacant that it cannot wait until the storm is over: it would be held beyond `max_bytes`, for as long as new lengths keep coming.
+    pub(in crate::cache) fn is_loose(&self) -> bool {
+        let tolerated = match self.limits.bytes {
+            u64::MAX => self.stats.bytes / VACANT_UNLIMITED,
+            limit => limit / VACANT_IN_STORM,
+        };
+        self.payload.vacant() as u64 > tolerated.max(LEAST_LOOSE)
     }
 
     /// `true` if that is not enough.

@@ -59,6 +59,38 @@ fn pages_are_given_back_when_reads_meet_what_has_expired() {
 }
 
 #[test]
+fn pages_do_not_grow_without_end_while_most_of_what_is_written_expires_soon() {
+    let limit = 16 << 20;
+    let (cache, hands) = standing(|builder| builder.max_bytes(limit));
+    let mut n = 0u32;
+    let mut most = 0;
+    // Other lengths again and again: pages of those before are held by the few that last.
+    for phase in 0..40 {
+        for _ in 0..10_000 {
+            let options = if n.is_multiple_of(200) {
+                PLAIN
+            } else {
+                SetOptions::ttl(millis(500))
+            };
+            cache
+                .set(n.to_le_bytes(), vec![0; 60 + phase * 16], options)
+                .unwrap();
+            n += 1;
+            if n.is_multiple_of(2_500) {
+                hands.advance(millis(250));
+                cache.inner.reclaim(false);
+                most = most.max(memory(&cache));
+            }
+        }
+    }
+    cache.validate();
+    assert!(
+        most <= enough_for(usize::try_from(limit).unwrap(), LENS.len()),
+        "{most} bytes of pages where {limit} are the limit"
+    );
+}
+
+#[test]
 fn pages_are_given_back_as_fast_as_large_entries_push_small_ones_out() {
     let (cache, _) = standing(|builder| builder.max_bytes(8 << 20));
     let len = 68;

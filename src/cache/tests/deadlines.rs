@@ -275,3 +275,24 @@ fn a_write_that_expires_at_once_removes_what_was_there() {
     }
     assert_eq!(cache.stats().expirations, 0);
 }
+
+#[test]
+fn an_expired_entry_goes_before_live_ones_however_many_deadlines_were_put_off() {
+    for live in [1_000u32, 20_000, 100_000] {
+        let (cache, hands) = standing(|b| b.max_items(u64::from(live) + 1));
+        for n in 0..live {
+            cache
+                .set(n.to_le_bytes(), "v", SetOptions::ttl(millis(1_000)))
+                .unwrap();
+        }
+        for n in 0..live {
+            assert!(cache.touch(n.to_le_bytes(), Expiry::After(millis(100_000))));
+        }
+        cache.set("short", "v", SetOptions::ttl(millis(1_000))).unwrap();
+        hands.advance(millis(2_000));
+        set(&cache, "new", "v");
+        let stats = cache.stats();
+        assert_eq!((stats.expirations, stats.evictions_by_items), (1, 0), "{live}");
+        cache.validate();
+    }
+}

@@ -20,7 +20,7 @@ const RECENT_WRITES = 1024;
 /** One run of a loader, for one key or for many. */
 export class Run {
   readonly names: readonly string[];
-  /** The run in whose loader this one was begun, as long as both are loading. */
+  /** The run in whose loader this one was begun, as long as this one is loading. */
   parent: Run | undefined;
   /** False once the loader has come to an end, or has been given up. */
   isLoading = true;
@@ -52,12 +52,12 @@ export class Run {
     this.#controller?.abort(reason);
   }
 
-  /** Whether this run cannot end before `other` does. */
+  /** Whether this run cannot end before `other` does. What a loader still waits for that has come to its end, nobody else waits for. */
   awaits(other: Run): boolean {
     const seen = new Set<Run>([this]);
     for (const run of seen) {
       if (run === other) return true;
-      for (const next of run.waitsFor) seen.add(next);
+      if (run.isLoading) for (const next of run.waitsFor) seen.add(next);
     }
     return false;
   }
@@ -173,7 +173,8 @@ export class Loads {
   /** Begins a run for keys that have no current load. Throws ReentrantLoadError when it is called within the loader of one of them. */
   begin(names: readonly string[], task: Task): Load[] {
     const parent = this.#caller();
-    for (let run = parent; run !== undefined; run = run.parent) {
+    // One that has ended waits for nothing that is begun here.
+    for (let run = parent; run?.isLoading; run = run.parent) {
       const name = run.names.find((each) => names.includes(each));
       if (name !== undefined) throw new ReentrantLoadError(show(name));
     }

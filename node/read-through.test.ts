@@ -1,7 +1,7 @@
 // Reading through, over a source in memory whose clock is the test's: who loads, who waits, what is stored and what is not.
 
 import { strict as assert } from "node:assert";
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { describe, mock, test } from "node:test";
 import { nameOf } from "./key-name.js";
 import type { LoadContext, LoadOptions } from "./load-options.js";
@@ -668,6 +668,59 @@ describe("loaders within loaders", () => {
     assert.equal(await late.promise, "again");
     end.resolve();
     await another;
+  });
+
+  test("a load that another has left behind may ask for the other's key, be that stored already or not", async () => {
+    const { source, cache } = make();
+    for (const isStored of [true, false]) {
+      const [late, gate, end, store] = [deferred<string>(), deferred(), deferred(), deferred()];
+      const another = cache.getOrSet("another", () => end.promise);
+      if (!isStored) source.gates = { store: store.promise };
+      const outer = cache.getOrSet(
+        "k",
+        async () => {
+          const left = cache.getOrSet("left behind", async () => {
+            await gate.promise;
+            return cache.getOrSet("k", () => "again", { ttl: 0 });
+          });
+          left.then(late.resolve, late.reject);
+          await turn();
+          return "v";
+        },
+        { ttl: isStored ? 0 : 1000 },
+      );
+      if (isStored) assert.equal(await outer, "v");
+      else for (let i = 0; i < 3; i++) await turn();
+      gate.resolve();
+      await turn();
+      store.resolve();
+      assert.equal(await late.promise, isStored ? "again" : "v");
+      assert.equal(await outer, "v");
+      end.resolve();
+      await another;
+      source.gates = {};
+      source.entries.clear();
+    }
+  });
+
+  test("what runs in the context of a loader is taken for a part of it as long as it loads, and not outside of that context", async () => {
+    const { cache } = make();
+    const gate = deferred<string>();
+    // As a connection does that a loader opens, and that goes on to serve others.
+    const listeners: (() => Promise<string>)[] = [];
+    const first = cache.getOrSet("k", () => {
+      const inherited = new AsyncResource("connection");
+      listeners.push(() => inherited.runInAsyncScope(() => cache.getOrSet("k", () => "another")));
+      listeners.push(() => outside(() => cache.getOrSet("k", () => "another")));
+      return gate.promise;
+    });
+    const outside = AsyncResource.bind((call: () => Promise<string>) => call());
+    await turn();
+    await assert.rejects(listeners[0]!(), reentrant);
+    const joins = listeners[1]!();
+    gate.resolve("v");
+    assert.deepEqual(await Promise.all([first, joins]), ["v", "v"]);
+    assert.equal(await listeners[0]!(), "v");
   });
 
   test("a loader that goes on with the old value is not within itself", async () => {

@@ -1,7 +1,7 @@
 // The hot tier of a cache against the real daemon: a cache that has one answers as one that has none.
 
 import { strict as assert } from "node:assert";
-import { describe, test } from "node:test";
+import { describe, mock, test } from "node:test";
 import { type Cache, type CacheOptions, createCache, type NearOptions } from "./index.js";
 import { killDuring, requireDaemon } from "./testdata/daemon.js";
 
@@ -260,6 +260,56 @@ describe("counts and limits", () => {
       assert.ok(near_bytes > 0, `${near_bytes} bytes`);
       assert.deepEqual([inner.counts.hits, inner.counts.misses], [12, 1]);
     });
+  });
+
+  test("what getOrSet reads counts once, as without a hot tier, be it fresh, stale, about to end or invalidated", async () => {
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
+    try {
+      await using hot = createCache({ near: {} });
+      await using plain = createCache();
+      const outcomes = [];
+      for (const cache of [hot, plain]) {
+        const outcome: unknown[] = [];
+        const note = async () => {
+          const { hits, misses } = cache.counts;
+          const { hits: all, stale_hits } = await cache.stats();
+          outcome.push([hits, misses, all, stale_hits]);
+        };
+        const down = () => Promise.reject(new Error("down"));
+        const options = { staleWhileRevalidate: 1e6 };
+        const times = { ttl: 60_000, staleTtl: 600_000 };
+        await cache.set("text", "v", times);
+        await cache.set("object", { n: 1 }, times);
+        await cache.set("tagged", { n: 2 }, { tags: ["t"] });
+        for (const key of ["text", "object", "tagged"]) {
+          for (let i = 0; i < 3; i++) await cache.get(key);
+          await note();
+        }
+        const refreshThreshold = 30_000;
+        mock.timers.tick(40_000);
+        for (const key of ["text", "object"]) {
+          await cache.getOrSet(key, down, { ...options, refreshThreshold });
+          await cache.getOrSetMany([key], down, { ...options, refreshThreshold });
+          await note();
+        }
+        mock.timers.tick(40_000);
+        for (const key of ["text", "object"]) {
+          await cache.getOrSet(key, down, options);
+          await cache.getOrSetMany([key], down, options);
+          await note();
+        }
+        await cache.invalidateTag("t");
+        await assert.rejects(cache.getOrSet("tagged", down, options), { message: "down" });
+        await assert.rejects(cache.getOrSetMany(["tagged"], down, options), { message: "down" });
+        await note();
+        outcomes.push(outcome);
+      }
+      assert.deepEqual(outcomes[0], outcomes[1]);
+      const [hits, misses, , stale] = outcomes[1]!.at(-1) as number[];
+      assert.deepEqual([hits, misses, stale], [17, 2, 4]);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   test("an entry is never served past its TTL, however often it is read", async () => {

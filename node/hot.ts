@@ -90,15 +90,17 @@ export class HotTier {
     return reading.value(Status.OK, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
   }
 
-  /** As `valueOf`, with what is known of it, and also when it is stale; undefined when that takes another call. */
+  /**
+   * As `valueOf`, with what is known of it, and also when it is stale; undefined when it is invalidated, and when that takes another call to know. Counts
+   * nothing.
+   */
   entryOf(hot: Hot, reading: Reading): Pick<Entry, "value" | "ttl" | "freshUntil"> | undefined {
     const ttl = hot.endsAt === Number.POSITIVE_INFINITY ? hot.endsAt : hot.endsAt - this.near.now();
     if (hot.isShared) {
-      reading.hit();
       const { value, freshUntil } = hot;
       return { value, ttl, freshUntil: freshUntil === Number.POSITIVE_INFINITY ? undefined : freshUntil };
     }
-    const entry = reading.entryOf(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
+    const entry = reading.entry(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
     if (!(entry instanceof Promise)) return entry;
     // Who makes that call hears of what is wrong.
     entry.catch(() => {});
@@ -152,12 +154,17 @@ export class HotTier {
     const results: unknown[] = new Array(keys.length);
     const rest: number[] = [];
     for (let i = 0; i < keys.length; i++) {
-      const found = this.near.get(nameOf(keys[i]!));
+      const found = this.near.look(nameOf(keys[i]!));
       const value = found === undefined ? MISSED : make(found.held);
       results[i] = value;
-      if (value === MISSED) rest.push(i);
+      if (value === MISSED) {
+        this.near.missed();
+        rest.push(i);
+        continue;
+      }
+      this.near.used(found!);
       // The rest may fail before this one is awaited.
-      else if (value instanceof Promise) value.catch(() => {});
+      if (value instanceof Promise) value.catch(() => {});
     }
     if (rest.length === keys.length) return ask(keys);
     if (rest.length > 0) {

@@ -71,25 +71,41 @@ export class Near<V> {
     return { hits: this.#hits, misses: this.#misses, items: this.#entries.size, bytes: this.#bytes };
   }
 
-  /** The entry of this name, which is the most recently used one from now on; undefined when it is not here or past its deadline. */
+  /** The entry of this name, which is the most recently used one from now on; undefined when it is not here or past its deadline. Counts. */
   get(name: string): NearEntry<V> | undefined {
+    const entry = this.look(name);
+    if (entry === undefined) this.missed();
+    else this.used(entry);
+    return entry;
+  }
+
+  /** As `get`, for those who may find it not good enough: `used` or `missed` must follow, before anything else is called here. */
+  look(name: string): NearEntry<V> | undefined {
     const entry = this.#entries.get(name);
-    if (entry === undefined) {
-      this.#misses++;
-      return undefined;
-    }
     // A look at the clock costs half as much as the rest of a hit.
-    if (entry.deadline !== Number.POSITIVE_INFINITY && this.#clock() >= entry.deadline) {
+    if (
+      entry !== undefined &&
+      entry.deadline !== Number.POSITIVE_INFINITY &&
+      this.#clock() >= entry.deadline
+    ) {
       this.#remove(entry);
-      this.#misses++;
       return undefined;
     }
+    return entry;
+  }
+
+  /** Nothing was found that answers a read. */
+  missed(): void {
+    this.#misses++;
+  }
+
+  /** What was found answers a read. */
+  used(entry: NearEntry<V>): void {
     this.#hits++;
     if (entry !== this.#newest) {
       this.#unlink(entry);
       this.#link(entry);
     }
-    return entry;
   }
 
   /** The time by the clock that deadlines are measured by. */

@@ -7,7 +7,7 @@ import { nameOf } from "./key-name.js";
 import type { LoadContext, LoadOptions } from "./load-options.js";
 import { Loads } from "./loads.js";
 import { ReadThrough, type Source, type SourceEntry, type SourceItem } from "./read-through.js";
-import { type Entry, NotFresh } from "./reading.js";
+import { type Entry, freshFor, NotFresh } from "./reading.js";
 
 interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -56,8 +56,9 @@ class FakeSource implements Source {
     return { value: held.value, ttl: held.deadline - this.now, freshUntil: held.freshUntil };
   }
 
-  peek(key: string | Uint8Array): SourceEntry | undefined {
-    return this.near ? this.#entry(key) : undefined;
+  peek(key: string | Uint8Array, threshold: number): SourceEntry | undefined {
+    const entry = this.near ? this.#entry(key) : undefined;
+    return entry !== undefined && freshFor(entry, () => this.now) > threshold ? entry : undefined;
   }
 
   async getEntry(key: string | Uint8Array): Promise<SourceEntry | undefined> {

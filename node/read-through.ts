@@ -16,7 +16,7 @@ import {
 } from "./load-options.js";
 import type { Load, Loads, Run } from "./loads.js";
 import { checkKey } from "./options.js";
-import { type Entry, NotFresh } from "./reading.js";
+import { type Entry, freshFor, NotFresh } from "./reading.js";
 
 type Key = string | Uint8Array;
 
@@ -39,8 +39,8 @@ export interface Source {
   nameOf(key: Key): string;
   /** What a tag's invalidations are told by: see Loads. */
   recordOf(tag: string): string;
-  /** The entry of a key, if it can be had without waiting. */
-  peek(key: Key): SourceEntry | undefined;
+  /** The entry of a key, if it can be had without waiting and will be fresh for more than `threshold` milliseconds. */
+  peek(key: Key, threshold: number): SourceEntry | undefined;
   /** The value of a fresh entry, or NotFresh. */
   getFresh(key: Key, options: CallOptions): Promise<unknown>;
   getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
@@ -113,10 +113,8 @@ export class ReadThrough {
       return this.#loads.wait(current, options.signal) as Promise<T>;
     }
     try {
-      const near = this.#source.peek(key);
-      if (near !== undefined && this.#freshFor(near) > (options.refreshThreshold ?? 0)) {
-        return Promise.resolve(near.value as T);
-      }
+      const near = this.#source.peek(key, options.refreshThreshold ?? 0);
+      if (near !== undefined) return Promise.resolve(near.value as T);
     } catch (error) {
       // It cannot be decoded.
       return Promise.reject(error);
@@ -154,9 +152,8 @@ export class ReadThrough {
     return this.#load(key, name, entry, loader, options);
   }
 
-  /** Milliseconds that an entry is still fresh; from 0 down: since when it has been stale. Infinity = for ever. */
   #freshFor(entry: SourceEntry): number {
-    return entry.freshUntil === undefined ? entry.ttl : entry.freshUntil - this.#wallClock();
+    return freshFor(entry, this.#wallClock);
   }
 
   /** What to do about an entry that is missing, stale, or about to be. */

@@ -87,7 +87,7 @@ export class Reading {
   };
 
   /** The decoder of GET with WITH_TTL. */
-  readonly entry: Decode<Entry | undefined | Promise<Entry | undefined>> = (
+  readonly withTtl: Decode<Entry | undefined | Promise<Entry | undefined>> = (
     status,
     tag,
     buf,
@@ -97,11 +97,24 @@ export class Reading {
   ) => {
     if (status !== Status.OK) return this.#missed(status);
     requireBody(start, end, 8);
-    return this.entryOf(readTtl(buf, start), tag, buf, start + 8, end, owned);
+    return this.counted(readTtl(buf, start), tag, buf, start + 8, end, owned);
   };
 
-  /** The entry whose value is `buf[start..end]`, with `ttl` milliseconds left. Counts it. */
-  entryOf(
+  /** As `entry`, and counts it. */
+  counted(
+    ttl: number,
+    tag: number,
+    buf: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): Entry | undefined | Promise<Entry | undefined> {
+    const entry = this.entry(ttl, tag, buf, start, end, owned);
+    return entry instanceof Promise ? entry.then(this.#count) : this.#count(entry);
+  }
+
+  /** The entry whose value is `buf[start..end]`, with `ttl` milliseconds left; undefined when one of its tags was invalidated. Counts nothing. */
+  entry(
     ttl: number,
     tag: number,
     buf: Buffer,
@@ -112,16 +125,15 @@ export class Reading {
     const size = end - start;
     if (!isWrapped(tag)) {
       const value = this.#format.decode(tag, buf, start, end, owned);
-      const entry = (value: unknown) => this.#counted(entryOf(value, tag, ttl, size, null));
+      const entry = (value: unknown) => entryOf(value, tag, ttl, size, null);
       return value instanceof Promise ? value.then(entry) : entry(value);
     }
     const unwrapped = unwrap(tag, buf, start, end);
     const { envelope } = unwrapped;
     const entry = (value: unknown) =>
-      value === MISSED ? this.#missed(Status.MISS) : entryOf(value, unwrapped.tag, ttl, size, envelope);
+      value === MISSED ? undefined : entryOf(value, unwrapped.tag, ttl, size, envelope);
     const value = this.#unpack(unwrapped, buf, end, owned);
-    if (value instanceof Promise) return value.then((each) => this.#counted(entry(each)));
-    return this.#counted(entry(value));
+    return value instanceof Promise ? value.then(entry) : entry(value);
   }
 
   /** The decoder of GET without WITH_TTL for those who load what is missing: a fresh value, or NotFresh, or a promise of either. */
@@ -134,13 +146,13 @@ export class Reading {
       this.#counts.hits++;
       return this.#format.decode(tag, buf, start, end, owned);
     }
-    const entry = this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
+    const entry = this.counted(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
     return entry instanceof Promise ? entry.then(freshOf) : freshOf(entry);
   };
 
-  /** As `entryOf`, for one item of a batch: of its TTL a batch says nothing. */
+  /** As `counted`, for one item of a batch: of its TTL a batch says nothing. */
   readonly itemEntry: ReadItem = (tag, buf, start, end, owned) =>
-    this.entryOf(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
+    this.counted(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
 
   /** Counts a read that found a value without asking here. */
   hit(): void {
@@ -192,17 +204,22 @@ export class Reading {
     this.#counts.misses++;
   }
 
-  /** Counts a hit; a miss was counted. */
-  #counted(entry: Entry | undefined): Entry | undefined {
-    if (entry !== undefined) this.#counts.hits++;
+  readonly #count = (entry: Entry | undefined): Entry | undefined => {
+    if (entry === undefined) this.#counts.misses++;
+    else this.#counts.hits++;
     return entry;
-  }
+  };
 
   readonly #one = (value: unknown): unknown => {
     if (value === MISSED) return this.#missed(Status.MISS);
     this.#counts.hits++;
     return value;
   };
+}
+
+/** Milliseconds that an entry is still fresh; from 0 down: since when it has been stale. Infinity = for ever. `now`: milliseconds since 1970. */
+export function freshFor({ freshUntil, ttl }: Pick<Entry, "freshUntil" | "ttl">, now: () => number): number {
+  return freshUntil === undefined ? ttl : freshUntil - now();
 }
 
 /** The value of an entry if it is fresh, else NotFresh. */

@@ -10,7 +10,7 @@ import type { Key, KeySpace } from "./keys.js";
 import { checkCallOptions, checkKey } from "./options.js";
 import { NO_EXPIRY, Op, WITH_TTL } from "./protocol.js";
 import type { Source, SourceEntry } from "./read-through.js";
-import { type Entry, freshOf, MISSED, type Reading } from "./reading.js";
+import { type Entry, freshFor, freshOf, MISSED, type Reading } from "./reading.js";
 import type { Shared } from "./shared.js";
 
 type MaybeEntry = Entry | undefined;
@@ -71,11 +71,18 @@ export class Reads implements Source {
     return this.#keys.tagRecord(tag);
   }
 
-  peek(key: Key): SourceEntry | undefined {
+  peek(key: Key, threshold: number): SourceEntry | undefined {
     const { hot } = this.#shared;
     if (hot === null) return undefined;
-    const found = hot.near.get(this.nameOf(key));
-    return found === undefined ? undefined : hot.entryOf(found.held, this.#reading);
+    const found = hot.near.look(this.nameOf(key));
+    const entry = found === undefined ? undefined : hot.entryOf(found.held, this.#reading);
+    if (entry === undefined || freshFor(entry, Date.now) <= threshold) {
+      hot.near.missed();
+      return undefined;
+    }
+    hot.near.used(found!);
+    this.#reading.hit();
+    return entry;
   }
 
   getFresh(key: Key, options: CallOptions): Promise<unknown> {
@@ -88,7 +95,7 @@ export class Reads implements Source {
   getEntry(key: Key, options: CallOptions): Promise<MaybeEntry> {
     const { hot } = this.#shared;
     const wire = this.#keys.wire(key);
-    const decode = this.#reading.entry as Decode<MaybeEntry>;
+    const decode = this.#reading.withTtl as Decode<MaybeEntry>;
     if (hot === null) return this.#ask(WITH_TTL, wire, decode, options);
     const call = (filling: Decode<MaybeEntry>) => this.#ask(WITH_TTL, wire, filling, options);
     return hot.read(nameOf(wire), decode, true, call);
@@ -100,12 +107,18 @@ export class Reads implements Source {
     options: CallOptions,
   ): Promise<readonly (SourceEntry | undefined)[]> {
     if (withTtl) {
-      return Promise.all(keys.map(async (key) => this.peek(key) ?? this.getEntry(key, options)));
+      const any = Number.NEGATIVE_INFINITY;
+      return Promise.all(keys.map(async (key) => this.peek(key, any) ?? this.getEntry(key, options)));
     }
     const wire = keys.map((key) => this.#keys.wire(key));
     const ask = (keys: readonly Key[]) => this.#askMany(keys, this.#reading.itemEntry, undefined, options);
     const { hot } = this.#shared;
-    const make = (found: Hot) => hot!.entryOf(found, this.#reading) ?? MISSED;
+    const make = (found: Hot) => {
+      const entry = hot!.entryOf(found, this.#reading);
+      if (entry === undefined) return MISSED;
+      this.#reading.hit();
+      return entry;
+    };
     return (hot === null ? ask(wire) : hot.many(wire, make, ask)) as Promise<MaybeEntry[]>;
   }
 

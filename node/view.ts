@@ -168,7 +168,7 @@ export class CacheView<V = unknown> {
 
   /** Reads a value with what is known of it, also one that is stale; undefined if it is not there. */
   getEntry<T = V>(key: Key, options?: CallOptions): Promise<Entry<T> | undefined> {
-    const decode = this.#reading.entry as Decode<Entry<T> | undefined>;
+    const decode = this.#reading.withTtl as Decode<Entry<T> | undefined>;
     return this.#keyed(Op.GET, WITH_TTL, key, decode, options);
   }
 

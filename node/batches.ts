@@ -6,7 +6,7 @@
 
 import { type CallOptions, type Decode, isRepeatable } from "./call.js";
 import type { Channel } from "./channel.js";
-import { ProtocolError, type RustCacheError, show } from "./errors.js";
+import { ofItem, ProtocolError, type RustCacheError, show } from "./errors.js";
 import {
   countField,
   endOfFrame,
@@ -19,7 +19,7 @@ import {
   setRoom,
 } from "./items.js";
 import { OWN_CHUNK_BYTES } from "./outbox.js";
-import { type Limits, NO_EXPIRY, Op, Status } from "./protocol.js";
+import { type Limits, NO_EXPIRY, Op, Status, writeU32 } from "./protocol.js";
 import { decodeDone, decodeStored, statusError } from "./replies.js";
 
 type Bytes = string | Uint8Array;
@@ -41,10 +41,24 @@ const TEXTS = new Map<number, string>([
   [Status.NOT_DURABLE, "this was done in memory and could not be written to the disk"],
 ]);
 
-function itemError(status: number, index: number, key: Bytes): RustCacheError {
+/** Why an item of a batch was not stored. */
+export class Refused {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+/** Whether an item was stored, or why it could not be. */
+export type SetOutcome = boolean | Refused;
+
+/** `index`: null when the caller does not know the item by its place. */
+function itemError(status: number, index: number | null, key: Bytes): RustCacheError {
   const text = TEXTS.get(status) ?? "the daemon refused this item";
-  const error = statusError(status, `item ${index} (key ${show(key)}): ${text}`);
-  error.index = index;
+  const item = index === null ? `key ${show(key)}` : `item ${index} (key ${show(key)})`;
+  const error = statusError(status, `${item}: ${text}`);
+  if (index !== null) error.index = index;
   return error;
 }
 
@@ -142,15 +156,30 @@ export async function deleteMany(
   return results;
 }
 
-/** Stores many values; resolves with whether each was stored. */
+/** Stores many values; resolves with whether each was stored. Rejects with what is wrong with the first that is refused; the others are done. */
 export async function setMany(
   channel: Channel,
   items: readonly SetItem[],
   names: readonly Bytes[],
   options: CallOptions | undefined,
 ): Promise<boolean[]> {
-  const results: boolean[] = new Array(items.length).fill(false);
-  const sent: Promise<unknown>[] = [];
+  const outcomes = await setEach(channel, items, names, options, true);
+  return outcomes.map((outcome) => {
+    if (outcome instanceof Refused) throw outcome.error;
+    return outcome;
+  });
+}
+
+/** Stores many values, each for itself: whatever is wrong with one is its own outcome. `isNumbered`: whether errors name items by their place. */
+export async function setEach(
+  channel: Channel,
+  items: readonly SetItem[],
+  names: readonly Bytes[],
+  options: CallOptions | undefined,
+  isNumbered: boolean,
+): Promise<SetOutcome[]> {
+  const outcomes: SetOutcome[] = new Array(items.length).fill(false);
+  const sent: Promise<void>[] = [];
   let from = 0;
   while (from < items.length) {
     const item = items[from]!;
@@ -158,24 +187,28 @@ export async function setMany(
       const place = from++;
       const call = setAlone(channel, item, options).then(
         (stored) => {
-          results[place] = stored;
+          outcomes[place] = stored;
         },
         (error: RustCacheError) => {
-          error.index ??= place;
-          throw error;
+          if (isNumbered) error.index ??= place;
+          outcomes[place] = new Refused(error);
         },
       );
-      sent.push(watched(call));
+      sent.push(call);
       continue;
     }
     const to = endOfFrame(from, items.length, (i) =>
       isLarge(items[i]!) ? Number.POSITIVE_INFINITY : setRoom(items[i]!),
     );
-    sent.push(watched(sendSets(channel, items, from, to, names, results, options)));
+    const start = from;
+    const call = sendSets(channel, items, from, to, names, outcomes, options, isNumbered).catch((error) => {
+      outcomes.fill(new Refused(error), start, to);
+    });
+    sent.push(call);
     from = to;
   }
   await Promise.all(sent);
-  return results;
+  return outcomes;
 }
 
 function sendSets(
@@ -184,23 +217,39 @@ function sendSets(
   from: number,
   to: number,
   names: readonly Bytes[],
-  results: boolean[],
+  outcomes: SetOutcome[],
   options: CallOptions | undefined,
+  isNumbered: boolean,
 ): Promise<void> {
-  const count = to - from;
+  /** Those of the items that are not in the frame which was sent last. */
+  const leftOut = new Set<number>();
   const decode: Decode<void> = (status, _tag, buf, start, end) => {
     decodeDone(status);
-    const statuses = readStatuses(buf, start, end, count);
-    for (let i = 0; i < count; i++) {
-      if (statuses[i] === Status.OK) results[from + i] = true;
-      else if (statuses[i] !== Status.NOT_STORED) throw itemError(statuses[i]!, from + i, names[from + i]!);
+    const statuses = readStatuses(buf, start, end, to - from - leftOut.size);
+    let n = 0;
+    for (let place = from; place < to; place++) {
+      if (leftOut.size > 0 && leftOut.has(place)) continue;
+      const itemStatus = statuses[n++]!;
+      if (itemStatus === Status.OK) outcomes[place] = true;
+      else if (itemStatus !== Status.NOT_STORED) {
+        outcomes[place] = new Refused(itemError(itemStatus, isNumbered ? place : null, names[place]!));
+      }
     }
   };
-  const body = (limits: Limits) => setBody(items, from, to, limits);
+  const field = countField(to - from);
+  const body = (limits: Limits) => {
+    leftOut.clear();
+    const bytes = setBody(items, from, to, limits, (place, error) => {
+      leftOut.add(place);
+      outcomes[place] = new Refused(isNumbered ? ofItem(error, place) : error);
+    });
+    // The fields are written after the body is made.
+    writeU32(field, 0, to - from - leftOut.size);
+    return bytes;
+  };
   // One that must not be done twice keeps its whole frame from being sent again.
   let once = false;
   for (let i = from; i < to; i++) if (!isRepeatable(Op.SET, items[i]!.flags)) once = true;
-  const field = countField(count);
   return channel.call(Op.SET_MANY, 0, 0, field, NO_EXPIRY, null, body, decode, options, once);
 }
 

@@ -294,9 +294,13 @@ describe("many at once", () => {
         cache.setMany([
           { key: "a", value: "1" },
           { key: "k".repeat(101), value: "2" },
+          { key: "\ud800", value: "3" },
+          { key: "b", value: "4" },
         ]),
         { code: "ERR_RUSTCACHE_KEY_TOO_LONG", index: 1, message: /^item 1: the key/ },
       );
+      assert.deepEqual(await cache.getMany(["a", "b"]), ["1", "4"]);
+      await assert.rejects(cache.setMany([{ key: "k".repeat(101), value: "2" }]), { index: 0 });
       await assert.rejects(cache.getMany(["a", "k".repeat(101)]), {
         code: "ERR_RUSTCACHE_KEY_TOO_LONG",
         index: 1,

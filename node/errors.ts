@@ -13,6 +13,7 @@ export type ErrorCode =
   | "ERR_RUSTCACHE_NOT_TEXT"
   | "ERR_RUSTCACHE_ENCODE"
   | "ERR_RUSTCACHE_DECODE"
+  | "ERR_RUSTCACHE_NOT_STORED"
   | "ERR_RUSTCACHE_OVERFLOW"
   | "ERR_RUSTCACHE_UNSAFE_INTEGER"
   | "ERR_RUSTCACHE_NO_DIRECTORY"
@@ -257,6 +258,31 @@ export class LoaderTimeoutError extends RustCacheError {
       "ERR_RUSTCACHE_LOADER_TIMEOUT",
       `the loader of ${what} has brought nothing within ${timeout} ms: raise loaderTimeout, or have the loader give up by its signal`,
     );
+  }
+}
+
+/**
+ * `getOrSetMany` has values that could not be stored: one that cannot be encoded, or that the daemon refused. Those that could be are stored. `index` is the
+ * position of the first, and `cause` what is wrong with it.
+ */
+export class NotStoredError extends RustCacheError {
+  /** What the call would have resolved with: the values in the order of the keys, those that are not stored included. */
+  readonly values: readonly unknown[];
+  /** By position: why a value is not stored. */
+  readonly errors: ReadonlyMap<number, unknown>;
+
+  constructor(values: readonly unknown[], errors: ReadonlyMap<number, unknown>, keys: readonly unknown[]) {
+    const [index, cause] = [...errors].sort(([a], [b]) => a - b)[0]!;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const more = errors.size === 1 ? "" : `, nor can ${errors.size - 1} more (see errors)`;
+    super(
+      "ERR_RUSTCACHE_NOT_STORED",
+      `item ${index} (key ${show(keys[index])}) was loaded and cannot be stored (${why})${more}; values has all that was loaded`,
+      { cause },
+    );
+    this.index = index;
+    this.values = values;
+    this.errors = errors;
   }
 }
 

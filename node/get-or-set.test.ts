@@ -3,7 +3,13 @@
 
 import { strict as assert } from "node:assert";
 import { describe, mock, test } from "node:test";
-import { type Cache, type CacheOptions, createCache } from "./index.js";
+import {
+  type Cache,
+  type CacheOptions,
+  createCache,
+  type NotStoredError,
+  type RustCacheError,
+} from "./index.js";
 import { killDuring, requireDaemon } from "./testdata/daemon.js";
 
 requireDaemon();
@@ -194,6 +200,59 @@ describe("getOrSetMany and wrap", () => {
     assert.equal(loader.mock.callCount(), 1);
     await load({ refreshThreshold: 2e6 });
     assert.deepEqual(loader.mock.calls[1]!.arguments[0], ["a", "c"]);
+  });
+
+  withCaches(
+    "values that cannot be stored keep none of the others from being stored, nor from being had",
+    async (cache) => {
+      const values = new Map<string, unknown>([
+        ["a", 1],
+        ["function", { f: () => 1 }],
+        ["b", { n: 2 }],
+        ["large", "x".repeat(200_000)],
+        ["tagged", 4],
+      ]);
+      for (const tags of [undefined, ["t"]]) {
+        await cache.clear();
+        const keys = [...values.keys()];
+        const thrown: NotStoredError = await cache
+          .getOrSetMany(keys, () => values, { tags })
+          .then(
+            () => assert.fail("it did not reject"),
+            (error) => error,
+          );
+        assert.equal(thrown.code, "ERR_RUSTCACHE_NOT_STORED");
+        assert.equal(thrown.index, 1);
+        assert.match(thrown.message, /item 1 \(key "function"\).*the value's \.f is a function.*1 more/);
+        assert.deepEqual(thrown.values, [...values.values()]);
+        assert.deepEqual(
+          [...thrown.errors].map(([index, error]) => [index, (error as RustCacheError).code]).sort(),
+          [
+            [1, "ERR_RUSTCACHE_ENCODE"],
+            [3, "ERR_RUSTCACHE_TOO_LARGE"],
+          ],
+        );
+        assert.deepEqual(await cache.getMany(["a", "b", "tagged", "large"]), [1, { n: 2 }, 4, undefined]);
+      }
+    },
+    { maxBytes: 100_000 },
+  );
+
+  test("a failure of the daemon for one loaded value is passed over where failures are, and no wrong value is", async () => {
+    await using cache = createCache({ onError: "miss", maxBytes: 100_000 });
+    const values = new Map<string, unknown>([
+      ["a", 1],
+      ["large", "x".repeat(200_000)],
+    ]);
+    const keys = [...values.keys()];
+    assert.deepEqual(await cache.getOrSetMany(keys, () => values), [...values.values()]);
+    assert.deepEqual(await cache.getMany(keys), [1, undefined]);
+    assert.equal((await cache.stats()).degraded, 1);
+    values.set("large", () => 1);
+    await assert.rejects(
+      cache.getOrSetMany(keys, () => values),
+      { code: "ERR_RUSTCACHE_NOT_STORED", index: 1 },
+    );
   });
 
   withCaches("what a refresh does not find any more is not served again", async (cache) => {

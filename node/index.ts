@@ -26,6 +26,7 @@ export {
   LoaderTimeoutError,
   NoDirectoryError,
   NotAnIntegerError,
+  NotStoredError,
   NotTextError,
   OverflowError,
   ProtocolError,
@@ -76,7 +77,8 @@ export {
 export type { ScannedEntry, ScannedPage, ScanOptions, WalkOptions } from "./scan.js";
 export type { LoadTrace, RequestTrace } from "./tracing.js";
 export type { Codec } from "./values.js";
-export { CacheView, Namespace, type NamespaceOptions, type SetItemOptions, type Storable } from "./view.js";
+export { CacheView, Namespace, type NamespaceOptions, type Storable } from "./view.js";
+export type { SetItemOptions } from "./writes.js";
 
 /**
  * Makes a cache with a daemon of its own, which the first call starts.

@@ -99,23 +99,35 @@ export function keysBody(
   }
 }
 
-/** Encodes `items[from..to]`: the value part of SET_MANY. */
-export function setBody(items: readonly SetItem[], from: number, to: number, limits: Limits): Buffer {
-  let i = from;
-  try {
-    let room = 0;
-    for (; i < to; i++) {
-      const item = items[i]!;
-      if (item.key.length > limits.keyLimit) checkKeyLength(item.key.length, item.key, limits);
-      room += setRoom(item);
-    }
-    const body = Buffer.allocUnsafe(room);
-    let pos = 0;
-    for (i = from; i < to; i++) pos = writeSetItem(body, pos, items[i]!, limits);
-    return body.subarray(0, pos);
-  } catch (error) {
-    throw ofItem(error, i);
+/**
+ * Encodes `items[from..to]`: the value part of SET_MANY, but for those that the daemon would refuse the whole frame for: `leftOut` is told of each, and
+ * what is wrong with it.
+ */
+export function setBody(
+  items: readonly SetItem[],
+  from: number,
+  to: number,
+  limits: Limits,
+  leftOut: (index: number, error: unknown) => void,
+): Buffer {
+  let room = 0;
+  for (let i = from; i < to; i++) {
+    const item = items[i]!;
+    // Longer in UTF-16 units than allowed in bytes: no memory is taken for it.
+    if (item.key.length <= limits.keyLimit) room += setRoom(item);
   }
+  const body = Buffer.allocUnsafe(room);
+  let pos = 0;
+  for (let i = from; i < to; i++) {
+    const item = items[i]!;
+    try {
+      if (item.key.length > limits.keyLimit) checkKeyLength(item.key.length, item.key, limits);
+      pos = writeSetItem(body, pos, item, limits);
+    } catch (error) {
+      leftOut(i, error);
+    }
+  }
+  return body.subarray(0, pos);
 }
 
 function writeSetItem(body: Buffer, at: number, item: SetItem, limits: Limits): number {

@@ -63,11 +63,22 @@ export class Run {
   }
 }
 
+/** In the place of a value that was brought, and could not be kept. */
+export class NotStored {
+  readonly value: unknown;
+  readonly error: unknown;
+
+  constructor(value: unknown, error: unknown) {
+    this.value = value;
+    this.error = error;
+  }
+}
+
 /** The load of one key: its part of a run. */
 export interface Load {
   readonly run: Run;
   readonly name: string;
-  /** Settles with what was brought for the key, once that is stored. A rejection that nobody waits for is not unhandled. */
+  /** Settles with what was brought for the key, once that is stored, or with NotStored. A rejection that nobody waits for is not unhandled. */
   readonly result: Promise<unknown>;
   /** Begun for the sake of later calls: whoever may have a stale value need not wait for it. */
   readonly isBackground: boolean;
@@ -83,7 +94,7 @@ export interface Load {
 export interface Task {
   /** Brings the values; called at once. */
   readonly load: (run: Run) => unknown;
-  /** Keeps what was brought, but for the loads that are overtaken; resolves with a value for each of them, in order. */
+  /** Keeps what was brought, but for the loads that are overtaken; resolves with a value for each of them, or NotStored, in order. */
   readonly store: (loads: readonly Load[], brought: unknown) => Promise<readonly unknown[]>;
   /** Milliseconds that `load` may take; 0 = no limit. */
   readonly timeout: number;
@@ -196,10 +207,14 @@ export class Loads {
       if (load.records === null || load.records.length > 0) this.#tagged.add(load);
     }
     const performed = this.#perform(run, loads, task);
-    performed.catch(() => {
-      this.counts.load_errors++;
-      if (task.isBackground) this.#rest(names);
-    });
+    performed.then(
+      (all) =>
+        this.#failed(
+          names.filter((_, i) => all[i] instanceof NotStored),
+          task,
+        ),
+      () => this.#failed(names, task),
+    );
     settle(performed);
     this.counts.loads++;
     if (task.isBackground) this.counts.refreshes++;
@@ -287,6 +302,12 @@ export class Loads {
         this.#overtake(load);
       }
     }
+  }
+
+  #failed(names: readonly string[], { isBackground }: Task): void {
+    if (names.length === 0) return;
+    this.counts.load_errors++;
+    if (isBackground) this.#rest(names);
   }
 
   #rest(names: readonly string[]): void {

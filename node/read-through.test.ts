@@ -3,6 +3,7 @@
 import { strict as assert } from "node:assert";
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { describe, mock, test } from "node:test";
+import type { NotStoredError, RustCacheError } from "./errors.js";
 import { nameOf } from "./key-name.js";
 import type { LoadContext, LoadOptions } from "./load-options.js";
 import { Loads } from "./loads.js";
@@ -42,6 +43,8 @@ class FakeSource implements Source {
   readonly stored: SourceItem[] = [];
   readError: Error | undefined;
   storeError: Error | undefined;
+  /** Keys that cannot be stored, and why. */
+  readonly refused = new Map<string, Error>();
   near = false;
   /** What reads and stores wait for before they are done. */
   gates: { read?: Promise<void>; store?: Promise<void> } = {};
@@ -79,12 +82,13 @@ class FakeSource implements Source {
     return Promise.all(keys.map((key) => this.getEntry(key)));
   }
 
-  async store(items: readonly SourceItem[]): Promise<void> {
+  async store(items: readonly SourceItem[]): Promise<readonly unknown[]> {
     // As a cache that tells of every write.
     for (const { key } of items) this.written(nameOf(key));
     await this.gates.store;
-    if (this.storeError !== undefined) throw this.storeError;
-    for (const item of items) {
+    const errors = items.map(({ key }) => this.refused.get(nameOf(key)) ?? this.storeError);
+    for (const [i, item] of items.entries()) {
+      if (errors[i] !== undefined) continue;
       this.stored.push(item);
       const ttl = item.ttl ?? Number.POSITIVE_INFINITY;
       this.entries.set(nameOf(item.key), {
@@ -93,6 +97,7 @@ class FakeSource implements Source {
         deadline: this.now + ttl + item.staleTtl,
       });
     }
+    return errors;
   }
 }
 
@@ -833,6 +838,37 @@ describe("getOrSetMany", () => {
     const fail = () => Promise.reject(down);
     assert.deepEqual(await cache.getOrSetMany(["a", "b"], fail, options), [10, 20]);
     await assert.rejects(cache.getOrSetMany(["a", "c"], fail, options), down);
+  });
+
+  test("what cannot be stored rejects, with all that was loaded; the rest is stored, and its other callers get it", async () => {
+    const { source, cache, loads } = make();
+    const error = new Error("too large");
+    source.refused.set("b", error);
+    const gate = deferred<number[]>();
+    const batch = cache.getOrSetMany(["a", "b", "c", "d"], () => gate.promise, {
+      ttl: (value) => (value === 4 ? Number.NaN : 100),
+    });
+    const rejected = assert.rejects(batch, (thrown: NotStoredError) => {
+      assert.deepEqual(
+        [thrown.code, thrown.index, thrown.cause, thrown.values],
+        ["ERR_RUSTCACHE_NOT_STORED", 1, error, [1, 2, 3, 4]],
+      );
+      assert.match(thrown.message, /item 1 \(key "b"\).*too large.*1 more/);
+      assert.deepEqual([...thrown.errors.keys()].sort(), [1, 3]);
+      assert.equal((thrown.errors.get(3) as RustCacheError).code, "ERR_RUSTCACHE_INVALID_TTL");
+      return true;
+    });
+    await turn();
+    const [a, b] = ["a", "b"].map((key) => cache.getOrSet(key, () => 0));
+    const refused = assert.rejects(b!, error);
+    gate.resolve([1, 2, 3, 4]);
+    await Promise.all([rejected, refused]);
+    assert.equal(await a, 1);
+    assert.deepEqual(
+      source.stored.map(({ key }) => key),
+      ["a", "c"],
+    );
+    assert.deepEqual([loads.counts.loads, loads.counts.load_errors], [1, 1]);
   });
 
   test("its loader's signal aborts when nobody waits for any of the keys", async () => {

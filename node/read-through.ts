@@ -2,7 +2,7 @@
 // is behind `Source` (reads.ts has it), who runs and who waits is loads.ts's affair, what the options mean load-options.ts's.
 
 import type { CallOptions } from "./call.js";
-import { InvalidArgumentError, show } from "./errors.js";
+import { InvalidArgumentError, NotStoredError, show } from "./errors.js";
 import {
   checkLoadOptions,
   type FreshnessOptions,
@@ -14,7 +14,7 @@ import {
   type ManyLoader,
   type WrapOptions,
 } from "./load-options.js";
-import type { Load, Loads, Run } from "./loads.js";
+import { type Load, type Loads, NotStored, type Run } from "./loads.js";
 import { checkKey } from "./options.js";
 import { type Entry, freshFor, NotFresh } from "./reading.js";
 
@@ -52,8 +52,11 @@ export interface Source {
   ): Promise<readonly (SourceEntry | undefined)[]>;
 }
 
-/** Stores what was loaded: its requests are called within this call, or take their turn from then on. */
-export type Store = (items: readonly SourceItem[], options: CallOptions) => Promise<void>;
+/**
+ * Stores what was loaded, each item for itself: its requests are called within this call, or take their turn from then on. Resolves with what has kept each from
+ * being stored, in order; undefined = nothing.
+ */
+export type Store = (items: readonly SourceItem[], options: CallOptions) => Promise<readonly unknown[]>;
 
 /** A function whose results are cached; made by `wrap`. */
 export interface Wrapped<A extends unknown[], T> {
@@ -110,7 +113,7 @@ export class ReadThrough {
     const current = this.#loads.current(name);
     if (current !== undefined && !current.isBackground && !options.signal?.aborted) {
       this.#loads.counts.load_joins++;
-      return this.#loads.wait(current, options.signal) as Promise<T>;
+      return this.#wait(current, options);
     }
     try {
       const near = this.#source.peek(key, options.refreshThreshold ?? 0);
@@ -168,10 +171,8 @@ export class ReadThrough {
     const staleSince = this.#clock() + freshFor;
     const begin = (isBackground: boolean): Load => {
       const load = (run: Run) => loader(contextOf<T>(key, run, entry?.value as T | undefined));
-      const store = async (loads: readonly Load[], brought: unknown) => {
-        await this.#store([key], loads, [brought as T], options, [entry !== undefined]);
-        return [brought];
-      };
+      const store = (loads: readonly Load[], brought: unknown) =>
+        this.#store([key], loads, [brought as T], options, [entry !== undefined]);
       return this.#loads.begin([name], { load, store, ...this.#taskOf(options, isBackground) })[0]!;
     };
     const current = this.#loads.current(name);
@@ -181,13 +182,21 @@ export class ReadThrough {
       return entry.value as T;
     }
     if (current !== undefined) this.#loads.counts.load_joins++;
-    const loaded = this.#loads.wait(current ?? begin(false), options.signal) as Promise<T>;
+    const loaded = this.#wait(current ?? begin(false), options);
     const staleIfError = options.staleIfError ?? 0;
     if (entry === undefined || staleIfError === 0) return loaded;
     return loaded.catch((error): T => {
       if (options.signal?.aborted || this.#clock() - staleSince > staleIfError) throw error;
       this.#loads.counts.stale_hits++;
       return entry.value as T;
+    });
+  }
+
+  /** What a load has brought, once it is stored. */
+  #wait<T>(load: Load, { signal }: LoadOptions<T>): Promise<T> {
+    return this.#loads.wait(load, signal).then((brought) => {
+      if (brought instanceof NotStored) throw brought.error;
+      return brought as T;
     });
   }
 
@@ -236,19 +245,32 @@ export class ReadThrough {
         joined.set(load.name, load);
     }
     if (fading.size > 0) this.#inBackground(() => this.#beginMany(fading, held, loadMany, options, true));
+    const mayBeStale = (i: number) =>
+      entries[i] !== undefined &&
+      !options.signal?.aborted &&
+      this.#clock() - readAt - fresh[i]! <= (options.staleIfError ?? 0);
+    const errors = new Map<number, unknown>();
     await Promise.all(
       waiting.map(async (i) => {
-        const entry = entries[i];
         try {
-          results[i] = await this.#loads.wait(joined.get(names[i]!)!, options.signal);
+          const brought = await this.#loads.wait(joined.get(names[i]!)!, options.signal);
+          if (!(brought instanceof NotStored)) {
+            results[i] = brought;
+            return;
+          }
+          results[i] = brought.value;
+          if (!mayBeStale(i)) {
+            errors.set(i, brought.error);
+            return;
+          }
         } catch (error) {
-          if (entry === undefined || options.signal?.aborted) throw error;
-          if (this.#clock() - readAt - fresh[i]! > (options.staleIfError ?? 0)) throw error;
-          this.#loads.counts.stale_hits++;
-          results[i] = entry.value;
+          if (!mayBeStale(i)) throw error;
         }
+        this.#loads.counts.stale_hits++;
+        results[i] = entries[i]!.value;
       }),
     );
+    if (errors.size > 0) throw new NotStoredError(results, errors, all);
     return results as (T | undefined)[];
   }
 
@@ -297,10 +319,8 @@ export class ReadThrough {
         },
       });
     const store = async (loads: readonly Load[], brought: unknown) => {
-      const values = valuesOf(keys, brought);
       const isHeld = [...wanted.keys()].map((name) => held.has(name));
-      await this.#store(keys, loads, values, options as LoadOptions<unknown>, isHeld);
-      return values;
+      return this.#store(keys, loads, valuesOf(keys, brought), options as LoadOptions<unknown>, isHeld);
     };
     return this.#loads.begin([...wanted.keys()], {
       load,
@@ -345,32 +365,57 @@ export class ReadThrough {
     return { timeout: loaderTimeout ?? 0, isBackground, records };
   }
 
-  /** Keeps what was brought for the loads that are not overtaken. The write is called before anybody can come between. */
+  /**
+   * Keeps what was brought for the loads that are not overtaken; resolves with the values, and NotStored for those that cannot be kept. The write is called
+   * before anybody can come between.
+   */
   async #store<T>(
     keys: readonly Key[],
     loads: readonly Load[],
     values: readonly T[],
     options: LoadOptions<T>,
     isHeld: readonly boolean[],
-  ): Promise<void> {
+  ): Promise<readonly unknown[]> {
+    const results: unknown[] = [...values];
     const items: SourceItem[] = [];
+    const places: number[] = [];
     for (let i = 0; i < keys.length; i++) {
-      const [key, value] = [keys[i]!, values[i]!];
-      const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
-      if (loads[i]!.isOvertaken) continue;
-      if (lifetime.ttl === 0) {
-        // What the loader does not know any more is not to be served as stale: to expire at once removes it.
-        if (isHeld[i]) items.push({ key, value: null, tags: undefined, ttl: 0, staleTtl: 0 });
-        continue;
+      try {
+        const item = this.#itemOf(keys[i]!, values[i]!, loads[i]!, options, isHeld[i]!);
+        if (item === undefined) continue;
+        items.push(item);
+        places.push(i);
+      } catch (error) {
+        results[i] = new NotStored(values[i], error);
       }
-      const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
-      const { invalidated } = loads[i]!;
-      if (invalidated.size > 0 && tags?.some((tag) => invalidated.has(this.#source.recordOf(tag)))) continue;
-      items.push({ key, value, tags, ...lifetime });
     }
+    if (items.length === 0) return results;
     // Without the caller's signal: others wait for it as well.
-    if (items.length === 0) return;
-    await this.#loads.asOwnWrite(() => this.#keep(items, { timeout: options.timeout }));
+    const errors = await this.#loads.asOwnWrite(() => this.#keep(items, { timeout: options.timeout }));
+    for (let n = 0; n < places.length; n++) {
+      const place = places[n]!;
+      if (errors[n] !== undefined) results[place] = new NotStored(values[place], errors[n]);
+    }
+    return results;
+  }
+
+  /** What is to be written for a value that was brought; undefined = nothing. Throws what the user's functions throw, and what is wrong with what they return. */
+  #itemOf<T>(
+    key: Key,
+    value: T,
+    { isOvertaken, invalidated }: Load,
+    options: LoadOptions<T>,
+    isHeld: boolean,
+  ): SourceItem | undefined {
+    const lifetime = lifetimeOf(value, key, options as FreshnessOptions<T>, this.#defaultTtl, this.#random);
+    if (isOvertaken) return undefined;
+    // What the loader does not know any more is not to be served as stale: to expire at once removes it.
+    if (lifetime.ttl === 0)
+      return isHeld ? { key, value: null, tags: undefined, ttl: 0, staleTtl: 0 } : undefined;
+    const tags = typeof options.tags === "function" ? options.tags(value, key) : options.tags;
+    const isInvalid =
+      invalidated.size > 0 && tags?.some((tag) => invalidated.has(this.#source.recordOf(tag)));
+    return isInvalid ? undefined : { key, value, tags, ...lifetime };
   }
 }
 

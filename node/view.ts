@@ -2,13 +2,13 @@
 // what they mean is checked in options.ts, encoded by writing.ts and read by reading.ts. The daemon's life is the cache's affair (client.ts).
 // Methods without `async` are so on purpose: a get is one request and one promise.
 
-import { deleteMany, setMany } from "./batches.js";
+import { deleteMany } from "./batches.js";
 import type { CallOptions, Decode } from "./call.js";
 import type { Channel } from "./channel.js";
 import { type CompressOptions, checkCompress } from "./compression.js";
 import { atItem, InvalidArgumentError, show } from "./errors.js";
 import { ValueFormat } from "./format.js";
-import { casBody, type SetItem } from "./items.js";
+import { casBody } from "./items.js";
 import type { Key, KeySpace } from "./keys.js";
 import type { Loader, LoadOptions, ManyLoader, WrapOptions } from "./load-options.js";
 import {
@@ -26,8 +26,8 @@ import {
   ttlExpiry,
   type WireExpiry,
 } from "./options.js";
-import { NO_EXPIRY, Op, Tag, WITH_TTL, writeU32 } from "./protocol.js";
-import { ReadThrough, type SourceItem, type Store, type Wrapped } from "./read-through.js";
+import { NO_EXPIRY, Op, WITH_TTL, writeU32 } from "./protocol.js";
+import { ReadThrough, type Store, type Wrapped } from "./read-through.js";
 import { type Counts, type Entry, Reading } from "./reading.js";
 import { checkRead, Reads } from "./reads.js";
 import {
@@ -35,34 +35,17 @@ import {
   decodeCount,
   decodeFound,
   decodeNumber,
-  decodeStored,
   decodeSwapped,
   decodeTtl,
 } from "./replies.js";
 import { type ScannedEntry, type ScannedPage, type ScanOptions, Scans, type WalkOptions } from "./scan.js";
 import type { Shared } from "./shared.js";
-import { type Codec, checkCodec, isWellFormed } from "./values.js";
-import { type Prepared, Writing } from "./writing.js";
+import { type Codec, checkCodec } from "./values.js";
+import { type SetItemOptions, Writes } from "./writes.js";
+import { Writing } from "./writing.js";
 
 /** What `increment` and `compareAndSet` compare and store as it is. */
 export type Storable = string | Uint8Array;
-
-/**
- * One item of `setMany`: a key, a value, and what `set` takes for one entry.
- *
- * @example
- * import { createCache } from "rustcache";
- *
- * const cache = createCache();
- * await cache.setMany([
- *   { key: "a", value: 1 },
- *   { key: "b", value: 2, ttl: 60_000, tags: ["even"] },
- * ]);
- */
-export interface SetItemOptions<V = unknown> extends Omit<SetOptions, "timeout" | "signal"> {
-  readonly key: Key;
-  readonly value: V;
-}
 
 /**
  * Options of `namespace`. What is not given is as in the cache, or the namespace, that it is made from.
@@ -99,6 +82,7 @@ export class CacheView<V = unknown> {
   readonly #keys: KeySpace;
   readonly #reading: Reading;
   readonly #writing: Writing;
+  readonly #writes: Writes;
   readonly #scans: Scans;
   readonly #reads: Reads;
   readonly #through: ReadThrough;
@@ -115,7 +99,8 @@ export class CacheView<V = unknown> {
     this.#writing = new Writing(shared, format, recordOf, settings.defaultTtl);
     this.#scans = new Scans(shared, keys, this.#reading);
     this.#reads = new Reads(shared, keys, this.#reading);
-    const store: Store = (items, options) => this.#store(items, options);
+    this.#writes = new Writes(shared, keys, this.#writing, this.#counts);
+    const store: Store = (items, options) => this.#writes.keep(items, options);
     this.#through = new ReadThrough(
       this.#reads,
       store,
@@ -186,6 +171,8 @@ export class CacheView<V = unknown> {
   /**
    * `getOrSet` for many keys: what is missing is loaded in one call of `loadMany`, but for what is being loaded already. The result has the order of the keys,
    * with undefined for what `loadMany` has no value for. `refreshThreshold` makes it ask for each key by itself.
+   *
+   * Rejects as `getOrSet` does, and with NotStoredError when some of what was loaded cannot be stored: the rest is stored then, and the error has all values.
    */
   getOrSetMany<T = V, K extends Key = Key>(
     keys: readonly K[],
@@ -206,15 +193,6 @@ export class CacheView<V = unknown> {
     return this.#through.wrap(fn, options);
   }
 
-  async #store(items: readonly SourceItem[], options: CallOptions): Promise<void> {
-    if (items.length > 1) {
-      await this.setMany(items as readonly SetItemOptions<V>[], options);
-      return;
-    }
-    const { key, value, ...rest } = items[0]!;
-    await this.set(key, value as V, { ...rest, ...options });
-  }
-
   /** Reads a value and removes it. */
   take<T = V>(key: Key, options?: CallOptions): Promise<T | undefined> {
     return this.#keyed(Op.TAKE, 0, key, this.#reading.value as Decode<T | undefined>, options);
@@ -226,33 +204,7 @@ export class CacheView<V = unknown> {
    * a second time. Other values are encoded within the call.
    */
   set(key: Key, value: V, options?: SetOptions): Promise<boolean> {
-    const { channel } = this.#shared.daemon;
-    try {
-      checkKey(key);
-      const wire = this.#keys.wire(key);
-      if (
-        options === undefined &&
-        typeof value === "string" &&
-        this.#writing.isPlain &&
-        isWellFormed(value)
-      ) {
-        return this.#shared.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, wire, value, this.#decodeSet);
-      }
-      const set = options ?? {};
-      checkCallOptions(set);
-      const prepared = this.#writing.prepare(channel, value, set);
-      if (!(prepared instanceof Promise) && (prepared.records === undefined || this.#shared.isIdle)) {
-        const { flags, tag, ms, body } = prepared;
-        return this.#shared.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
-      }
-      const send = ({ flags, tag, ms, body, records }: Prepared) => {
-        if (records !== undefined) this.#shared.generations.record(channel, records);
-        return channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decodeSet, options);
-      };
-      return this.#shared.when(Op.SET, [wire], channel, Promise.resolve(prepared), send, () => false);
-    } catch (error) {
-      return this.#shared.failures.guard("set", Promise.reject(error), () => false);
-    }
+    return this.#writes.set(key, value, options);
   }
 
   /**
@@ -407,48 +359,11 @@ export class CacheView<V = unknown> {
 
   /**
    * Stores many values at once; resolves with whether each was stored, in order. Not atomic: when the daemon refuses
-   * one item, the call rejects with its error (see `index`), and the others are done all the same. An item that can be told to be wrong
-   * here (a key too long, say) rejects the call and may keep others from being sent.
+   * one item, the call rejects with its error (see `index`), and the others are done all the same. An item that is told to be wrong
+   * here (a TTL below 0, a value that cannot be encoded) rejects the call, and nothing is sent.
    */
   async setMany(items: readonly SetItemOptions<V>[], options?: CallOptions): Promise<boolean[]> {
-    if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
-    if (options !== undefined) checkCallOptions(options);
-    const { channel } = this.#shared.daemon;
-    let isReady = true;
-    // All of them first: a batch with a wrong argument in it is not half done.
-    const prepared = Array.from(items, (item: SetItemOptions<V>, index) =>
-      atItem(index, () => {
-        if (typeof item !== "object" || item === null) {
-          throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
-        }
-        checkKey(item.key);
-        const each = this.#writing.prepare(channel, item.value, item);
-        if (each instanceof Promise) {
-          isReady = false;
-          // Another item may turn out to be wrong before this one is awaited.
-          each.catch(() => {});
-        }
-        return each;
-      }),
-    );
-    const names = items.map(({ key }) => key);
-    const wire = names.map((key) => this.#keys.wire(key));
-    const send = async (channel: Channel, ready: readonly Prepared[]) => {
-      const sets = ready.map(({ flags, tag, ms, body, records }, i): SetItem => {
-        if (records !== undefined) this.#shared.generations.record(channel, records);
-        return { flags, tag, expiry: ms, key: wire[i]!, value: body };
-      });
-      const stored = await setMany(channel, sets, names, options);
-      for (const each of stored) if (each) this.#counts.sets++;
-      return stored;
-    };
-    const none = () => new Array<boolean>(names.length).fill(false);
-    if (!isReady) {
-      const ready = Promise.all(prepared);
-      return this.#shared.when(Op.SET_MANY, wire, channel, ready, (sets) => send(channel, sets), none);
-    }
-    this.#shared.writtenAll(wire);
-    return this.#shared.all(Op.SET_MANY, (channel) => send(channel, prepared as Prepared[]), none);
+    return this.#writes.setMany(items, options);
   }
 
   /** Removes many entries at once; resolves with whether each was there, in order. */
@@ -500,12 +415,6 @@ export class CacheView<V = unknown> {
   async *[Symbol.asyncIterator](): AsyncGenerator<[key: string | Buffer, value: V], void, undefined> {
     for await (const { key, value } of this.#scans.walk({}, true)) yield [key, value as V];
   }
-
-  readonly #decodeSet = (status: number): boolean => {
-    const stored = decodeStored(status);
-    if (stored) this.#counts.sets++;
-    return stored;
-  };
 
   readonly #decodeSwapped = (status: number): boolean => {
     const swapped = decodeSwapped(status);

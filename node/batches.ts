@@ -62,6 +62,9 @@ function itemError(status: number, index: number | null, key: Bytes): RustCacheE
   return error;
 }
 
+/** Makes what stands in the place of an item that could not be read, or throws. */
+export type UnreadItem = (error: unknown, place: number) => unknown;
+
 /**
  * Reads many values; the result has the order of the keys, with `missing` for what is not there. `keys` must not change until it is settled,
  * and `names` are what error texts call them.
@@ -71,6 +74,7 @@ export async function getMany<M>(
   keys: readonly Bytes[],
   names: readonly Bytes[],
   read: ReadItem,
+  unread: UnreadItem,
   missing: M,
   options: CallOptions | undefined,
 ): Promise<unknown[]> {
@@ -84,7 +88,7 @@ export async function getMany<M>(
     let places: number[] | null = null;
     while (wanted.length > 0) {
       const into: GetRound = { names, places, results, later, deferred: [] };
-      await getRound(channel, wanted, into, read, options);
+      await getRound(channel, wanted, into, read, unread, options);
       const { deferred } = into;
       // The first value of a frame always fits, so that a round in which nothing came is the daemon's fault.
       if (deferred.length === wanted.length) {
@@ -116,6 +120,7 @@ function getRound(
   keys: readonly Bytes[],
   { names, places, results, later, deferred }: GetRound,
   read: ReadItem,
+  unread: UnreadItem,
   options: CallOptions | undefined,
 ): Promise<void> {
   return sendKeys(channel, Op.GET_MANY, keys, options, (from, count) => (status, _tag, buf, start, end) => {
@@ -123,12 +128,19 @@ function getRound(
     readGetMany(buf, start, end, count, (i, itemStatus, tag, valueStart, valueEnd) => {
       const place = places === null ? from + i : places[from + i]!;
       if (itemStatus === Status.OK) {
-        const value = read(tag, buf, valueStart, valueEnd, false);
+        let value: unknown;
+        try {
+          value = read(tag, buf, valueStart, valueEnd, false);
+        } catch (error) {
+          value = unread(error, place);
+        }
         results[place] = value;
         if (value instanceof Promise) {
-          const settled = value.then((each) => {
-            results[place] = each;
-          });
+          const settled = value
+            .catch((error) => unread(error, place))
+            .then((each) => {
+              results[place] = each;
+            });
           later.push(watched(settled));
         }
       } else if (itemStatus === Status.DEFERRED) deferred.push(place);

@@ -75,7 +75,7 @@ export interface Stats extends Readonly<LoadCounts> {
   readonly near_misses: number;
   readonly near_items: number;
   readonly near_bytes: number;
-  /** Calls that were answered without the cache, because of `onError: "miss"`. */
+  /** Calls that were answered without the cache, because of `onError: "miss"`, and entries that could not be decoded and were taken for misses. */
   readonly degraded: number;
   readonly [name: string]: number;
 }
@@ -88,7 +88,10 @@ export interface CacheEvents extends Record<string, (...args: never[]) => void> 
   restart: (info: { readonly attempt: number; readonly reason: Error }) => void;
   /** The daemon died, or could not be started. The calls concerned reject as well; nobody need listen. */
   error: (error: Error) => void;
-  /** Calls failed and were answered without the cache (`onError: "miss"`): at the first one, and then once in a second at most. */
+  /**
+   * Calls failed and were answered without the cache (`onError: "miss"`), or entries that could not be decoded were taken for misses: at the first one, and then once in a
+   * second at most.
+   */
   degraded: (what: Degradation) => void;
   /** Entries had to go to make room: how many, once in a second at most. While somebody listens, the daemon is asked every second. */
   evict: (evictions: Evictions) => void;

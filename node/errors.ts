@@ -101,8 +101,11 @@ export class EncodeError extends RustCacheError {
   }
 }
 
-/** The stored value cannot be read: its tag is unknown here, it is damaged, or larger than this cache allows. The entry stays. */
+/** The stored value cannot be read: its tag is unknown here, it is damaged, or larger than this cache allows. The entry stays, unless `take` was called. */
 export class DecodeError extends RustCacheError {
+  /** In a batch, a walk, and the event `degraded`: the key of the entry, to delete it by, say. */
+  key?: string | Uint8Array;
+
   constructor(message: string, options?: ErrorOptions) {
     super("ERR_RUSTCACHE_DECODE", message, options);
   }
@@ -311,6 +314,16 @@ export function ofItem(error: unknown, index: number): unknown {
     error.index = index;
     error.message = `item ${index}: ${error.message}`;
   }
+  return error;
+}
+
+/** What is wrong with the value of a key; says which one. `index`: its place in a batch. */
+export function ofKey(error: DecodeError, key: string | Uint8Array, index?: number): DecodeError {
+  if (error.key !== undefined) return error;
+  error.key = key;
+  const place = index === undefined ? "the entry" : `item ${index}`;
+  if (index !== undefined) error.index = index;
+  error.message = `${place} (key ${show(key)}): ${error.message}`;
   return error;
 }
 

@@ -72,6 +72,11 @@ export class FailurePolicy {
   excuse(operation: string, error: unknown): void {
     if (!this.isLenient || !(error instanceof RustCacheError)) throw error;
     if (AT_FAULT.some((type) => error instanceof type)) throw error;
+    this.passOver(operation, error);
+  }
+
+  /** Counts a failure that is passed over, whatever the user has chosen. */
+  passOver(operation: string, error: RustCacheError): void {
     this.#count++;
     this.#untold++;
     const now = this.#clock();

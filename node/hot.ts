@@ -3,7 +3,7 @@
 
 import type { Decode } from "./call.js";
 import { isWrapped, Method, unwrap } from "./envelope.js";
-import { InvalidArgumentError, RustCacheError, show } from "./errors.js";
+import { DecodeError, InvalidArgumentError, RustCacheError, show } from "./errors.js";
 import { nameOf } from "./key-name.js";
 import type { Key } from "./keys.js";
 import { type Fill, Near } from "./near.js";
@@ -100,10 +100,14 @@ export class HotTier {
       const { value, freshUntil } = hot;
       return { value, ttl, freshUntil: freshUntil === Number.POSITIVE_INFINITY ? undefined : freshUntil };
     }
-    const entry = reading.entry(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
-    if (!(entry instanceof Promise)) return entry;
     // Who makes that call hears of what is wrong.
-    entry.catch(() => {});
+    try {
+      const entry = reading.entry(ttl, hot.tag, hot.bytes!, 0, hot.bytes!.length, false);
+      if (!(entry instanceof Promise)) return entry;
+      entry.catch(() => {});
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+    }
     return undefined;
   }
 
@@ -143,19 +147,19 @@ export class HotTier {
   }
 
   /**
-   * Reads many: those that are here by `make`, and by `ask` the rest, and those that `make` says MISSED to. That fills nothing, since a batch does not say
+   * Reads many: those that are here by `make`, which gets their place, too, and by `ask` the rest, and those that `make` says MISSED to. That fills nothing, since a batch does not say
    * how long its entries live. `ask` rejects with errors that name items by their place.
    */
   async many(
     keys: readonly Key[],
-    make: (hot: Hot) => unknown,
+    make: (hot: Hot, place: number) => unknown,
     ask: (keys: readonly Key[]) => Promise<unknown[]>,
   ): Promise<unknown[]> {
     const results: unknown[] = new Array(keys.length);
     const rest: number[] = [];
     for (let i = 0; i < keys.length; i++) {
       const found = this.near.look(nameOf(keys[i]!));
-      const value = found === undefined ? MISSED : make(found.held);
+      const value = found === undefined ? MISSED : make(found.held, i);
       results[i] = value;
       if (value === MISSED) {
         this.near.missed();

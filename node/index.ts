@@ -68,6 +68,7 @@ export type {
 export { type Handshake, Tag } from "./protocol.js";
 export type { Wrapped } from "./read-through.js";
 export type { Counts, Entry } from "./reading.js";
+export type { GetManyOptions, UndecodableOptions } from "./reads.js";
 export {
   type BatchInsertItem,
   RustCache,

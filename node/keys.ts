@@ -88,6 +88,11 @@ export class KeySpace {
     return shown(bytes.subarray(this.#prefixBytes.length));
   }
 
+  /** As `read`, for a key that `wire` has made. */
+  shown(wire: Key): string | Buffer {
+    return this.read(Buffer.from(wire as string))!;
+  }
+
   /** Where the generation of a tag of this space is kept. */
   tagRecord(tag: string): string {
     return TAG + this.path + CLOSE + tag;

@@ -64,6 +64,10 @@ class FakeSource implements Source {
     return entry !== undefined && freshFor(entry, () => this.now) > threshold ? entry : undefined;
   }
 
+  passOver(_: string | Uint8Array, error: unknown): void {
+    throw error;
+  }
+
   async getEntry(key: string | Uint8Array): Promise<SourceEntry | undefined> {
     this.reads++;
     const entry = this.#entry(key);

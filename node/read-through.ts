@@ -41,10 +41,12 @@ export interface Source {
   recordOf(tag: string): string;
   /** The entry of a key, if it can be had without waiting and will be fresh for more than `threshold` milliseconds. */
   peek(key: Key, threshold: number): SourceEntry | undefined;
+  /** Takes an entry that could not be decoded for a miss; throws all other errors. */
+  passOver(key: Key, error: unknown): void;
   /** The value of a fresh entry, or NotFresh. */
   getFresh(key: Key, options: CallOptions): Promise<unknown>;
   getEntry(key: Key, options: CallOptions): Promise<SourceEntry | undefined>;
-  /** `withTtl`: whether the TTL of each is wanted, which costs more; without it it may be said to be Infinity. */
+  /** What cannot be decoded is undefined. `withTtl`: whether the TTL of each is wanted, which costs more; without it it may be said to be Infinity. */
   getEntries(
     keys: readonly Key[],
     withTtl: boolean,
@@ -115,13 +117,8 @@ export class ReadThrough {
       this.#loads.counts.load_joins++;
       return this.#wait(current, options);
     }
-    try {
-      const near = this.#source.peek(key, options.refreshThreshold ?? 0);
-      if (near !== undefined) return Promise.resolve(near.value as T);
-    } catch (error) {
-      // It cannot be decoded.
-      return Promise.reject(error);
-    }
+    const near = this.#source.peek(key, options.refreshThreshold ?? 0);
+    if (near !== undefined) return Promise.resolve(near.value as T);
     return this.#read(key, name, loader, options, 1);
   }
 
@@ -129,15 +126,35 @@ export class ReadThrough {
     const { moment } = this.#loads;
     const threshold = options.refreshThreshold ?? 0;
     if (threshold > 0) {
-      return this.#source.getEntry(key, options).then((entry): T | Promise<T> => {
-        if (entry !== undefined && this.#freshFor(entry) > threshold) return entry.value as T;
-        return this.#resume(key, name, loader, options, attempt, moment, entry);
-      });
+      return this.#source.getEntry(key, options).then(
+        (entry): T | Promise<T> => {
+          if (entry !== undefined && this.#freshFor(entry) > threshold) return entry.value as T;
+          return this.#resume(key, name, loader, options, attempt, moment, entry);
+        },
+        (error) => this.#without(error, key, name, loader, options, attempt, moment),
+      );
     }
-    return this.#source.getFresh(key, options).then((found): T | Promise<T> => {
-      if (!(found instanceof NotFresh)) return found as T;
-      return this.#resume(key, name, loader, options, attempt, moment, found.entry);
-    });
+    return this.#source.getFresh(key, options).then(
+      (found): T | Promise<T> => {
+        if (!(found instanceof NotFresh)) return found as T;
+        return this.#resume(key, name, loader, options, attempt, moment, found.entry);
+      },
+      (error) => this.#without(error, key, name, loader, options, attempt, moment),
+    );
+  }
+
+  /** Goes on without what cannot be decoded: whoever wants a value has a way to get one. */
+  #without<T>(
+    error: unknown,
+    key: Key,
+    name: string,
+    loader: Loader<T>,
+    options: LoadOptions<T>,
+    attempt: number,
+    moment: number,
+  ): T | Promise<T> {
+    this.#source.passOver(key, error);
+    return this.#resume(key, name, loader, options, attempt, moment, undefined);
   }
 
   /** Goes on with what a read, called at this moment, has brought, unless a write has passed it: a loaded value would overwrite that. */

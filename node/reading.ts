@@ -143,8 +143,10 @@ export class Reading {
       return NOTHING;
     }
     if (!isWrapped(tag)) {
+      const value = this.#format.decode(tag, buf, start, end, owned);
+      if (value instanceof Promise) return value.then(this.#one);
       this.#counts.hits++;
-      return this.#format.decode(tag, buf, start, end, owned);
+      return value;
     }
     const entry = this.counted(Number.POSITIVE_INFINITY, tag, buf, start, end, owned);
     return entry instanceof Promise ? entry.then(freshOf) : freshOf(entry);

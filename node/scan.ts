@@ -3,13 +3,14 @@
 // that it came by: `connection << 64 | cursor`.
 
 import type { CallOptions } from "./call.js";
-import { ConnectionLostError, InvalidArgumentError, show } from "./errors.js";
+import { ConnectionLostError, DecodeError, InvalidArgumentError, ofKey, show } from "./errors.js";
 import { type Match, matcherOf } from "./glob.js";
 import { readScanPage, type ScanItem, scanFields } from "./items.js";
 import type { KeySpace } from "./keys.js";
 import { checkCallOptions, prefixOf } from "./options.js";
 import { NO_EXPIRY, Op, WITH_VALUES } from "./protocol.js";
 import { MISSED, type Reading } from "./reading.js";
+import { isUndecodableMiss, type UndecodableOptions } from "./reads.js";
 import { decodeDone } from "./replies.js";
 import type { Shared } from "./shared.js";
 
@@ -28,8 +29,9 @@ const NOTHING = new Uint8Array(0);
  * const cache = createCache();
  * for await (const [key, value] of cache) console.log(key, value);
  * for await (const { key, ttl } of cache.entries({ prefix: "user:", pageSize: 100 })) console.log(key, ttl);
+ * for await (const value of cache.values({ onUndecodable: "miss" })) console.log(value);
  */
-export interface ScanOptions extends CallOptions {
+export interface ScanOptions extends CallOptions, UndecodableOptions {
   /** Only keys that begin with it. @default all */
   readonly prefix?: string | Uint8Array | undefined;
   /** Entries asked for at a time, from 1 to 10,000; a page may hold fewer. @default 1000 */
@@ -93,6 +95,7 @@ export class Scans {
     checkCallOptions(options);
     const { cursor = 0n, pageSize = 1000, withValues = false } = options;
     const prefix = this.#keys.wirePrefix(prefixOf(options.prefix));
+    const isMiss = isUndecodableMiss(options, this.#shared.failures);
     if (typeof cursor !== "bigint" || cursor < 0n) {
       throw new InvalidArgumentError(`cursor must be the bigint of a former page, got ${show(cursor)}`);
     }
@@ -126,7 +129,7 @@ export class Scans {
       options,
       true,
     );
-    let entries = page.items.map((item) => this.#entry(item, withValues));
+    let entries = page.items.map((item) => this.#entry(item, withValues, isMiss));
     if (entries.some((entry) => entry instanceof Promise)) entries = await Promise.all(entries);
     return {
       cursor: page.cursor === 0n ? 0n : (connection << CURSOR_BITS) | page.cursor,
@@ -134,16 +137,26 @@ export class Scans {
     };
   }
 
-  /** Undefined for what is another namespace's, and for a value that is a miss. */
-  #entry(item: ScanItem, withValues: boolean): MaybeEntry | Promise<MaybeEntry> {
+  /** Undefined for what is another namespace's, and for a value that is a miss. `isMiss`: whether one that cannot be decoded is. */
+  #entry(item: ScanItem, withValues: boolean, isMiss: boolean): MaybeEntry | Promise<MaybeEntry> {
     const key = this.#keys.read(item.key);
     if (key === undefined) return undefined;
     const { tag, valueLength: size, ttl } = item;
     const entry = (value: unknown): MaybeEntry =>
       value === MISSED ? undefined : { key, tag, size, value, ttl };
     if (!withValues) return entry(undefined);
-    const value = this.#reading.item(tag, item.value, 0, size, false);
-    return value instanceof Promise ? value.then(entry) : entry(value);
+    const unread = (error: unknown): undefined => {
+      if (!(error instanceof DecodeError)) throw error;
+      ofKey(error, key);
+      if (!isMiss) throw error;
+      this.#shared.failures.passOver("scan", error);
+    };
+    try {
+      const value = this.#reading.item(tag, item.value, 0, size, false);
+      return value instanceof Promise ? value.then(entry, unread) : entry(value);
+    } catch (error) {
+      return unread(error);
+    }
   }
 
   /** Walks over all entries, page by page. */

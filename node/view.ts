@@ -29,7 +29,7 @@ import {
 import { NO_EXPIRY, Op, WITH_TTL, writeU32 } from "./protocol.js";
 import { ReadThrough, type Store, type Wrapped } from "./read-through.js";
 import { type Counts, type Entry, Reading } from "./reading.js";
-import { checkRead, Reads } from "./reads.js";
+import { checkRead, type GetManyOptions, Reads } from "./reads.js";
 import {
   decodeBigInt,
   decodeCount,
@@ -160,7 +160,8 @@ export class CacheView<V = unknown> {
   /**
    * Reads a value, or has `loader` bring it and stores what it brings. However many ask for a key at the same time, in this process, its loader runs once for
    * all of them: what it throws or rejects with reaches each of them and is not stored. Resolves once the value is stored; those who have waited
-   * share one object. A write to the key that is called meanwhile wins: what is loaded is not stored then. See docs/node-read-through.md.
+   * share one object. A write to the key that is called meanwhile wins: what is loaded is not stored then. What is stored and cannot be decoded is loaded anew, which the event
+   * `degraded` tells of. See docs/node-read-through.md.
    *
    * Rejects with what the loader rejects with, LoaderTimeoutError, ReentrantLoadError, the reason of `signal`, and as `get` and `set` do.
    */
@@ -345,8 +346,11 @@ export class CacheView<V = unknown> {
     return this.#shared.all(Op.CLEAR, make, () => 0);
   }
 
-  /** Reads many values at once; the result has the order of the keys, with undefined for what is not there. */
-  async getMany<T = V>(keys: readonly Key[], options?: CallOptions): Promise<(T | undefined)[]> {
+  /**
+   * Reads many values at once; the result has the order of the keys, with undefined for what is not there. Rejects with DecodeError, whose `index` and `key` say which one
+   * it is, for what cannot be read, unless `onUndecodable` has it taken for a miss.
+   */
+  async getMany<T = V>(keys: readonly Key[], options?: GetManyOptions): Promise<(T | undefined)[]> {
     const wire = this.#wireKeys(keys, options);
     return this.#reads.getMany(wire, options) as Promise<(T | undefined)[]>;
   }
@@ -398,7 +402,10 @@ export class CacheView<V = unknown> {
     for await (const { key } of this.#scans.walk(options ?? {}, false)) yield key;
   }
 
-  /** All values, as `keys`. Those that are misses for `get` are left out; nothing is counted as a hit. */
+  /**
+   * All values, as `keys`. Those that are misses for `get` are left out; nothing is counted as a hit. One that cannot be read ends the walk with a DecodeError, whose
+   * `key` says which one it is, unless `onUndecodable` has it left out.
+   */
   async *values<T = V>(options?: WalkOptions): AsyncGenerator<T, void, undefined> {
     for await (const { value } of this.#scans.walk(options ?? {}, true)) yield value as T;
   }

@@ -39,7 +39,8 @@ const areas = {
   many: {
     title: "Batches and iteration",
     methods: "getMany setMany deleteMany hasMany clear keys values entries scan __@asyncIterator",
-    names: "SetItemOptions WalkOptions ScanOptions Match ScannedEntry ScannedPage",
+    names:
+      "GetManyOptions UndecodableOptions SetItemOptions WalkOptions ScanOptions Match ScannedEntry ScannedPage",
   },
   namespaces: {
     title: "Namespaces and tags",

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import { describe, test } from "node:test";
 import { type Cache, type CacheOptions, type Codec, createCache, Tag } from "./index.js";
 import { requireDaemon } from "./testdata/daemon.js";
+import { encodeValue } from "./values.js";
 
 requireDaemon();
 
@@ -103,6 +104,39 @@ describe("compress and codec", () => {
     },
     { compress: { above: 1000 } },
   );
+
+  test("a codec may use its buffer again, unless it says that it never does", async () => {
+    const shared = Buffer.alloc(64 * 1024);
+    /** Text in the same buffer each time. */
+    const reusing: Codec = {
+      tag: 131,
+      encode: (value) => shared.subarray(0, shared.write(String(value))),
+      decode: String,
+    };
+    const large = (letter: string) => letter.repeat(40_000);
+    const values = ["one", "two", large("a"), large("b"), "three"];
+    for (const compress of [undefined, { above: 30_000 }]) {
+      // Not started: all that is called first waits for the daemon.
+      await using cache = createCache({ codec: reusing, compress });
+      for (let round = 0; round < 2; round++) {
+        await Promise.all([
+          ...values.map((value, i) => cache.set(`${i}`, value)),
+          cache.set("tagged", "four", { tags: ["t"] }),
+          cache.setMany(values.map((value, i) => ({ key: `many ${i}`, value }))),
+          cache.getOrSetMany(["x", "y"], () => ["loaded x", "loaded y"]),
+        ]);
+        assert.deepEqual(await cache.getMany(values.map((_, i) => `${i}`)), values);
+        assert.deepEqual(await cache.getMany(values.map((_, i) => `many ${i}`)), values);
+        assert.deepEqual(await cache.getMany(["tagged", "x", "y"]), ["four", "loaded x", "loaded y"]);
+      }
+    }
+    const given = Buffer.from("given");
+    const fresh = { tag: 131, encode: () => given, decode: String, freshBytes: true };
+    assert.equal(encodeValue("v", fresh).body, given);
+    assert.notEqual(encodeValue("v", { ...fresh, freshBytes: false }).body, given);
+    const wrong = { ...fresh, freshBytes: 1 as never };
+    assert.throws(() => createCache({ codec: wrong }), { message: /codec.freshBytes must be .* got 1/ });
+  });
 
   const codec: Codec = {
     tag: 130,

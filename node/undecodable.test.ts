@@ -5,7 +5,7 @@ import { describe, mock, test } from "node:test";
 import {
   type Cache,
   type CacheOptions,
-  CacheView,
+  type CacheView,
   type Codec,
   createCache,
   DecodeError,

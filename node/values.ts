@@ -14,10 +14,15 @@ export interface Codec<V = unknown> {
   /** What values of this codec are stored under, from 128 to 255: a value with another tag is read in the built-in way. */
   readonly tag: number;
   /**
-   * Called within `set`. The bytes must not be changed afterwards: each call has to give others. What it throws is the `cause` of the EncodeError that the
-   * call rejects with.
+   * Called within `set`. The bytes are copied, so that the codec may use their memory again for the next value. What it throws is the `cause` of the
+   * EncodeError that the call rejects with.
    */
   encode(value: V): Uint8Array;
+  /**
+   * True = each call of `encode` gives bytes of its own, which nobody changes afterwards: they are sent as they are. Spares a copy, which for small values costs about
+   * 50 ns. @default false
+   */
+  readonly freshBytes?: boolean | undefined;
   /** Gets bytes of its own. What it throws is the `cause` of a DecodeError. It may return a promise. */
   decode(bytes: Buffer): V | Promise<V>;
 }
@@ -135,7 +140,13 @@ function encodeWith(codec: Codec, value: unknown): Uint8Array {
       },
     );
   }
-  if (bytes instanceof Uint8Array) return bytes;
+  if (bytes instanceof Uint8Array) {
+    if (codec.freshBytes === true) return bytes;
+    // It may be sent much later. Half as long as Buffer.from takes for what is small.
+    const own = Buffer.allocUnsafe(bytes.length);
+    own.set(bytes);
+    return own;
+  }
   throw new EncodeError(
     `the codec with tag ${codec.tag} must encode to a Buffer or a Uint8Array, and made ${show(bytes)} of ${show(value)}`,
   );
@@ -297,9 +308,12 @@ export function checkCodec(codec: unknown): Codec | undefined {
   if (typeof codec !== "object") {
     throw new InvalidArgumentError(`codec must be an object with tag, encode and decode, got ${show(codec)}`);
   }
-  const { tag, encode, decode } = codec as Record<keyof Codec, unknown>;
+  const { tag, encode, decode, freshBytes } = codec as Record<keyof Codec, unknown>;
   if (typeof tag !== "number" || !Number.isInteger(tag) || tag < Tag.USER || tag > 255) {
     throw new InvalidArgumentError(`codec.tag must be an integer from 128 to 255, got ${show(tag)}`);
+  }
+  if (freshBytes !== undefined && typeof freshBytes !== "boolean") {
+    throw new InvalidArgumentError(`codec.freshBytes must be true or false, got ${show(freshBytes)}`);
   }
   for (const [name, part] of Object.entries({ encode, decode })) {
     if (typeof part !== "function") {

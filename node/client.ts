@@ -209,6 +209,8 @@ export class Cache<V = unknown> extends CacheView<V> {
   close(): Promise<void> {
     this.#shared.hot?.near.clear();
     this.#evictions.stop();
+    // The last chance for what is owed to this daemon.
+    if (this.#daemon.isUp) this.#shared.settle(this.#daemon.channel);
     return this.#daemon.close();
   }
 

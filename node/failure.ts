@@ -60,11 +60,11 @@ export class FailurePolicy {
   }
 
   /** The promise of a call, or one that resolves with what `instead` makes when that fails for want of a cache. */
-  guard<T>(operation: string, promise: Promise<T>, instead: () => T): Promise<T> {
+  guard<T>(operation: string, promise: Promise<T>, instead: (error: unknown) => T): Promise<T> {
     if (!this.isLenient) return promise;
     return promise.catch((error: unknown) => {
       this.excuse(operation, error);
-      return instead();
+      return instead(error);
     });
   }
 

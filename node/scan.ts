@@ -106,7 +106,7 @@ export class Scans {
     }
     const flags = withValues ? WITH_VALUES : 0;
     const fields = scanFields(BigInt.asUintN(64, cursor), pageSize);
-    const { channel } = this.#shared.daemon;
+    const { channel } = this.#shared;
     let connection = 0n;
     // Asked for when the request is about to leave, each time that it does.
     const body = () => {

@@ -4,12 +4,14 @@
 import type { CallOptions, Decode, MakeBody } from "./call.js";
 import type { Channel } from "./channel.js";
 import type { Daemon } from "./daemon.js";
+import { KeyTooLongError } from "./errors.js";
 import type { FailurePolicy } from "./failure.js";
 import { Generations } from "./generations.js";
 import type { HotTier } from "./hot.js";
 import { mayHavePrefix, nameOf } from "./key-name.js";
 import { Loads } from "./loads.js";
-import { Op, Status } from "./protocol.js";
+import { Owed } from "./owed.js";
+import { Condition, Op, Status } from "./protocol.js";
 import { OP_NAMES, traceRequest, tracesRequests } from "./tracing.js";
 import { Turns } from "./turns.js";
 
@@ -45,6 +47,13 @@ const EMPTY_ANSWERS = new Map<number, number>([
   [Op.SET, Status.NOT_STORED],
 ]);
 const NO_BODY = Buffer.alloc(0);
+/** The flags of SET that say its condition. */
+const CONDITION = 0b11;
+
+/** Whether a SET with these flags may take the place of a value. */
+export function mayReplace(flags: number): boolean {
+  return (flags & CONDITION) !== Condition.IF_ABSENT;
+}
 
 export class Shared implements SharedParts {
   readonly daemon: Daemon;
@@ -56,6 +65,7 @@ export class Shared implements SharedParts {
   readonly generations: Generations;
   readonly loads = new Loads();
   readonly #turns = new Turns();
+  readonly #owed: Owed;
 
   constructor(parts: SharedParts) {
     this.daemon = parts.daemon;
@@ -65,6 +75,14 @@ export class Shared implements SharedParts {
     this.defaultTtl = parts.defaultTtl;
     this.maxValueBytes = parts.maxValueBytes;
     this.generations = new Generations(parts.daemon);
+    this.#owed = new Owed(this.generations);
+  }
+
+  /** The channel for a call that is made now. What is owed has been sent. */
+  get channel(): Channel {
+    const { channel } = this.daemon;
+    if (!this.#owed.isEmpty) this.settle(channel);
+    return channel;
   }
 
   /**
@@ -83,7 +101,7 @@ export class Shared implements SharedParts {
     options?: CallOptions,
     many = false,
   ): Promise<T> {
-    const { channel } = this.daemon;
+    const { channel } = this;
     if (WRITES[op] === 1) this.written(key!);
     const isIdle = this.#turns.isIdle;
     let answer: Promise<T>;
@@ -98,7 +116,10 @@ export class Shared implements SharedParts {
     if (!this.failures.isLenient) return answer;
     const status = EMPTY_ANSWERS.get(op);
     if (status === undefined) return answer;
-    return this.failures.guard(OP_NAMES.get(op)!, answer, () => decode(status, 0, NO_BODY, 0, 0, true));
+    return this.failures.guard(OP_NAMES.get(op)!, answer, (error) => {
+      if (op === Op.REMOVE || (op === Op.SET && mayReplace(flags))) this.owe([key!], error);
+      return decode(status, 0, NO_BODY, 0, 0, true);
+    });
   }
 
   /** True when no call waits for its turn: those that are made now are sent at once. */
@@ -107,8 +128,8 @@ export class Shared implements SharedParts {
   }
 
   /** Makes the calls of a batch, after those that could not be made yet. `instead`: its result when failures are misses. */
-  all<T>(op: number, make: (channel: Channel) => Promise<T>, instead: () => T): Promise<T> {
-    const { channel } = this.daemon;
+  all<T>(op: number, make: (channel: Channel) => Promise<T>, instead: (error: unknown) => T): Promise<T> {
+    const { channel } = this;
     const call = () => (tracesRequests() ? traceRequest(op, null, () => make(channel)) : make(channel));
     const answer = this.#turns.isIdle ? call() : this.#after(channel, null, undefined, call);
     return this.failures.guard(OP_NAMES.get(op)!, answer, instead);
@@ -124,7 +145,7 @@ export class Shared implements SharedParts {
     channel: Channel,
     ready: Promise<P>,
     make: (prepared: P) => Promise<T>,
-    instead: () => T,
+    instead: (error: unknown) => T,
   ): Promise<T> {
     this.writtenAll(keys);
     const key = keys.length === 1 ? keys[0]! : null;
@@ -132,6 +153,37 @@ export class Shared implements SharedParts {
       tracesRequests() ? traceRequest(op, key, () => make(prepared)) : make(prepared);
     const answer = this.#after(channel, keys, ready, call);
     return this.failures.guard(OP_NAMES.get(op)!, answer, instead);
+  }
+
+  // --- what could not be done and was passed over
+
+  /** These keys hold what is out of date, since a write has failed: an empty cache would not have them. */
+  owe(keys: readonly Bytes[], error: unknown): void {
+    // Nothing can be there.
+    if (error instanceof KeyTooLongError) return;
+    if (this.#isLasting) this.#owed.remove(keys);
+  }
+
+  /** So do all keys with this prefix; null = all. */
+  oweUnder(prefix: Bytes | null): void {
+    if (this.#isLasting) this.#owed.removeUnder(prefix);
+  }
+
+  /** So do all that have this tag. */
+  oweInvalidation(record: string): void {
+    if (this.#isLasting) this.#owed.invalidate(record);
+  }
+
+  /** Sends what is owed, if there is a daemon that may have what it concerns. */
+  settle(channel: Channel): void {
+    if (this.#owed.isEmpty) return;
+    if (this.#isLasting) this.#owed.settle(channel, this.daemon.isUp);
+    else this.#owed.forget();
+  }
+
+  /** Whether what the daemon holds, or held, may still be read later. */
+  get #isLasting(): boolean {
+    return this.isKept || this.daemon.isUp;
   }
 
   // --- what is known here of entries that are being written
@@ -174,6 +226,7 @@ export class Shared implements SharedParts {
     };
     const answer = this.#turns.run(keys, ready, (prepared) => {
       try {
+        this.settle(channel);
         return make(prepared);
       } finally {
         end();

@@ -30,14 +30,7 @@ import { NO_EXPIRY, Op, WITH_TTL, writeU32 } from "./protocol.js";
 import { ReadThrough, type Store, type Wrapped } from "./read-through.js";
 import { type Counts, type Entry, Reading } from "./reading.js";
 import { checkRead, type GetManyOptions, Reads } from "./reads.js";
-import {
-  decodeBigInt,
-  decodeCount,
-  decodeFound,
-  decodeNumber,
-  decodeSwapped,
-  decodeTtl,
-} from "./replies.js";
+import { decodeBigInt, decodeCount, decodeFound, decodeNumber, decodeSwapped, decodeTtl } from "./replies.js";
 import { type ScannedEntry, type ScannedPage, type ScanOptions, Scans, type WalkOptions } from "./scan.js";
 import type { Shared } from "./shared.js";
 import { type Codec, checkCodec } from "./values.js";
@@ -218,7 +211,9 @@ export class CacheView<V = unknown> {
     if (options !== undefined) checkCallOptions(options);
     this.#shared.loads.tagInvalidated(record);
     const invalidated = this.#shared.generations.invalidate(record, options);
-    await this.#shared.failures.guard("invalidateTag", invalidated, () => {});
+    await this.#shared.failures.guard("invalidateTag", invalidated, () =>
+      this.#shared.oweInvalidation(record),
+    );
   }
 
   /**
@@ -303,7 +298,7 @@ export class CacheView<V = unknown> {
       const cas = options ?? {};
       checkCallOptions(cas);
       const { kind, ms } = this.#writing.byDefault(expiryOf(cas));
-      const { body, expectedLength } = casBody(expected, value, this.#shared.daemon.channel.limits);
+      const { body, expectedLength } = casBody(expected, value, this.#shared.channel.limits);
       const fields = new Uint8Array(4);
       writeU32(fields, 0, expectedLength);
       const tag = tagOf(cas.tag, value);
@@ -343,7 +338,11 @@ export class CacheView<V = unknown> {
       const removed = await Promise.all([clear(channel, wire), clear(channel, this.#keys.innerPrefix)]);
       return removed[0] + removed[1];
     };
-    return this.#shared.all(Op.CLEAR, make, () => 0);
+    return this.#shared.all(Op.CLEAR, make, () => {
+      this.#shared.oweUnder(wire);
+      if (hasInner) this.#shared.oweUnder(this.#keys.innerPrefix);
+      return 0;
+    });
   }
 
   /**
@@ -378,7 +377,10 @@ export class CacheView<V = unknown> {
     const removed = await this.#shared.all(
       Op.REMOVE_MANY,
       (channel) => deleteMany(channel, wire, names, options),
-      () => new Array<boolean>(names.length).fill(false),
+      (error) => {
+        this.#shared.owe(wire, error);
+        return new Array<boolean>(names.length).fill(false);
+      },
     );
     for (const each of removed) if (each) this.#counts.deletes++;
     return removed;

@@ -5,7 +5,7 @@
 
 import { Refused, type SetOutcome, setEach } from "./batches.js";
 import type { CallOptions } from "./call.js";
-import { atItem, InvalidArgumentError, show } from "./errors.js";
+import { atItem, InvalidArgumentError, show, ValueTooLongError } from "./errors.js";
 import type { SetItem } from "./items.js";
 import type { Key, KeySpace } from "./keys.js";
 import { checkCallOptions, checkKey, type SetOptions } from "./options.js";
@@ -50,7 +50,7 @@ export class Writes {
   }
 
   set(key: Key, value: unknown, options: SetOptions | undefined): Promise<boolean> {
-    const { channel } = this.#shared.daemon;
+    const { channel } = this.#shared;
     try {
       checkKey(key);
       const wire = this.#keys.wire(key);
@@ -73,35 +73,44 @@ export class Writes {
         if (records !== undefined) this.#shared.generations.record(channel, records);
         return channel.call(Op.SET, flags, tag, null, ms, wire, body, this.#decode, options);
       };
-      return this.#shared.when(Op.SET, [wire], channel, Promise.resolve(prepared), send, () => false);
+      const none = (error: unknown) => this.#unstored([wire], error, isReplacing(set));
+      return this.#shared.when(Op.SET, [wire], channel, Promise.resolve(prepared), send, none);
     } catch (error) {
-      return this.#shared.failures.guard("set", Promise.reject(error), () => false);
+      const none = (error: unknown) =>
+        this.#unstored([this.#keys.wire(key)], error, isReplacing(options ?? {}));
+      return this.#shared.failures.guard("set", Promise.reject(error), none);
     }
   }
 
   async setMany(items: readonly SetItemOptions[], options: CallOptions | undefined): Promise<boolean[]> {
     if (!Array.isArray(items)) throw new InvalidArgumentError(`items must be an array, got ${show(items)}`);
     if (options !== undefined) checkCallOptions(options);
-    const { channel } = this.#shared.daemon;
+    const { channel } = this.#shared;
     // All of them first: a batch with a wrong argument in it is not half done.
-    const prepared = Array.from(items, (item: SetItemOptions, index) =>
-      atItem(index, () => {
-        if (typeof item !== "object" || item === null) {
-          throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
-        }
-        checkKey(item.key);
-        const each = this.#writing.prepare(channel, item.value, item);
+    const prepare = (item: SetItemOptions) => {
+      if (typeof item !== "object" || item === null) {
+        throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
+      }
+      checkKey(item.key);
+      return this.#writing.prepare(channel, item.value, item);
+    };
+    const prepared = Array.from(items, (item: SetItemOptions, index) => {
+      try {
+        const each = atItem(index, () => prepare(item));
         // Another item may turn out to be wrong before this one is awaited.
         if (each instanceof Promise) each.catch(() => {});
         return each;
-      }),
-    );
+      } catch (error) {
+        // As the daemon refuses one that is not compressed.
+        if (error instanceof ValueTooLongError) return new Refused(error);
+        throw error;
+      }
+    });
     const keys = items.map(({ key }) => key);
-    const outcomes = await this.#send(keys, prepared, options, true);
+    const outcomes = await this.#send(keys, items.map(isReplacing), prepared, options, true);
     return outcomes.map((outcome) => {
       if (!(outcome instanceof Refused)) return outcome;
-      this.#shared.failures.excuse("set_many", outcome.error);
-      return false;
+      throw outcome.error;
     });
   }
 
@@ -120,7 +129,7 @@ export class Writes {
         ),
       ];
     }
-    const { channel } = this.#shared.daemon;
+    const { channel } = this.#shared;
     const prepared = items.map(({ key: _, value, ...rest }): Ready | Promise<Ready> => {
       try {
         const each = this.#writing.prepare(channel, value, rest);
@@ -130,25 +139,25 @@ export class Writes {
       }
     });
     const keys = items.map(({ key }) => key);
-    const outcomes = await this.#send(keys, prepared, options, false);
-    return outcomes.map((outcome) => {
-      if (!(outcome instanceof Refused)) return undefined;
-      try {
-        this.#shared.failures.excuse("set_many", outcome.error);
-        return undefined;
-      } catch (error) {
-        return error;
-      }
-    });
+    const outcomes = await this.#send(
+      keys,
+      items.map(() => true),
+      prepared,
+      options,
+      false,
+    );
+    return outcomes.map((outcome) => (outcome instanceof Refused ? outcome.error : undefined));
   }
 
-  #send(
+  /** Stores each item, with those that are prepared in vain as their outcomes. Failures that are passed over are false. */
+  async #send(
     keys: readonly Key[],
+    replacing: readonly boolean[],
     prepared: readonly (Ready | Promise<Ready>)[],
     options: CallOptions | undefined,
     isNumbered: boolean,
   ): Promise<SetOutcome[]> {
-    const { channel } = this.#shared.daemon;
+    const { channel } = this.#shared;
     const wire = keys.map((key) => this.#keys.wire(key));
     const send = async (ready: readonly Ready[]): Promise<SetOutcome[]> => {
       const outcomes: SetOutcome[] = new Array(ready.length).fill(false);
@@ -173,12 +182,36 @@ export class Writes {
       }
       return outcomes;
     };
-    const none = () => new Array<SetOutcome>(keys.length).fill(false);
+    const none = (error: unknown) => {
+      for (const [i, each] of wire.entries()) this.#unstored([each], error, replacing[i]!);
+      return new Array<SetOutcome>(keys.length).fill(false);
+    };
+    let outcomes: SetOutcome[];
     if (prepared.some((each) => each instanceof Promise)) {
-      return this.#shared.when(Op.SET_MANY, wire, channel, Promise.all(prepared), send, none);
+      outcomes = await this.#shared.when(Op.SET_MANY, wire, channel, Promise.all(prepared), send, none);
+    } else {
+      this.#shared.writtenAll(wire);
+      outcomes = await this.#shared.all(Op.SET_MANY, () => send(prepared as readonly Ready[]), none);
     }
-    this.#shared.writtenAll(wire);
-    return this.#shared.all(Op.SET_MANY, () => send(prepared as readonly Ready[]), none);
+    if (!this.#shared.failures.isLenient) return outcomes;
+    // One for all of a frame.
+    const excused = new Set<unknown>();
+    return outcomes.map((outcome, i) => {
+      if (!(outcome instanceof Refused)) return outcome;
+      try {
+        if (!excused.has(outcome.error)) this.#shared.failures.excuse("set_many", outcome.error);
+        excused.add(outcome.error);
+        return this.#unstored([wire[i]!], outcome.error, replacing[i]!);
+      } catch {
+        return outcome;
+      }
+    });
+  }
+
+  /** What is said of values that are not stored, and passed over: what they were to replace is out of date. */
+  #unstored(wire: readonly Key[], error: unknown, isReplacing: boolean): false {
+    if (isReplacing) this.#shared.owe(wire, error);
+    return false;
   }
 
   readonly #decode = (status: number): boolean => {
@@ -186,4 +219,9 @@ export class Writes {
     if (stored) this.#counts.sets++;
     return stored;
   };
+}
+
+/** Whether a set takes the place of a value that is there. */
+function isReplacing({ condition }: Pick<SetOptions, "condition">): boolean {
+  return condition !== "ifAbsent";
 }

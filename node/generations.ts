@@ -2,8 +2,9 @@
 // when it was stored, and is a miss when one is another by now, or is gone. To invalidate a tag is to write one new generation.
 //
 // Why what is known here needs no asking again: this client is the only one who writes to its daemon, and its requests are done in order. So a
-// generation that was read or written on a connection holds until this client writes another one. An evicted record costs no more than misses
-// after the next start. A generation is always overwritten, never removed: an entry that was evicted may come back from the disk, and the
+// generation that was read or written on a connection holds until this client writes another one. So the daemon hardly ever hears of a record, and takes it for
+// unused: while its tag is read, the record is read, too, now and then, and stored again if it was evicted. One that is gone all the same costs no more than
+// misses after the next start. A generation is always overwritten, never removed: an entry that was evicted may come back from the disk, and the
 // removal of what is not there is in no journal.
 
 import { randomFillSync } from "node:crypto";
@@ -17,6 +18,8 @@ import { decodeDone } from "./replies.js";
 /** Tags whose generations are remembered; the others are asked for again. */
 const MAX_KNOWN = 10_000;
 const BYTES = 8;
+/** A record whose tag is in use is read from the daemon once in as long (ms), so that it is not evicted before the entries that need it. */
+const WARM_MS = 1000;
 
 /** null = there is none: no value with this tag is valid. */
 type Generation = string | null;
@@ -25,6 +28,8 @@ export class Generations {
   readonly #daemon: Daemon;
   /** By record. A promise while it is asked for. */
   readonly #known = new Map<string, Generation | Promise<Generation>>();
+  /** By record: when the daemon has last heard of it, in milliseconds since 1970. */
+  readonly #warmedAt = new Map<string, number>();
   /** Those that are made if there is none, until they are invalidated. However many: their sets are under way. */
   readonly #creating = new Map<string, Promise<string>>();
   /** Of these, those whose records were removed with everything else. What is known of them is true still: no value is left that has them. */
@@ -56,7 +61,26 @@ export class Generations {
     const known = this.#known.get(record);
     if (typeof known !== "string") return this.#creating.get(record) ?? this.#create(channel, record);
     this.#record(channel, record, known);
+    this.#warm(record);
     return known;
+  }
+
+  /** A generation that is known is used. */
+  #warm(record: string): void {
+    const now = Date.now();
+    const last = this.#warmedAt.get(record) ?? 0;
+    // The clock may have been set back.
+    if (now >= last && now - last < WARM_MS) return;
+    this.#warmedAt.set(record, now);
+    if (!this.#daemon.isUp) return;
+    const { channel } = this.#daemon;
+    const warmed = this.#ask(channel, record).then((found) => {
+      const known = this.#known.get(record);
+      if (found !== null || typeof known !== "string" || this.#unrecorded.has(record)) return;
+      return this.#write(channel, record, known);
+    });
+    // Another use tries again.
+    warmed.catch(() => {});
   }
 
   /** To be called when a value with these tags is sent: a clear() may have been sent since it got its stamp. */
@@ -86,6 +110,7 @@ export class Generations {
       }
       if (known instanceof Promise) asked.push(known.then((now) => now === generation));
       else if (known !== generation) return false;
+      else this.#warm(record);
     }
     if (asked.length === 0) return true;
     return Promise.all(asked).then((each) => each.every((same) => same));
@@ -112,6 +137,7 @@ export class Generations {
     this.#connection = connection;
     // Between two daemons another process may have had the directory.
     this.#known.clear();
+    this.#warmedAt.clear();
     this.#unrecorded.clear();
     this.#creating.clear();
   }
@@ -125,11 +151,13 @@ export class Generations {
     // Moved to the end: the first ones are those that were written least recently.
     this.#drop(record);
     this.#known.set(record, generation);
+    this.#warmedAt.set(record, Date.now());
     if (this.#known.size > MAX_KNOWN) this.#drop(this.#known.keys().next().value!);
   }
 
   #drop(record: string): void {
     this.#known.delete(record);
+    this.#warmedAt.delete(record);
     this.#unrecorded.delete(record);
   }
 

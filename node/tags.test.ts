@@ -157,8 +157,97 @@ describe("invalidateTag", () => {
     assert.deepEqual(await first.getMany(["a", "b"]), [undefined, "second"]);
   });
 
-  test("a value whose tag's record is gone is a miss after a restart, and can be stored again", async () => {
+  /** Reads an entry with a tag while others push out all that is not read; then starts anew. `ms`: between two reads. */
+  async function readAndRestart(
+    dir: string,
+    ms: number,
+    read: (cache: Cache) => Promise<unknown>,
+  ): Promise<void> {
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
+    try {
+      await using cache = createCache({ dir, maxItems: 6 });
+      await cache.set("tagged", 1, { tags: ["t", "u"] });
+      for (let i = 0; i < 30; i++) {
+        await cache.set(`filler ${i}`, i);
+        mock.timers.tick(ms);
+        assert.equal(await read(cache), 1);
+        // What was asked for besides has been answered.
+        for (let round = 0; round < 2; round++) await cache.ping();
+      }
+      await cache.snapshot();
+    } finally {
+      mock.timers.reset();
+    }
+  }
+
+  test("an entry that is read keeps its tags' records, and is there after a restart", async () => {
+    const reads: ((cache: Cache) => Promise<unknown>)[] = [
+      (cache) => cache.get("tagged"),
+      async (cache) => (await cache.getMany(["tagged"]))[0],
+      (cache) => cache.getOrSet("tagged", () => 2, { refreshThreshold: 1 }),
+    ];
+    for (const read of reads) {
+      const dir = fresh();
+      await readAndRestart(dir, 1000, read);
+      await using cache = createCache({ dir, maxItems: 6 });
+      assert.equal(await cache.get("tagged"), 1);
+      await cache.invalidateTag("u");
+      assert.equal(await cache.get("tagged"), undefined);
+    }
+  });
+
+  test("a record that was evicted meanwhile is stored again with the next read", async () => {
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
     const dir = fresh();
+    try {
+      await using cache = createCache({ dir, maxItems: 6 });
+      await cache.set("tagged", 1, { tags: ["t"] });
+      for (let i = 0; i < 20; i++) {
+        await cache.set(`filler ${i}`, i);
+        assert.equal(await cache.get("tagged"), 1);
+      }
+      mock.timers.tick(1000);
+      assert.equal(await cache.get("tagged"), 1);
+      for (let round = 0; round < 2; round++) await cache.ping();
+      await cache.snapshot();
+    } finally {
+      mock.timers.reset();
+    }
+    await using cache = createCache({ dir, maxItems: 6 });
+    assert.equal(await cache.get("tagged"), 1);
+  });
+
+  test("the daemon is asked for a tag's record once in a second, however often entries with it are read", async () => {
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
+    try {
+      await using cache = createCache();
+      await cache.set("k", 1, { tags: ["t"] });
+      const asked = async () => {
+        await cache.ping();
+        return (await cache.stats()).hits;
+      };
+      const before = await asked();
+      for (let i = 0; i < 100; i++) await cache.get("k");
+      assert.equal((await asked()) - before, 100);
+      for (const ms of [1000, 0, 999, 1, -5000, 0]) {
+        if (ms < 0) mock.timers.setTime(Date.now() + ms);
+        else mock.timers.tick(ms);
+        await cache.getMany(["k", "k"]);
+      }
+      assert.equal((await asked()) - before, 100 + 6 * 2 + 3);
+      await cache.clear();
+      mock.timers.tick(1000);
+      assert.equal(await cache.get("k"), undefined);
+      await cache.ping();
+      assert.equal((await cache.stats()).items, 0);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  test("a value whose tag's record is gone is a miss after a restart, and can be stored again", async (t) => {
+    const dir = fresh();
+    t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
     {
       await using cache = createCache({ dir, maxItems: 4 });
       await cache.set("tagged", 1, { tags: ["t"] });

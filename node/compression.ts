@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { Method } from "./envelope.js";
 import { DecodeError, InvalidArgumentError, show } from "./errors.js";
+import { checkNames } from "./option-names.js";
 
 /**
  * Option `compress` of a cache.
@@ -135,6 +136,7 @@ export function checkCompress(compress: unknown): { above: number; method: numbe
       `compress must be an object such as { above: 4096 }, got ${show(compress)}`,
     );
   }
+  checkNames("compress", compress, ["above", "method"]);
   const { above, method } = compress as Partial<CompressOptions>;
   if (typeof above !== "number" || !Number.isSafeInteger(above) || above < 1) {
     throw new InvalidArgumentError(

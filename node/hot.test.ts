@@ -366,7 +366,7 @@ describe("counts and limits", () => {
         message,
       });
     wrong(true, /near must be an object, got true/);
-    wrong({ max: 5 }, /near has no option "max": it takes maxItems/);
+    wrong({ max: 5 }, /near has no option "max": did you mean "maxItems"\? It takes maxItems/);
     wrong({ maxItems: 0 }, /near.maxItems must be an integer from 1 on, got 0/);
     wrong({ ttl: 0.5 }, /near.ttl must be an integer from 1 on, got 0.5/);
     wrong({ freeze: 1 }, /near.freeze must be true or false, got 1/);

@@ -7,6 +7,7 @@ import { DecodeError, InvalidArgumentError, RustCacheError, show } from "./error
 import { nameOf } from "./key-name.js";
 import type { Key } from "./keys.js";
 import { type Fill, Near } from "./near.js";
+import { checkNames } from "./option-names.js";
 import { readTtl, Status, Tag } from "./protocol.js";
 import { type Entry, MISSED, type Reading } from "./reading.js";
 
@@ -64,10 +65,7 @@ export class HotTier {
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`near must be an object, got ${show(options)}`);
     }
-    for (const name of Object.keys(options)) {
-      if (NAMES.includes(name)) continue;
-      throw new InvalidArgumentError(`near has no option ${show(name)}: it takes ${NAMES.join(", ")}`);
-    }
+    checkNames("near", options, NAMES);
     const { freeze = false } = options;
     if (typeof freeze !== "boolean") {
       throw new InvalidArgumentError(`near.freeze must be true or false, got ${show(freeze)}`);

@@ -2,7 +2,8 @@
 
 import type { CallOptions } from "./call.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
-import { checkCallOptions, MAX_TIMER, tagsOf } from "./options.js";
+import { checkLoadNames } from "./option-names.js";
+import { checkCall, MAX_TIMER, tagsOf } from "./options.js";
 
 /** What a loader is told. */
 export interface LoadContext<T> {
@@ -110,7 +111,8 @@ export interface WrapOptions<A extends unknown[], T> extends FreshnessOptions<T>
 
 /** Checks the options of a load. Throws InvalidArgumentError or InvalidTtlError. */
 export function checkLoadOptions(options: LoadOptions<never>): void {
-  checkCallOptions(options);
+  checkCall(options);
+  checkLoadNames(options);
   const { ttl, ttlJitter, tags } = options;
   if (tags !== undefined && typeof tags !== "function") tagsOf(tags);
   if (ttl !== undefined && typeof ttl !== "function") checkTtl(ttl, "ttl");

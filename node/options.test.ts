@@ -192,6 +192,83 @@ describe("arguments of calls: nothing starts, nothing is sent, and the call reje
   }
 });
 
+describe("an option that nobody knows is refused, with the one that is meant", () => {
+  const cache = createCache({ binary: "/never/started" });
+  const load = () => 1;
+  const walk = async (items: AsyncIterable<unknown>) => {
+    for await (const _ of items);
+  };
+  const calls: [string, (options: never) => unknown, object, RegExp][] = [
+    ["get", (o) => cache.get("k", o), { ttl: 5 }, /this call has no option "ttl": it takes timeout, signal/],
+    ["getEntry", (o) => cache.getEntry("k", o), { timeOut: 5 }, /"timeOut": did you mean "timeout"\?/],
+    ["take", (o) => cache.take("k", o), { sginal: 5 }, /did you mean "signal"/],
+    ["has", (o) => cache.has("k", o), { time: 5 }, /did you mean "timeout"/],
+    ["ttl", (o) => cache.ttl("k", o), { x: 5 }, /no option "x"/],
+    ["set", (o) => cache.set("k", "v", o), { tll: 5 }, /set has no option "tll": did you mean "ttl"\?/],
+    ["set", (o) => cache.set("k", "v", o), { ex: 5 }, /set has no option "ex": it takes ttl, expiresAt/],
+    ["set", (o) => cache.set("k", "v", o), { ttl: 5, Tags: [] }, /did you mean "tags"/],
+    ["set", (o) => cache.set("k", "v", o), { staleWhileRevalidate: 5 }, /no option "staleWhileRevalidate"/],
+    ["remove", (o) => cache.remove("k", o), { ttl: 5 }, /no option "ttl"/],
+    ["touch", (o) => cache.touch("k", 5, o), { ttl: 5 }, /no option "ttl"/],
+    ["persist", (o) => cache.persist("k", o), { ttl: 5 }, /no option "ttl"/],
+    ["increment", (o) => cache.increment("k", 1, o), { tag: 5 }, /increment has no option "tag"/],
+    ["compareAndSet", (o) => cache.compareAndSet("k", "a", "b", o), { tags: [] }, /did you mean "tag"\?/],
+    ["invalidateTag", (o) => cache.invalidateTag("t", o), { tags: [] }, /no option "tags"/],
+    ["getOrSet", (o) => cache.getOrSet("k", load, o), { swr: 5 }, /getOrSet has no option "swr": it takes/],
+    ["getOrSet", (o) => cache.getOrSet("k", load, o), { staleTtl: 5 }, /no option "staleTtl"/],
+    ["getOrSet", (o) => cache.getOrSet("k", load, o), { stalelfError: 5 }, /did you mean "staleIfError"/],
+    ["getOrSetMany", (o) => cache.getOrSetMany(["k"], load as never, o), { tTL: 5 }, /did you mean "ttl"/],
+    [
+      "wrap",
+      (o) => cache.wrap(load, o),
+      { key: String, tl: 5 },
+      /wrap has no option "tl": did you mean "ttl"/,
+    ],
+    ["getMany", (o) => cache.getMany(["k"], o), { onUndecodeable: 5 }, /did you mean "onUndecodable"/],
+    [
+      "setMany",
+      (o) => cache.setMany([o]),
+      { key: "k", value: 1, timeout: 5 },
+      /item 0: .*no option "timeout"/,
+    ],
+    ["setMany", (o) => cache.setMany([], o), { ttl: 5 }, /no option "ttl"/],
+    ["deleteMany", (o) => cache.deleteMany(["k"], o), { prefix: "k" }, /no option "prefix"/],
+    ["clear", (o) => cache.clear(o), { match: "k" }, /clear has no option "match"/],
+    ["keys", (o) => walk(cache.keys(o)), { pattern: "k" }, /no option "pattern"/],
+    ["values", (o) => walk(cache.values(o)), { count: 5 }, /no option "count"/],
+    ["entries", (o) => walk(cache.entries(o)), { matches: "k" }, /did you mean "match"/],
+    ["scan", (o) => cache.scan(o), { match: "k" }, /scan has no option "match"/],
+    ["stats", (o) => cache.stats(o), { reset: true }, /no option "reset"/],
+    ["namespace", (o) => cache.namespace("n", o), { ttl: 5 }, /no option "ttl".*defaultTtl/],
+    ["createCache", (o) => createCache(o), { maxSize: 5 }, /a cache has no option "maxSize"/],
+    [
+      "restart",
+      (o) => createCache(o),
+      { restart: { limits: 5 } },
+      /restart has no option "limits": did you mean "limit"/,
+    ],
+    [
+      "compress",
+      (o) => createCache(o),
+      { compress: { above: 1, level: 5 } },
+      /compress has no option "level"/,
+    ],
+  ];
+  for (const [name, call, options, message] of calls) {
+    test(`${name}: ${Object.keys(options).join()}`, async () => {
+      await assert.rejects(async () => call(options as never), { code: INVALID_ARG, message });
+    });
+  }
+
+  test("options that are inherited are options, and one that is undefined is none", async () => {
+    const { binary: _, ...none } = { binary: undefined };
+    const inherited = Object.create({ ttl: 1000 }) as object;
+    await assert.rejects(cache.set("k", "v", inherited), { code: "ERR_RUSTCACHE_START" });
+    await assert.rejects(cache.set("k", "v", { ...none, ttl: undefined }), { code: "ERR_RUSTCACHE_START" });
+    await assert.rejects(cache.set("k", "v", Object.create({ tll: 1000 })), { code: INVALID_ARG });
+  });
+});
+
 test("values in error texts are short, printable, and well-formed", () => {
   assert.equal(show("a\nb"), '"a\\nb"');
   assert.equal(show("x".repeat(1000)), `"${"x".repeat(40)}"… (1000 characters)`);

@@ -10,6 +10,7 @@ import { fitsTags, MAX_TAG_BYTES } from "./envelope.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import type { NearOptions } from "./hot.js";
 import type { DaemonOptions, RestartPolicy } from "./life.js";
+import { checkCallNames, checkNames } from "./option-names.js";
 import { Condition, Expiry, NO_EXPIRY, requireWellFormed, Tag } from "./protocol.js";
 import type { Codec } from "./values.js";
 
@@ -208,7 +209,7 @@ export interface SetOptions extends CallOptions, ExpiryOptions, TagOptions {
   condition?: "always" | "ifAbsent" | "ifPresent" | undefined;
 }
 
-const CACHE_OPTIONS = new Set([
+const CACHE_OPTIONS = [
   "binary",
   "args",
   "env",
@@ -235,7 +236,7 @@ const CACHE_OPTIONS = new Set([
   "compress",
   "near",
   "onError",
-]);
+];
 /** The arguments that these options become. */
 const FLAGS = {
   maxItems: "--max-items",
@@ -270,13 +271,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   if (typeof options !== "object" || options === null) {
     throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
   }
-  for (const name of Object.keys(options)) {
-    if (!CACHE_OPTIONS.has(name)) {
-      throw new InvalidArgumentError(
-        `there is no option ${show(name)}: the options are ${[...CACHE_OPTIONS].join(", ")}`,
-      );
-    }
-  }
+  checkNames("a cache", options, CACHE_OPTIONS);
   const { binary, args = [], env = {}, logLevel, onLog } = options;
   if (binary !== undefined && (typeof binary !== "string" || binary === "")) {
     throw new InvalidArgumentError(`binary must be the path of the daemon, got ${show(binary)}`);
@@ -390,6 +385,7 @@ function restartPolicy(value: Partial<RestartPolicy> | false | undefined): Resta
   if (typeof policy !== "object" || policy === null) {
     throw new InvalidArgumentError(`restart must be an object or false, got ${show(value)}`);
   }
+  checkNames("restart", policy, ["limit", "window", "pause"]);
   return {
     limit: integer(policy.limit, "restart.limit", 0, 1_000_000) ?? 5,
     window: integer(policy.window, "restart.window", 1, MAX_TIMER) ?? 180_000,
@@ -411,8 +407,14 @@ export function checkValue(value: unknown): asserts value is string | Uint8Array
   );
 }
 
-/** Checks what every call may be given. */
+/** Checks the options of a call that takes no others. */
 export function checkCallOptions(options: CallOptions): void {
+  checkCall(options);
+  checkCallNames(options);
+}
+
+/** Checks what every call may be given, whatever else there is. */
+export function checkCall(options: CallOptions): void {
   if (typeof options !== "object" || options === null) {
     throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
   }

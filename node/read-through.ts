@@ -15,6 +15,7 @@ import {
   type WrapOptions,
 } from "./load-options.js";
 import { type Load, type Loads, NotStored, type Run } from "./loads.js";
+import { checkNames, FRESHNESS_OPTIONS } from "./option-names.js";
 import { checkKey } from "./options.js";
 import { type Entry, freshFor, NotFresh } from "./reading.js";
 
@@ -358,6 +359,7 @@ export class ReadThrough {
         `the option key of wrap must be a function that makes a key of the arguments, got ${show(options?.key)}`,
       );
     }
+    checkNames("wrap", options, ["key", ...FRESHNESS_OPTIONS, "timeout"]);
     const { key: makeKey, ...rest } = options;
     checkLoadOptions(rest as LoadOptions<never>);
     const wrapped = (readThrough: ReadThrough) =>

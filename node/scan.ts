@@ -7,7 +7,8 @@ import { ConnectionLostError, DecodeError, InvalidArgumentError, ofKey, show } f
 import { type Match, matcherOf } from "./glob.js";
 import { readScanPage, type ScanItem, scanFields } from "./items.js";
 import type { KeySpace } from "./keys.js";
-import { checkCallOptions, prefixOf } from "./options.js";
+import { CALL_OPTIONS, checkNames } from "./option-names.js";
+import { checkCall, prefixOf } from "./options.js";
 import { NO_EXPIRY, Op, WITH_VALUES } from "./protocol.js";
 import { MISSED, type Reading } from "./reading.js";
 import { isUndecodableMiss, type UndecodableOptions } from "./reads.js";
@@ -15,6 +16,7 @@ import { decodeDone } from "./replies.js";
 import type { Shared } from "./shared.js";
 
 const MAX_PAGE = 10_000;
+const SCAN_OPTIONS = [...CALL_OPTIONS, "prefix", "pageSize", "onUndecodable"];
 const CURSOR_BITS = 64n;
 /** How often a walk begins anew when its daemon has died. */
 const MAX_RESTARTS = 3;
@@ -92,7 +94,8 @@ export class Scans {
   }
 
   async page(options: ScanOptions & { cursor?: bigint; withValues?: boolean }): Promise<ScannedPage> {
-    checkCallOptions(options);
+    checkCall(options);
+    checkNames("scan", options, [...SCAN_OPTIONS, "cursor", "withValues"]);
     const { cursor = 0n, pageSize = 1000, withValues = false } = options;
     const prefix = this.#keys.wirePrefix(prefixOf(options.prefix));
     const isMiss = isUndecodableMiss(options, this.#shared.failures);
@@ -161,6 +164,8 @@ export class Scans {
 
   /** Walks over all entries, page by page. */
   async *walk(options: WalkOptions, withValues: boolean): AsyncGenerator<ScannedEntry, void, undefined> {
+    checkCall(options);
+    checkNames("a walk", options, [...SCAN_OPTIONS, "match", "limit"]);
     const { match, limit = Number.POSITIVE_INFINITY, ...scan } = options;
     if (typeof limit !== "number" || !(limit >= 0)) {
       throw new InvalidArgumentError(`limit must be a number from 0 on, got ${show(limit)}`);

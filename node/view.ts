@@ -11,7 +11,9 @@ import { ValueFormat } from "./format.js";
 import { casBody } from "./items.js";
 import type { Key, KeySpace } from "./keys.js";
 import type { Loader, LoadOptions, ManyLoader, WrapOptions } from "./load-options.js";
+import { CALL_OPTIONS, checkNames, EXPIRY_OPTIONS } from "./option-names.js";
 import {
+  checkCall,
   checkCallOptions,
   checkKey,
   checkValue,
@@ -65,7 +67,10 @@ interface Settings {
   readonly defaultTtl: number | undefined;
 }
 
-const CLEAR_OPTIONS = ["prefix", "timeout", "signal"];
+const CLEAR_OPTIONS = ["prefix", ...CALL_OPTIONS];
+const INCREMENT_OPTIONS = [...EXPIRY_OPTIONS, ...CALL_OPTIONS];
+const SWAP_OPTIONS = [...INCREMENT_OPTIONS, "tag"];
+const GET_MANY_OPTIONS = [...CALL_OPTIONS, "onUndecodable"];
 const NAMESPACE_OPTIONS = ["defaultTtl", "codec", "compress"];
 
 /** The entries of a cache, or of a namespace of it. */
@@ -110,12 +115,7 @@ export class CacheView<V = unknown> {
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`options must be an object, got ${show(options)}`);
     }
-    for (const option of Object.keys(options)) {
-      if (NAMESPACE_OPTIONS.includes(option)) continue;
-      throw new InvalidArgumentError(
-        `a namespace has no option ${show(option)}: it takes ${NAMESPACE_OPTIONS.join(", ")}`,
-      );
-    }
+    checkNames("a namespace", options, NAMESPACE_OPTIONS);
     const { keys, format, defaultTtl: inherited } = this.#settings;
     const { codec, compress, defaultTtl: ttl } = options;
     const { maxValueBytes } = this.#shared;
@@ -240,6 +240,7 @@ export class CacheView<V = unknown> {
    */
   touch(key: Key, ttl?: number, options?: CallOptions): Promise<boolean> {
     try {
+      if (options !== undefined) checkCallOptions(options);
       return this.#expiring(Op.TOUCH, null, ttlExpiry(ttl), key, decodeFound, options);
     } catch (error) {
       return Promise.reject(error);
@@ -296,7 +297,8 @@ export class CacheView<V = unknown> {
       checkValue(expected);
       checkValue(value);
       const cas = options ?? {};
-      checkCallOptions(cas);
+      checkCall(cas);
+      checkNames("compareAndSet", cas, SWAP_OPTIONS);
       const { kind, ms } = this.#writing.byDefault(expiryOf(cas));
       const { body, expectedLength } = casBody(expected, value, this.#shared.channel.limits);
       const fields = new Uint8Array(4);
@@ -317,14 +319,9 @@ export class CacheView<V = unknown> {
   async clear(options?: CallOptions & { readonly prefix?: Key | undefined }): Promise<number> {
     const prefix = prefixOf(options?.prefix);
     if (options !== undefined) {
-      checkCallOptions(options);
+      checkCall(options);
       // One that is not understood must not be taken for none: everything would go.
-      for (const name of Object.keys(options)) {
-        if (CLEAR_OPTIONS.includes(name)) continue;
-        throw new InvalidArgumentError(
-          `clear has no option ${show(name)}: it takes ${CLEAR_OPTIONS.join(", ")}`,
-        );
-      }
+      checkNames("clear", options, CLEAR_OPTIONS);
     }
     const wire = this.#keys.wirePrefix(prefix);
     const clear = (channel: Channel, start: Key | null) =>
@@ -350,7 +347,11 @@ export class CacheView<V = unknown> {
    * it is, for what cannot be read, unless `onUndecodable` has it taken for a miss.
    */
   async getMany<T = V>(keys: readonly Key[], options?: GetManyOptions): Promise<(T | undefined)[]> {
-    const wire = this.#wireKeys(keys, options);
+    if (options !== undefined) {
+      checkCall(options);
+      checkNames("getMany", options, GET_MANY_OPTIONS);
+    }
+    const wire = this.#wireKeys(keys, undefined);
     return this.#reads.getMany(wire, options) as Promise<(T | undefined)[]>;
   }
 
@@ -464,7 +465,6 @@ export class CacheView<V = unknown> {
     options: CallOptions | undefined,
   ): Promise<T> {
     checkKey(key);
-    if (options !== undefined) checkCallOptions(options);
     const { kind, ms } = this.#writing.byDefault(expiry);
     const wire = this.#keys.wire(key);
     return this.#shared.call(op, kind, 0, fields, ms, wire, null, decode, options);
@@ -477,6 +477,10 @@ export class CacheView<V = unknown> {
     options: (CallOptions & ExpiryOptions) | undefined,
   ): Promise<T> {
     try {
+      if (options !== undefined) {
+        checkCall(options);
+        checkNames("increment", options, INCREMENT_OPTIONS);
+      }
       const fields = Buffer.alloc(8);
       fields.writeBigInt64LE(delta);
       return this.#expiring(Op.INCR, fields, expiryOf(options ?? {}), key, decode, options);

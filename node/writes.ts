@@ -5,10 +5,11 @@
 
 import { Refused, type SetOutcome, setEach } from "./batches.js";
 import type { CallOptions } from "./call.js";
-import { atItem, InvalidArgumentError, show, ValueTooLongError } from "./errors.js";
+import { InvalidArgumentError, ofItem, show, ValueTooLongError } from "./errors.js";
 import type { SetItem } from "./items.js";
 import type { Key, KeySpace } from "./keys.js";
-import { checkCallOptions, checkKey, type SetOptions } from "./options.js";
+import { checkItemNames, checkSetNames } from "./option-names.js";
+import { checkCall, checkCallOptions, checkKey, type SetOptions } from "./options.js";
 import { NO_EXPIRY, Op, Tag } from "./protocol.js";
 import type { SourceItem } from "./read-through.js";
 import type { Counts } from "./reading.js";
@@ -63,7 +64,10 @@ export class Writes {
         return this.#shared.call(Op.SET, 0, Tag.TEXT, null, NO_EXPIRY, wire, value, this.#decode);
       }
       const set = options ?? {};
-      checkCallOptions(set);
+      if (options !== undefined) {
+        checkCall(set);
+        checkSetNames(set);
+      }
       const prepared = this.#writing.prepare(channel, value, set);
       if (!(prepared instanceof Promise) && (prepared.records === undefined || this.#shared.isIdle)) {
         const { flags, tag, ms, body } = prepared;
@@ -92,22 +96,25 @@ export class Writes {
         throw new InvalidArgumentError(`an item must be an object with key and value, got ${show(item)}`);
       }
       checkKey(item.key);
+      checkItemNames(item);
       return this.#writing.prepare(channel, item.value, item);
     };
     const prepared = Array.from(items, (item: SetItemOptions, index) => {
       try {
-        const each = atItem(index, () => prepare(item));
+        const each = prepare(item);
         // Another item may turn out to be wrong before this one is awaited.
         if (each instanceof Promise) each.catch(() => {});
         return each;
       } catch (error) {
+        const wrong = ofItem(error, index);
         // As the daemon refuses one that is not compressed.
-        if (error instanceof ValueTooLongError) return new Refused(error);
-        throw error;
+        if (wrong instanceof ValueTooLongError) return new Refused(wrong);
+        throw wrong;
       }
     });
     const keys = items.map(({ key }) => key);
-    const outcomes = await this.#send(keys, items.map(isReplacing), prepared, options, true);
+    const replaces = (i: number) => isReplacing(items[i] ?? {});
+    const outcomes = await this.#send(keys, replaces, prepared, options, true);
     return outcomes.map((outcome) => {
       if (!(outcome instanceof Refused)) return outcome;
       throw outcome.error;
@@ -139,20 +146,14 @@ export class Writes {
       }
     });
     const keys = items.map(({ key }) => key);
-    const outcomes = await this.#send(
-      keys,
-      items.map(() => true),
-      prepared,
-      options,
-      false,
-    );
+    const outcomes = await this.#send(keys, () => true, prepared, options, false);
     return outcomes.map((outcome) => (outcome instanceof Refused ? outcome.error : undefined));
   }
 
   /** Stores each item, with those that are prepared in vain as their outcomes. Failures that are passed over are false. */
   async #send(
     keys: readonly Key[],
-    replacing: readonly boolean[],
+    replaces: (i: number) => boolean,
     prepared: readonly (Ready | Promise<Ready>)[],
     options: CallOptions | undefined,
     isNumbered: boolean,
@@ -160,30 +161,25 @@ export class Writes {
     const { channel } = this.#shared;
     const wire = keys.map((key) => this.#keys.wire(key));
     const send = async (ready: readonly Ready[]): Promise<SetOutcome[]> => {
-      const outcomes: SetOutcome[] = new Array(ready.length).fill(false);
-      const places: number[] = [];
       const sets: SetItem[] = [];
       for (let i = 0; i < ready.length; i++) {
         const each = ready[i]!;
-        if (each instanceof Refused) {
-          outcomes[i] = each;
-          continue;
-        }
+        if (each instanceof Refused) continue;
         const { flags, tag, ms, body, records } = each;
         if (records !== undefined) this.#shared.generations.record(channel, records);
-        places.push(i);
         sets.push({ flags, tag, expiry: ms, key: wire[i]!, value: body });
       }
-      const names = places.length === keys.length ? keys : places.map((place) => keys[place]!);
+      // Places are told of the first error alone, and nothing is missing before that.
+      const isWhole = sets.length === ready.length;
+      const names = isWhole ? keys : keys.filter((_, i) => !(ready[i] instanceof Refused));
       const sent = await setEach(channel, sets, names, options, isNumbered);
-      for (let n = 0; n < sent.length; n++) {
-        outcomes[places[n]!] = sent[n]!;
-        if (sent[n] === true) this.#counts.sets++;
-      }
-      return outcomes;
+      for (const outcome of sent) if (outcome === true) this.#counts.sets++;
+      if (isWhole) return sent;
+      const rest = sent.values();
+      return ready.map((each) => (each instanceof Refused ? each : rest.next().value!));
     };
     const none = (error: unknown) => {
-      for (const [i, each] of wire.entries()) this.#unstored([each], error, replacing[i]!);
+      for (const [i, each] of wire.entries()) this.#unstored([each], error, replaces(i));
       return new Array<SetOutcome>(keys.length).fill(false);
     };
     let outcomes: SetOutcome[];
@@ -201,7 +197,7 @@ export class Writes {
       try {
         if (!excused.has(outcome.error)) this.#shared.failures.excuse("set_many", outcome.error);
         excused.add(outcome.error);
-        return this.#unstored([wire[i]!], outcome.error, replacing[i]!);
+        return this.#unstored([wire[i]!], outcome.error, replaces(i));
       } catch {
         return outcome;
       }

@@ -330,6 +330,36 @@ describe("staleTtl", () => {
     }
   });
 
+  withCache(
+    "touch and persist move the end of an entry, and not the moment when it becomes stale",
+    async (cache) => {
+      mock.timers.enable({ apis: ["Date"], now: Date.now() });
+      try {
+        const times = { ttl: 60_000, staleTtl: 600_000 };
+        await cache.setMany(["touched", "persisted", "late"].map((key) => ({ key, value: key, ...times })));
+        const freshUntil = Date.now() + 60_000;
+        assert.equal(await cache.touch("touched", 3_600_000), true);
+        assert.equal(await cache.persist("persisted"), true);
+        mock.timers.tick(59_999);
+        assert.deepEqual(await cache.getMany(["touched", "persisted"]), ["touched", "persisted"]);
+        mock.timers.tick(1);
+        assert.equal(await cache.touch("late", 7_200_000), true);
+        assert.deepEqual(await cache.getMany(["touched", "persisted", "late"]), new Array(3).fill(undefined));
+        for (const [key, most] of [
+          ["touched", 3_600_000],
+          ["persisted", Number.POSITIVE_INFINITY],
+          ["late", 7_200_000],
+        ] as const) {
+          const entry = (await cache.getEntry(key))!;
+          assert.deepEqual([entry.stale, entry.freshUntil], [true, freshUntil], key);
+          assert.ok(entry.ttl <= most && entry.ttl >= most - 60_000, `${key}: ${entry.ttl} ms left`);
+        }
+      } finally {
+        mock.timers.reset();
+      }
+    },
+  );
+
   test("goes with defaultTtl", async () => {
     await using cache = createCache({ defaultTtl: 60_000 });
     const users = cache.namespace("users", { defaultTtl: 1000 });

@@ -236,7 +236,7 @@ export class CacheView<V = unknown> {
 
   /**
    * Gives an entry a new TTL in milliseconds (0 = at once, Infinity = never, undefined = the default here); resolves with
-   * whether it was there. When it becomes stale does not change.
+   * whether it was there. An entry that was stored with `staleTtl` becomes stale when it would have: that stands in its value, which this does not write.
    */
   touch(key: Key, ttl?: number, options?: CallOptions): Promise<boolean> {
     try {
@@ -247,7 +247,7 @@ export class CacheView<V = unknown> {
     }
   }
 
-  /** Lets an entry live for ever; resolves with whether it was there. */
+  /** Lets an entry live for ever; resolves with whether it was there. One that was stored with `staleTtl` becomes stale all the same: see `touch`. */
   persist(key: Key, options?: CallOptions): Promise<boolean> {
     return this.touch(key, Number.POSITIVE_INFINITY, options);
   }

@@ -2,6 +2,8 @@
 // (texts may change) and a text that names the offending value and what to do.
 // No other file may construct a bare `Error` for a caller to see.
 
+import { isDetached } from "./detached.js";
+
 /** The `code` of every error of this package. */
 export type ErrorCode =
   | "ERR_RUSTCACHE_INVALID_ARG"
@@ -336,6 +338,7 @@ export function show(value: unknown): string {
       : `${JSON.stringify(Array.from(value.slice(0, 60)).slice(0, 40).join(""))}… (${value.length} characters)`;
   }
   if (value instanceof Uint8Array) {
+    if (isDetached(value.buffer)) return "bytes that were transferred";
     const head = Buffer.from(value.buffer, value.byteOffset, Math.min(value.byteLength, 16)).toString("hex");
     return `<${head}${value.byteLength > 16 ? "…" : ""}> (${value.byteLength} bytes)`;
   }

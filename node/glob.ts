@@ -12,9 +12,13 @@ export function matcherOf(match: unknown): (key: string) => boolean {
     return (key) => matches(pattern, key);
   }
   if (match instanceof RegExp) {
-    // With the flags g or y a RegExp goes on where it stopped the time before.
-    const stateless = new RegExp(match.source, match.flags.replace(/[gy]/g, ""));
-    return (key) => stateless.test(key);
+    // A RegExp of its own, whose place nobody else moves.
+    const own = new RegExp(match.source, match.flags);
+    return (key) => {
+      // With the flags g or y it would go on where it has stopped the time before.
+      own.lastIndex = 0;
+      return own.test(key);
+    };
   }
   throw new InvalidArgumentError(`match must be a pattern such as "user:*" or a RegExp, got ${show(match)}`);
 }

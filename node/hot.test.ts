@@ -330,6 +330,24 @@ describe("counts and limits", () => {
     });
   });
 
+  test("its limits are in the words of the others: a size as text, Infinity for no end", async () => {
+    for (const [maxBytes, items] of [
+      ["1kb", 1],
+      ["2kib", 3],
+    ] as const) {
+      await withHot(
+        async (cache) => {
+          for (let i = 0; i < 8; i++) {
+            await cache.set(`${i}`, "x".repeat(250));
+            await cache.get(`${i}`);
+          }
+          assert.equal((await cache.stats()).near_items, items);
+        },
+        { maxBytes, ttl: Number.POSITIVE_INFINITY },
+      );
+    }
+  });
+
   test("a call that is given up leaves nothing behind", async () => {
     await withHot(async (cache) => {
       await cache.set("k", "v");
@@ -367,6 +385,10 @@ describe("counts and limits", () => {
       });
     wrong(true, /near must be an object, got true/);
     wrong({ max: 5 }, /near has no option "max": did you mean "maxItems"\? It takes maxItems/);
+    wrong(
+      { maxBytes: "much" },
+      /near.maxBytes must be a positive integer or a text such as "512mb", got "much"/,
+    );
     wrong({ maxItems: 0 }, /near.maxItems must be an integer from 1 on, got 0/);
     wrong({ ttl: 0.5 }, /near.ttl must be an integer from 1 on, got 0.5/);
     wrong({ freeze: 1 }, /near.freeze must be true or false, got 1/);

@@ -10,6 +10,7 @@ import { type Fill, Near } from "./near.js";
 import { checkNames } from "./option-names.js";
 import { readTtl, Status, Tag } from "./protocol.js";
 import { type Entry, MISSED, type Reading } from "./reading.js";
+import { bytesOf, checkSize } from "./sizes.js";
 
 /**
  * The option `near`: a hot tier in this process, for the entries that are read most.
@@ -17,15 +18,15 @@ import { type Entry, MISSED, type Reading } from "./reading.js";
  * @example
  * import { createCache } from "rustcache";
  *
- * const cache = createCache({ near: { maxItems: 1_000, maxBytes: 4 << 20, ttl: 60_000, freeze: true } });
+ * const cache = createCache({ near: { maxItems: 1_000, maxBytes: "4mb", ttl: 60_000, freeze: true } });
  */
 export interface NearOptions {
   /** Entries held at most, from 1. @default 10_000 */
   readonly maxItems?: number | undefined;
-  /** Memory of this process for them in bytes, about, overhead included; from 1. @default 16_777_216 */
-  readonly maxBytes?: number | undefined;
+  /** Memory of this process for them, about, overhead included: bytes, from 1, or a text such as "4mb". @default 16_777_216 */
+  readonly maxBytes?: number | string | undefined;
   /**
-   * Milliseconds, from 1, for which an entry is served from here before the daemon is asked again; never beyond the entry's own TTL. A daemon that is never
+   * Milliseconds, from 1 to Infinity, for which an entry is served from here before the daemon is asked again; never beyond the entry's own TTL. A daemon that is never
    * asked for an entry takes it for unused. @default as long as it lives
    */
   readonly ttl?: number | undefined;
@@ -73,8 +74,11 @@ export class HotTier {
     this.#freezes = freeze;
     this.near = new Near<Hot>({
       maxItems: atLeastOne(options.maxItems, "maxItems") ?? 10_000,
-      maxBytes: atLeastOne(options.maxBytes, "maxBytes") ?? 16 * 2 ** 20,
-      ttl: atLeastOne(options.ttl, "ttl") ?? Number.POSITIVE_INFINITY,
+      maxBytes: bytesOf(checkSize(options.maxBytes, "near.maxBytes") ?? 16 * 2 ** 20),
+      ttl:
+        options.ttl === Number.POSITIVE_INFINITY
+          ? options.ttl
+          : (atLeastOne(options.ttl, "ttl") ?? Number.POSITIVE_INFINITY),
     });
   }
 

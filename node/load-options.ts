@@ -3,7 +3,7 @@
 import type { CallOptions } from "./call.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
 import { checkLoadNames } from "./option-names.js";
-import { checkCall, MAX_TIMER, tagsOf } from "./options.js";
+import { checkCall, isSpan, MAX_TIMER, tagsOf } from "./options.js";
 
 /** What a loader is told. */
 export interface LoadContext<T> {
@@ -60,15 +60,15 @@ export interface FreshnessOptions<T> {
    * `defaultTtl`
    */
   readonly ttl?: number | ((value: T, key: string | Uint8Array) => number | undefined) | undefined;
-  /** For as long after its TTL, a value is served at once while one loader refreshes it in the background. From 0. @default 0 */
+  /** For as long after its TTL, a value is served at once while one loader refreshes it in the background. From 0 to Infinity. @default 0 */
   readonly staleWhileRevalidate?: number | undefined;
-  /** For as long after its TTL, a value is served when the loader fails. From 0. @default 0 */
+  /** For as long after its TTL, a value is served when the loader fails. From 0 to Infinity. @default 0 */
   readonly staleIfError?: number | undefined;
-  /** A hit with less than this of its TTL left is served, and refreshed in the background. From 0. @default 0 */
+  /** A hit with less than this of its TTL left is served, and refreshed in the background. From 0 to Infinity, which refreshes with each hit. @default 0 */
   readonly refreshThreshold?: number | undefined;
   /** The part of a TTL, from 0 to 1, of which a random share is taken off: 0.1 = each lives 90 % to 100 % of it, so that they do not all end at once. @default 0 */
   readonly ttlJitter?: number | undefined;
-  /** The TTL of `undefined`, when a loader brings that: within it, callers get undefined without a loader. From 0. @default 0, it is not stored */
+  /** The TTL of `undefined`, when a loader brings that: within it, callers get undefined without a loader. From 0 to Infinity. @default 0, it is not stored */
   readonly negativeTtl?: number | undefined;
   /** Tags that loaded values are stored with, or a function that says so of each; see `invalidateTag`. @default [] */
   readonly tags?:
@@ -142,8 +142,10 @@ function checkTtl(ttl: unknown, what: string): asserts ttl is number {
 }
 
 function checkSpan(ms: unknown, name: string): void {
-  if (ms === undefined || (typeof ms === "number" && ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) return;
-  throw new InvalidArgumentError(`${name} must be milliseconds from 0 on, got ${show(ms)}`);
+  if (ms === undefined || isSpan(ms)) return;
+  throw new InvalidArgumentError(
+    `${name} must be milliseconds from 0 on (Infinity = for ever), got ${show(ms)}`,
+  );
 }
 
 /** How long a loaded value lives. */

@@ -248,6 +248,19 @@ describe("iteration", () => {
       await all(cache.keys({ prefix: "page:1", match: /5$/, pageSize: 7 })),
       keys.filter((key) => /^page:1.*5$/.test(key)).sort(),
     );
+    // Where a RegExp that others use has stopped is not where the next key is looked at from.
+    const sticky = /user:4\d\d$/y;
+    sticky.lastIndex = 3;
+    const global = /:4\d\d$/g;
+    global.test("user:400");
+    const [from, of] = [
+      keys.filter((key) => /^user:4\d\d$/.test(key)),
+      keys.filter((key) => /:4\d\d$/.test(key)),
+    ];
+    assert.deepEqual(await all(cache.keys({ match: sticky })), from.sort());
+    assert.deepEqual(await all(cache.keys({ match: global })), of.sort());
+    assert.deepEqual(await all(cache.keys({ match: /4\d\d$/y })), []);
+    assert.equal(sticky.lastIndex, 3);
     for (const limit of [0, 1, 999, 1001]) assert.equal((await all(cache.keys({ limit }))).length, limit);
     assert.equal((await all(cache.values({ limit: 5 }))).length, 5);
     const entries = await all(cache.entries({ match: "user:4" }));

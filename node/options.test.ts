@@ -6,9 +6,17 @@ import { show } from "./errors.js";
 import { type Cache, type CacheOptions, createCache, RustCacheError } from "./index.js";
 import { checkCacheOptions, expiryOf, ttlExpiry } from "./options.js";
 import { Expiry, NO_EXPIRY } from "./protocol.js";
+import { bytesOf, checkSize } from "./sizes.js";
 
 const INVALID_ARG = "ERR_RUSTCACHE_INVALID_ARG";
 const INVALID_TTL = "ERR_RUSTCACHE_INVALID_TTL";
+
+/** Bytes whose memory is another's. */
+function transferred(): Uint8Array {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
+}
 
 describe("options of a cache", () => {
   const wrong: [object, RegExp, string?][] = [
@@ -184,6 +192,10 @@ describe("arguments of calls: nothing starts, nothing is sent, and the call reje
     ["scan", [{ pageSize: 0 }], /pageSize must be an integer from 1 to 10000, got 0/],
     ["scan", [{ cursor: 5 }], /cursor must be the bigint of a former page, got 5/],
     ["ping", [7], /options must be an object, got 7/],
+    ["get", [transferred()], /the key must be .* got bytes that were transferred/],
+    ["getMany", [["a", transferred()]], /item 1: the key must be .* got bytes that were transferred/],
+    ["set", ["k", transferred(), { tag: 0 }], /the value must be .* got bytes that were transferred/],
+    ["set", ["k", transferred()], /the value is memory that was transferred/, "ERR_RUSTCACHE_ENCODE"],
   ];
   for (const [method, args, message, code = INVALID_ARG] of wrong) {
     test(`${method}: ${String(message)}`, async () => {
@@ -267,6 +279,27 @@ describe("an option that nobody knows is refused, with the one that is meant", (
     await assert.rejects(cache.set("k", "v", { ...none, ttl: undefined }), { code: "ERR_RUSTCACHE_START" });
     await assert.rejects(cache.set("k", "v", Object.create({ tll: 1000 })), { code: INVALID_ARG });
   });
+});
+
+test("a size means what it means to the daemon", () => {
+  const sizes: [number | string, number][] = [
+    [1, 1],
+    ["7", 7],
+    ["7 B", 7],
+    ["4kb", 4000],
+    ["4 KiB", 4096],
+    ["1.5mb", 1_500_000],
+    ["1.5 GiB", 1.5 * 2 ** 30],
+    ["2tb", 2e12],
+    ["2TiB", 2 * 2 ** 40],
+  ];
+  for (const [size, bytes] of sizes) assert.equal(bytesOf(checkSize(size, "size")!), bytes, `${size}`);
+  for (const size of [0, -1, 1.5, "", "mb", "4 pb", "4i"]) {
+    assert.throws(() => checkSize(size, "near.maxBytes"), {
+      code: INVALID_ARG,
+      message: /near.maxBytes must be/,
+    });
+  }
 });
 
 test("values in error texts are short, printable, and well-formed", () => {

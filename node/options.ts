@@ -5,6 +5,7 @@ import { isUtf8 } from "node:buffer";
 import { resolve } from "node:path";
 import type { CallOptions } from "./call.js";
 import type { CompressOptions } from "./compression.js";
+import { isDetached } from "./detached.js";
 import { DIRECTORY_VARIABLE } from "./directory.js";
 import { fitsTags, MAX_TAG_BYTES } from "./envelope.js";
 import { InvalidArgumentError, InvalidTtlError, show } from "./errors.js";
@@ -12,6 +13,7 @@ import type { NearOptions } from "./hot.js";
 import type { DaemonOptions, RestartPolicy } from "./life.js";
 import { checkCallNames, checkNames } from "./option-names.js";
 import { Condition, Expiry, NO_EXPIRY, requireWellFormed, Tag } from "./protocol.js";
+import { checkSize } from "./sizes.js";
 import type { Codec } from "./values.js";
 
 /**
@@ -196,7 +198,7 @@ export interface TagOptions {
  */
 export interface SetOptions extends CallOptions, ExpiryOptions, TagOptions {
   /**
-   * Milliseconds from 0 on, fractions rounded up, that the entry is kept beyond its TTL: stale, a miss for `get`, but not for `getEntry`. Of no
+   * Milliseconds from 0 on, fractions rounded up, Infinity = for ever, that the entry is kept beyond its TTL: stale, a miss for `get`, but not for `getEntry`. Of no
    * effect on an entry that never expires. Not with `keepTtl`. @default 0
    */
   staleTtl?: number | undefined;
@@ -259,7 +261,6 @@ const RECOVER = ["valid", "strict"];
 const ON_DISK_ERROR = ["refuse", "memory", "exit"];
 const ON_ERROR = ["throw", "miss"];
 const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"];
-const SIZE = /^\d+(\.\d+)? *(b|[kmgt]i?b)?$/i;
 /** The longest that a timer of Node takes. */
 export const MAX_TIMER = 2 ** 31 - 1;
 const MAX_VALUE = 2 ** 30;
@@ -301,7 +302,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
     if (value !== undefined) flags.push(FLAGS[option], String(value));
   };
   flag("maxItems", integer(options.maxItems, "maxItems", 1, Number.MAX_SAFE_INTEGER));
-  flag("maxBytes", size(options.maxBytes, "maxBytes"));
+  flag("maxBytes", checkSize(options.maxBytes, "maxBytes"));
   flag("policy", oneOf(options.policy, "policy", POLICIES));
   const ttl = defaultTtl(options.defaultTtl);
   flag("defaultTtl", ttl === undefined ? undefined : `${ttl}ms`);
@@ -313,7 +314,7 @@ export function checkCacheOptions(options: CacheOptions): DaemonOptions {
   flag("sync", oneOf(options.sync, "sync", SYNC));
   flag("recover", oneOf(options.recover, "recover", RECOVER));
   flag("onDiskError", oneOf(options.onDiskError, "onDiskError", ON_DISK_ERROR));
-  flag("snapshotAfter", size(options.snapshotAfter, "snapshotAfter"));
+  flag("snapshotAfter", checkSize(options.snapshotAfter, "snapshotAfter"));
   flag("snapshotEvery", every === undefined ? undefined : `${every}ms`);
   if (dir === null) {
     for (const name of ["sync", "recover", "onDiskError", "snapshotAfter", "snapshotEvery"] as const) {
@@ -364,15 +365,6 @@ function oneOf(value: unknown, name: string, allowed: readonly string[]): string
   throw new InvalidArgumentError(`${name} must be one of ${allowed.join(", ")}, got ${show(value)}`);
 }
 
-function size(value: unknown, name: string): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return String(value);
-  if (typeof value === "string" && SIZE.test(value)) return value;
-  throw new InvalidArgumentError(
-    `${name} must be a positive integer or a text such as "512mb", got ${show(value)}`,
-  );
-}
-
 /** A default TTL in milliseconds; undefined = for ever. */
 export function defaultTtl(value: unknown): number | undefined {
   if (value === undefined || value === Number.POSITIVE_INFINITY) return undefined;
@@ -395,13 +387,13 @@ function restartPolicy(value: Partial<RestartPolicy> | false | undefined): Resta
 
 /** Checks a key. The empty key is one. */
 export function checkKey(key: unknown): asserts key is string | Uint8Array {
-  if (typeof key === "string" || key instanceof Uint8Array) return;
+  if (typeof key === "string" || (key instanceof Uint8Array && !isDetached(key.buffer))) return;
   throw new InvalidArgumentError(`the key must be a string, a Buffer or a Uint8Array, got ${show(key)}`);
 }
 
 /** Checks a value that has to be text or bytes. */
 export function checkValue(value: unknown): asserts value is string | Uint8Array {
-  if (typeof value === "string" || value instanceof Uint8Array) return;
+  if (typeof value === "string" || (value instanceof Uint8Array && !isDetached(value.buffer))) return;
   throw new InvalidArgumentError(
     `the value must be a string, a Buffer or a Uint8Array here, got ${show(value)}: set() without tag takes any`,
   );
@@ -458,13 +450,20 @@ export function asDeadline(expiry: WireExpiry, byDefault: number | undefined): W
   return { kind: Expiry.DEADLINE, ms: Math.min(Date.now() + ttl, Number.MAX_SAFE_INTEGER) };
 }
 
+/** Whether it is milliseconds from 0 on, Infinity included. */
+export function isSpan(ms: unknown): ms is number {
+  return (
+    typeof ms === "number" && ms >= 0 && (ms <= Number.MAX_SAFE_INTEGER || ms === Number.POSITIVE_INFINITY)
+  );
+}
+
 /** Checks `staleTtl`. */
 export function staleTtlOf(staleTtl: unknown): number {
   if (staleTtl === undefined) return 0;
-  if (typeof staleTtl === "number" && staleTtl >= 0 && staleTtl <= Number.MAX_SAFE_INTEGER) {
-    return Math.ceil(staleTtl);
-  }
-  throw new InvalidTtlError(`staleTtl must be milliseconds from 0 on, got ${show(staleTtl)}`);
+  if (isSpan(staleTtl)) return Math.ceil(staleTtl);
+  throw new InvalidTtlError(
+    `staleTtl must be milliseconds from 0 on (Infinity = for ever), got ${show(staleTtl)}`,
+  );
 }
 
 /** Checks the tags of an entry; each comes once in the result. */

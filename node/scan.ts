@@ -52,7 +52,7 @@ export interface ScanOptions extends CallOptions, UndecodableOptions {
 export interface WalkOptions extends ScanOptions {
   /**
    * Only keys that this matches: a pattern in which `*` stands for any text, `?` for one character and `\` takes the next as it is; or a
-   * RegExp. Keys that are not UTF-8 never match. All keys are looked at, unless `prefix` says where. @default all
+   * RegExp, which looks at each key from its beginning (with the flag `y` it has to match there). Keys that are not UTF-8 never match. All keys are looked at, unless `prefix` says where. @default all
    */
   readonly match?: Match | undefined;
   /** Ends the walk after as many, from 0 on. @default all */

@@ -360,6 +360,31 @@ describe("staleTtl", () => {
     },
   );
 
+  withCache("may be for ever", async (cache) => {
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
+    try {
+      const staleTtl = Number.POSITIVE_INFINITY;
+      await cache.set("ttl", 1, { ttl: 60_000, staleTtl });
+      await cache.set("at", 2, { expiresAt: Date.now() + 60_000, staleTtl });
+      const options = { ttl: 60_000, staleWhileRevalidate: staleTtl, staleIfError: staleTtl };
+      await cache.getOrSet("loaded", () => 3, options);
+      await cache.getOrSet("none", () => undefined, { negativeTtl: staleTtl });
+      assert.deepEqual(await cache.getMany(["ttl", "at", "loaded"]), [1, 2, 3]);
+      mock.timers.tick(365 * 86_400_000);
+      assert.deepEqual(await cache.getMany(["ttl", "at", "loaded"]), [undefined, undefined, undefined]);
+      for (const key of ["ttl", "at", "loaded"]) {
+        const { stale, ttl } = (await cache.getEntry(key))!;
+        assert.deepEqual([stale, ttl], [true, Number.POSITIVE_INFINITY], key);
+      }
+      assert.equal(await cache.ttl("none"), Number.POSITIVE_INFINITY);
+      const down = () => Promise.reject(new Error("down"));
+      assert.equal(await cache.getOrSet<unknown>("ttl", down, { staleIfError: staleTtl }), 1);
+      assert.equal(await cache.getOrSet<unknown>("at", down, { staleWhileRevalidate: staleTtl }), 2);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
   test("goes with defaultTtl", async () => {
     await using cache = createCache({ defaultTtl: 60_000 });
     const users = cache.namespace("users", { defaultTtl: 1000 });

@@ -1,9 +1,10 @@
 // Values to bytes and back, without a daemon: many random ones, and each kind by hand.
 
 import { strict as assert } from "node:assert";
+import { createSecretKey, webcrypto } from "node:crypto";
 import { describe, test } from "node:test";
 import { runInNewContext } from "node:vm";
-import { Tag } from "./index.js";
+import { type EncodeError, Tag } from "./index.js";
 import { randomFrom } from "./testdata/random.js";
 import { type Codec, checkCodec, decodeValue, encodeValue, isJsonSafe } from "./values.js";
 
@@ -251,4 +252,42 @@ test("what cannot be read is refused, never guessed", () => {
   for (const tag of [Tag.PICKLE, Tag.MESSAGEPACK]) {
     assert.deepEqual(decodeValue(tag, Buffer.from("abc"), 0, 3, false), Buffer.from("abc"));
   }
+});
+
+test("what looks as if it could be stored and cannot be is named, with what to store instead", async () => {
+  const memory = new ArrayBuffer(8);
+  const views = [new Float64Array(1), new DataView(new ArrayBuffer(8)), new Uint8Array(4)];
+  structuredClone(null, { transfer: [memory, ...views.map(({ buffer }) => buffer as ArrayBuffer)] });
+  const cryptoKey = await webcrypto.subtle.generateKey({ name: "AES-GCM", length: 128 }, true, ["encrypt"]);
+  const wrong: [unknown, RegExp][] = [
+    [new Blob(["x"]), /is a Blob, which cannot be stored: store its bytes, Buffer\.from/],
+    [createSecretKey(Buffer.from("secret")), /is a KeyObject, .*export\(\)/],
+    [cryptoKey, /is a CryptoKey, .*exportKey/],
+    [new SharedArrayBuffer(4), /is a SharedArrayBuffer, .*copy of its bytes/],
+    [
+      new ReadableStream(),
+      /is an object, which cannot be stored \(Unserializable host object: .*\): leave it out/,
+    ],
+    ...[memory, ...views].map((each): [unknown, RegExp] => [
+      each,
+      /is memory that was transferred to another thread, .*before it is transferred/,
+    ]),
+  ];
+  for (const [value, message] of wrong) {
+    for (const [whole, where] of [
+      [value, "the value is"],
+      [{ list: [1, new Map([["k", value]])] }, 'the value\'s .list[1].get("k") is'],
+    ] as const) {
+      assert.throws(
+        () => encodeValue(whole),
+        (error: EncodeError) => {
+          assert.equal(error.code, "ERR_RUSTCACHE_ENCODE");
+          assert.match(error.message, message);
+          assert.ok(error.message.startsWith(where) && !error.message.includes("\n"), error.message);
+          return true;
+        },
+      );
+    }
+  }
+  assert.deepEqual(encodeValue(new Uint8Array(0)), { tag: Tag.BYTES, body: new Uint8Array(0) });
 });

@@ -5,7 +5,9 @@
 // Invariant: what is stored as JSON comes back the same as from a structured clone. Whatever might not is V8's affair.
 
 import { isUtf8 } from "node:buffer";
+import { types } from "node:util";
 import { deserialize, serialize } from "node:v8";
+import { isDetached } from "./detached.js";
 import { DecodeError, EncodeError, InvalidArgumentError, show } from "./errors.js";
 import { readText, Tag } from "./protocol.js";
 
@@ -104,8 +106,9 @@ export function encodeValue(value: unknown, codec?: Codec): Encoded {
     case "number":
     case "boolean":
     case "object":
-      if (value instanceof Uint8Array) return { tag: Tag.BYTES, body: value };
-      return encodeObject(value);
+      if (!(value instanceof Uint8Array)) return encodeObject(value);
+      if (value.length === 0 && isDetached(value.buffer)) throw unstorable("the value", value, undefined);
+      return { tag: Tag.BYTES, body: value };
   }
   return { tag: Tag.V8, body: encodeV8(value) };
 }
@@ -157,12 +160,43 @@ function encodeV8(value: unknown): Buffer {
     return serialize(value);
   } catch (error) {
     const { path, part } = findUncloneable(value);
-    const where = path === "" ? "the value" : `the value's ${path}`;
-    throw new EncodeError(
-      `${where} is ${show(part)}, which cannot be stored (${messageOf(error)}): leave it out, or give the cache a codec that can`,
-      { cause: error },
-    );
+    throw unstorable(path === "" ? "the value" : `the value's ${path}`, part, error);
   }
+}
+
+/** The error for what no structured clone can hold outside of the process that it is in. */
+function unstorable(where: string, part: unknown, cause: unknown): EncodeError {
+  const known = knownUnstorable(part);
+  if (known !== undefined) {
+    return new EncodeError(`${where} is ${known.what}, which cannot be stored: ${known.instead}`, { cause });
+  }
+  // Of native objects it has all that can be seen of them, in many lines.
+  const why = messageOf(cause).split("\n", 1)[0];
+  return new EncodeError(
+    `${where} is ${show(part)}, which cannot be stored (${why}): leave it out, or give the cache a codec that can`,
+    { cause },
+  );
+}
+
+/** Those that look as if they could be stored, and what to do about them. */
+function knownUnstorable(part: unknown): { what: string; instead: string } | undefined {
+  if (part instanceof Blob) {
+    return { what: "a Blob", instead: "store its bytes, Buffer.from(await blob.arrayBuffer())" };
+  }
+  if (types.isKeyObject(part)) return { what: "a KeyObject", instead: "store what its export() gives" };
+  if (types.isCryptoKey(part)) {
+    return { what: "a CryptoKey", instead: "store what crypto.subtle.exportKey() gives" };
+  }
+  const memory = ArrayBuffer.isView(part) ? part.buffer : part;
+  if (!types.isAnyArrayBuffer(memory)) return undefined;
+  const instead = "store it before it is transferred, or a copy of it";
+  if (isDetached(memory)) return { what: "memory that was transferred to another thread", instead };
+  return types.isSharedArrayBuffer(part)
+    ? {
+        what: "a SharedArrayBuffer",
+        instead: "store a copy of its bytes, Buffer.from(new Uint8Array(shared))",
+      }
+    : undefined;
 }
 
 function messageOf(error: unknown): string {

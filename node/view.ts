@@ -314,7 +314,7 @@ export class CacheView<V = unknown> {
 
   /**
    * Removes everything here, namespaces of this one included, or only what of this one begins with a prefix; resolves with how many entries that
-   * were.
+   * were, for a whole cache the records of its tags included (see docs/node.md).
    */
   async clear(options?: CallOptions & { readonly prefix?: Key | undefined }): Promise<number> {
     const prefix = prefixOf(options?.prefix);

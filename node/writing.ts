@@ -107,22 +107,18 @@ export class Writing {
     const staleTtl = staleTtlOf(options.staleTtl);
     if (staleTtl === 0) return always;
     const { defaultTtl } = this.#shared;
+    const later = (kind: number, ms: number): WireExpiry =>
+      staleTtl === Number.POSITIVE_INFINITY ? ttlExpiry(staleTtl) : { kind, ms: capped(ms + staleTtl) };
     switch (own.kind) {
       case Expiry.KEEP:
         throw new InvalidArgumentError("staleTtl does not go with keepTtl: give a ttl, or expiresAt");
       case Expiry.DEADLINE:
-        return { expiry: { kind: own.kind, ms: capped(own.ms + staleTtl) }, freshUntil: own.ms };
+        return { expiry: later(own.kind, own.ms), freshUntil: own.ms };
       case Expiry.TTL:
-        return {
-          expiry: { kind: own.kind, ms: capped(own.ms + staleTtl) },
-          freshUntil: capped(Date.now() + own.ms),
-        };
+        return { expiry: later(own.kind, own.ms), freshUntil: capped(Date.now() + own.ms) };
       case Expiry.DEFAULT:
         if (defaultTtl === undefined) return always;
-        return {
-          expiry: ttlExpiry(capped(defaultTtl + staleTtl)),
-          freshUntil: capped(Date.now() + defaultTtl),
-        };
+        return { expiry: later(Expiry.TTL, defaultTtl), freshUntil: capped(Date.now() + defaultTtl) };
       default:
         return always;
     }

@@ -15,7 +15,10 @@ import { type AdapterCache, type CacheSource, type OpenedCache, openCache, textK
 export interface SessionStoreOptions {
   /** A cache, which stays its owner's to close, or the options of one that `close` closes. With `dir`, sessions outlive the process. @default a cache in memory */
   readonly cache?: CacheSource | undefined;
-  /** What the keys begin with. @default "sess:" */
+  /**
+   * What the keys begin with: sessions are told by it from what else is in the cache, so that stores that share one need prefixes of which none begins with another.
+   * @default "sess:"
+   */
   readonly prefix?: string | undefined;
   /** Milliseconds that a session lives whose cookie does not say when it expires, or a function of the session. @default 86_400_000, a day */
   readonly ttl?: number | ((session: SessionContent) => number) | undefined;

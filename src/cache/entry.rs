@@ -183,11 +183,11 @@ impl<'a> EntryRef<'a> {
             .unwrap_or_else(|| Bytes::copy_from_slice(self.value()))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn to_entry(&self) -> Entry {
-        let value = match self.shared_value() {
-            Some(shared) => Value::from(shared),
-            None => Value::copy_from_slice(self.value()),
+        let value = match self.view.shared {
+            Some(shared) => Value::from(shared.clone()),
+            None => Value::copy_of_first(self.value().len(), self.view.value_and_on),
         };
         Entry {
             value,

@@ -31,28 +31,6 @@ impl<T> Paged<T> {
         self.pages.get(index / Self::PAGE)?.get(index % Self::PAGE)
     }
 
-    /// One element to read and another to write.
-    ///
-    /// # Panics
-    /// If they are the same one, or not there.
-    pub(super) fn two(&mut self, read: u32, write: u32) -> (&T, &mut T) {
-        let (read_page, read_place) = Self::parts(read);
-        let (write_page, write_place) = Self::parts(write);
-        if read_page == write_page {
-            let page = self.pages[read_page].get_disjoint_mut([read_place, write_place]);
-            let [read, write] = page.expect("two elements that are there");
-            return (read, write);
-        }
-        let pages = self.pages.get_disjoint_mut([read_page, write_page]);
-        let [read_page, write_page] = pages.expect("two pages that are there");
-        (&read_page[read_place], &mut write_page[write_place])
-    }
-
-    #[inline]
-    const fn parts(index: u32) -> (usize, usize) {
-        (index as usize / Self::PAGE, index as usize % Self::PAGE)
-    }
-
     /// Adds an element at the end.
     pub(super) fn push(&mut self, element: T) {
         if self.pages.last().is_none_or(|last| last.len() == Self::PAGE) {

@@ -44,10 +44,12 @@ pub(super) struct Place(pub(super) u32);
 
 #[derive(Debug)]
 pub(super) struct Pages {
+    /// As many as there are pages, and apart from what else is known of those: a read looks at nothing but this.
+    areas: Vec<Area>,
     pages: Paged<Page>,
     /// Numbers of pages that are not there.
     unused: Vec<u32>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Box<[u8]>>,
     classes: Box<[Class; CLASSES]>,
     page_bytes: usize,
     evacuation: Option<Evacuation>,
@@ -56,11 +58,17 @@ pub(super) struct Pages {
     occupied: usize,
 }
 
-#[derive(Debug)]
-struct Page {
-    /// Empty if the page is not there.
-    bytes: Vec<u8>,
+/// The memory of a page.
+#[derive(Debug, Default)]
+struct Area {
+    /// None if the page is not there.
+    bytes: Box<[u8]>,
+    /// Of its places.
     size: u16,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Page {
     class: u8,
     places: u16,
     /// Places that are occupied.
@@ -100,6 +108,7 @@ impl Pages {
         let page_bytes = usize::try_from(max_bytes / 1024).unwrap_or(usize::MAX);
         let page_bytes = 1 << page_bytes.clamp(LEAST_PAGE_BYTES, PAGE_BYTES).ilog2();
         Pages {
+            areas: Vec::new(),
             pages: Paged::new(),
             unused: Vec::new(),
             spare: Vec::new(),
@@ -123,6 +132,13 @@ impl Pages {
         self.classes[class_of(len)].cost
     }
 
+    /// What a place that was taken costs.
+    #[inline]
+    pub(super) fn cost_of(&self, place: Place) -> u64 {
+        let (number, _) = place.parts();
+        self.classes[usize::from(self.pages[number].class)].cost
+    }
+
     /// Takes a place of `len` bytes, to be written at once, so that it does not look like a vacant one. `None` if there are as many pages as can be numbered.
     pub(super) fn take(&mut self, len: usize) -> Option<Place> {
         let class = class_of(len);
@@ -136,11 +152,11 @@ impl Pages {
             page.begun - 1
         } else {
             let place = page.vacant;
-            page.vacant = next_vacant(&page.bytes[page.range(place)]);
+            page.vacant = next_vacant(self.areas[number as usize].place(place));
             place
         };
         page.used += 1;
-        self.occupied += usize::from(page.size);
+        self.occupied += usize::from(self.areas[number as usize].size);
         if page.used == page.places {
             page.listed = UNLISTED;
             self.classes[class].open.pop();
@@ -153,11 +169,10 @@ impl Pages {
         let (number, place) = place.parts();
         let page = &mut self.pages[number];
         let class = usize::from(page.class);
-        let range = page.range(place);
-        vacate(&mut page.bytes[range], page.vacant);
+        vacate(self.areas[number as usize].place_mut(place), page.vacant);
         page.vacant = place;
         page.used -= 1;
-        self.occupied -= usize::from(page.size);
+        self.occupied -= usize::from(self.areas[number as usize].size);
         let is_empty = page.used == 0;
         let is_listed = page.listed != UNLISTED;
         self.classes[class].used -= 1;
@@ -185,16 +200,21 @@ impl Pages {
     #[inline]
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
         let (number, place) = place.parts();
-        let page = &self.pages[number];
-        &page.bytes[page.range(place)]
+        self.areas[number as usize].place(place)
+    }
+
+    /// A place and what follows it on its page.
+    #[inline]
+    pub(super) fn bytes_from(&self, place: Place) -> &[u8] {
+        let (number, place) = place.parts();
+        let area = &self.areas[number as usize];
+        &area.bytes[area.range(place).start..]
     }
 
     #[inline]
     pub(super) fn bytes_mut(&mut self, place: Place) -> &mut [u8] {
         let (number, place) = place.parts();
-        let page = &mut self.pages[number];
-        let range = page.range(place);
-        &mut page.bytes[range]
+        self.areas[number as usize].place_mut(place)
     }
 
     /// Whether a place is as long as one for `len` bytes.
@@ -212,8 +232,8 @@ impl Pages {
     /// A place whose content is to be moved to another, which `take` gives. If it is not, it will be given again.
     pub(super) fn straggler(&mut self) -> Option<Place> {
         let evacuation = self.evacuation.as_mut()?;
-        let page = &self.pages[evacuation.page];
-        while is_vacant(&page.bytes[page.range(evacuation.next)]) {
+        let area = &self.areas[evacuation.page as usize];
+        while is_vacant(area.place(evacuation.next)) {
             evacuation.next += 1;
         }
         Some(Place(evacuation.page << PLACE_BITS | u32::from(evacuation.next)))
@@ -222,11 +242,11 @@ impl Pages {
     /// Copies a place that `straggler` gave to another. `None` if there is no other.
     pub(super) fn copy(&mut self, from: Place) -> Option<Place> {
         let (old, place) = from.parts();
-        let to = self.take(usize::from(self.pages[old].size))?;
+        let to = self.take(usize::from(self.areas[old as usize].size))?;
         let (new, new_place) = to.parts();
-        let (old, new) = self.pages.two(old, new);
-        let range = new.range(new_place);
-        new.bytes[range].copy_from_slice(&old.bytes[old.range(place)]);
+        let areas = self.areas.get_disjoint_mut([old as usize, new as usize]);
+        let [old, new] = areas.expect("what is evacuated is given nothing new");
+        new.place_mut(new_place).copy_from_slice(old.place(place));
         Some(to)
     }
 
@@ -254,12 +274,13 @@ impl Pages {
             Some(number) => number,
             None if self.pages.end() == MOST_PAGES => return None,
             None => {
+                self.areas.push(Area::default());
                 self.pages.push(Page::NONE);
                 u32::try_from(self.pages.end() - 1).expect("fewer than MOST_PAGES")
             }
         };
+        self.areas[number as usize].size = u16::try_from(size_of_class(class)).expect("LONGEST fits");
         self.pages[number] = Page {
-            size: u16::try_from(size_of_class(class)).expect("LONGEST fits"),
             class: u8::try_from(class).expect("fewer than 256 classes"),
             ..Page::NONE
         };
@@ -274,22 +295,22 @@ impl Pages {
     /// Gives a page that grows twice the places, and any other all that it can have.
     fn enlarge(&mut self, number: u32) {
         let page = &mut self.pages[number];
-        let size = usize::from(page.size);
+        let area = &mut self.areas[number as usize];
+        let size = usize::from(area.size);
         let class = &mut self.classes[usize::from(page.class)];
         let most = class.places;
-        let before = page.bytes.len();
+        let before = area.bytes.len();
         let wanted = (before * 2).max(FIRST_BYTES.max(size));
         if class.growing == Some(number) && wanted < self.page_bytes / 2 {
-            page.bytes.reserve_exact(wanted - page.bytes.len());
-            page.bytes.resize(wanted, 0);
-        } else if page.bytes.is_empty() {
-            page.bytes = self.spare.pop().unwrap_or_else(|| vec![0; self.page_bytes]);
+            area.enlarge(wanted);
+        } else if area.bytes.is_empty() {
+            let spare = self.spare.pop();
+            area.bytes = spare.unwrap_or_else(|| vec![0; self.page_bytes].into_boxed_slice());
         } else {
-            page.bytes.reserve_exact(self.page_bytes - page.bytes.len());
-            page.bytes.resize(self.page_bytes, 0);
+            area.enlarge(self.page_bytes);
         }
-        page.places = u16::try_from((page.bytes.len() / size).min(most)).expect("MOST_PLACES fits");
-        self.held += page.bytes.len() - before;
+        page.places = u16::try_from((area.bytes.len() / size).min(most)).expect("MOST_PLACES fits");
+        self.held += area.bytes.len() - before;
         if usize::from(page.places) == most {
             class.growing = None;
         }
@@ -319,15 +340,16 @@ impl Pages {
     fn close_page(&mut self, number: u32) {
         self.unlist(number);
         let page = std::mem::replace(&mut self.pages[number], Page::NONE);
+        let bytes = std::mem::take(&mut self.areas[number as usize]).bytes;
         self.unused.push(number);
-        self.held -= page.bytes.len();
+        self.held -= bytes.len();
         let class = &mut self.classes[usize::from(page.class)];
         class.pages -= 1;
         if class.growing == Some(number) {
             class.growing = None;
         }
-        if page.bytes.len() == self.page_bytes && self.spare.len() < SPARE_PAGES {
-            self.spare.push(page.bytes);
+        if bytes.len() == self.page_bytes && self.spare.len() < SPARE_PAGES {
+            self.spare.push(bytes);
         }
     }
 
@@ -354,16 +376,17 @@ impl Pages {
     /// Bytes of all pages, those in reserve included.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        let pages = self.pages.iter().map(|page| &page.bytes).chain(&self.spare);
-        pages.map(Vec::capacity).sum()
+        let pages = self.areas.iter().map(|area| &area.bytes).chain(&self.spare);
+        pages.map(|bytes| bytes.len()).sum()
     }
 
     /// Panics if the structure contradicts itself; gives the number of occupied places. For tests and fuzzers.
     pub(super) fn validate(&self) -> usize {
         let mut classes = vec![(0, 0, 0); CLASSES];
         let mut unused = 0;
-        for (number, page) in (0u32..).zip(self.pages.iter()) {
-            if page.bytes.is_empty() {
+        assert_eq!(self.areas.len(), self.pages.end(), "areas of pages");
+        for ((number, page), area) in (0u32..).zip(self.pages.iter()).zip(&self.areas) {
+            if area.bytes.is_empty() {
                 assert!(self.unused.contains(&number), "page {number} is lost");
                 unused += 1;
                 continue;
@@ -376,16 +399,16 @@ impl Pages {
             if self.classes[class].growing == Some(number) {
                 assert!(usize::from(page.places) < most, "page {number} has grown");
             } else {
-                assert_eq!(page.bytes.len(), self.page_bytes, "bytes of page {number}");
+                assert_eq!(area.bytes.len(), self.page_bytes, "bytes of page {number}");
                 assert_eq!(usize::from(page.places), most, "places of page {number}");
             }
             assert!(
-                usize::from(page.places) * usize::from(page.size) <= page.bytes.len(),
+                usize::from(page.places) * usize::from(area.size) <= area.bytes.len(),
                 "page {number} has more places than bytes"
             );
-            assert_eq!(usize::from(page.size), size_of_class(class), "page {number}");
+            assert_eq!(usize::from(area.size), size_of_class(class), "page {number}");
             assert!(page.used > 0 && page.begun <= page.places, "page {number}");
-            let vacant = (0..page.begun).filter(|&place| is_vacant(&page.bytes[page.range(place)]));
+            let vacant = (0..page.begun).filter(|&place| is_vacant(area.place(place)));
             assert_eq!(
                 vacant.count(),
                 usize::from(page.begun - page.used),
@@ -395,11 +418,8 @@ impl Pages {
             let mut place = page.vacant;
             while place != NONE {
                 chain += 1;
-                assert!(
-                    is_vacant(&page.bytes[page.range(place)]),
-                    "chain of page {number}"
-                );
-                place = next_vacant(&page.bytes[page.range(place)]);
+                assert!(is_vacant(area.place(place)), "chain of page {number}");
+                place = next_vacant(area.place(place));
             }
             assert_eq!(chain, page.begun - page.used, "chain of page {number}");
             let is_evacuated = self
@@ -415,7 +435,7 @@ impl Pages {
             }
         }
         assert_eq!(unused, self.unused.len(), "a number is twice among the unused");
-        let held: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
+        let held: usize = self.areas.iter().map(|area| area.bytes.len()).sum();
         let of_class = |(class, of): (usize, &(usize, usize, usize))| of.1 * size_of_class(class);
         let occupied: usize = classes.iter().enumerate().map(of_class).sum();
         assert_eq!(
@@ -429,9 +449,10 @@ impl Pages {
             assert!(class.growing.is_none() || pages == 1, "the only page grows");
         }
         if let Some(Evacuation { page, next }) = self.evacuation {
+            let area = &self.areas[page as usize];
             let page = &self.pages[page];
             assert!(page.used > 0 && next < page.begun, "nothing is left to evacuate");
-            assert!((0..next).all(|place| is_vacant(&page.bytes[page.range(place)])));
+            assert!((0..next).all(|place| is_vacant(area.place(place))));
         }
         assert!(self.spare.iter().all(|bytes| bytes.len() == self.page_bytes));
         classes.iter().map(|&(_, used, _)| used).sum()
@@ -475,10 +496,34 @@ impl Place {
     }
 }
 
+impl Area {
+    #[inline]
+    fn place(&self, place: u16) -> &[u8] {
+        &self.bytes[self.range(place)]
+    }
+
+    #[inline]
+    fn place_mut(&mut self, place: u16) -> &mut [u8] {
+        let range = self.range(place);
+        &mut self.bytes[range]
+    }
+
+    #[inline]
+    fn range(&self, place: u16) -> std::ops::Range<usize> {
+        let from = usize::from(place) * usize::from(self.size);
+        from..from + usize::from(self.size)
+    }
+
+    fn enlarge(&mut self, len: usize) {
+        let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        bytes.reserve_exact(len - bytes.len());
+        bytes.resize(len, 0);
+        self.bytes = bytes.into_boxed_slice();
+    }
+}
+
 impl Page {
     const NONE: Page = Page {
-        bytes: Vec::new(),
-        size: 0,
         class: 0,
         places: 0,
         used: 0,
@@ -486,12 +531,6 @@ impl Page {
         vacant: NONE,
         listed: UNLISTED,
     };
-
-    #[inline]
-    fn range(&self, place: u16) -> std::ops::Range<usize> {
-        let from = usize::from(place) * usize::from(self.size);
-        from..from + usize::from(self.size)
-    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ enum Content<'a> {
 pub(super) struct View<'a> {
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
+    /// The value and whatever happens to follow it.
+    pub(super) value_and_on: &'a [u8],
     pub(super) tag: Tag,
     /// The value, if it can be had without copying it.
     pub(super) shared: Option<&'a Bytes>,
@@ -73,6 +75,7 @@ pub(super) struct View<'a> {
 /// What a slot holds, not looked at yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Held<'a> {
+    /// And what follows it on its page.
     Packed(&'a [u8]),
     Large(&'a Large),
 }
@@ -90,10 +93,11 @@ impl<'a> Held<'a> {
     pub(super) fn view(self) -> View<'a> {
         match self {
             Held::Packed(place) => {
-                let (key, value, tag) = packed::read(place);
+                let (key, value_and_on, len, tag) = packed::read(place);
                 View {
                     key,
-                    value,
+                    value: &value_and_on[..len],
+                    value_and_on,
                     tag,
                     shared: None,
                 }
@@ -174,10 +178,7 @@ impl Payload {
     pub(super) fn weight(&self, slot: u32) -> u64 {
         self.overhead
             + match self.place(slot) {
-                Ok(place) => {
-                    let (key, value, _) = packed::read(self.pages.bytes(place));
-                    self.packed_cost(key.len(), value.len())
-                }
+                Ok(place) => self.pages.cost_of(place),
                 Err(number) => self.larges[number].cost(),
             }
     }
@@ -300,7 +301,7 @@ impl Payload {
     #[inline(always)]
     pub(super) fn held(&self, slot: u32) -> Held<'_> {
         match self.place(slot) {
-            Ok(place) => Held::Packed(self.pages.bytes(place)),
+            Ok(place) => Held::Packed(self.pages.bytes_from(place)),
             Err(number) => Held::Large(&self.larges[number]),
         }
     }

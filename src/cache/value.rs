@@ -43,15 +43,29 @@ impl Value {
         else {
             return Value(Repr::Long(Bytes::copy_from_slice(bytes)));
         };
-        let mut value = Value(Repr::Short {
-            len,
-            bytes: [0; SHORT],
-        });
-        // Copied where they stay: what is read right after it was written in other portions makes the processor wait.
-        if let Repr::Short { bytes: place, .. } = &mut value.0 {
-            place[..bytes.len()].copy_from_slice(bytes);
+        let mut short = [0; SHORT];
+        short[..bytes.len()].copy_from_slice(bytes);
+        Value(Repr::Short { len, bytes: short })
+    }
+
+    /// A copy of the first `len` of these bytes. Where the value is short, some that follow it are copied along, and nobody ever sees them: to copy a number of
+    /// bytes that is known beforehand takes some instructions, and any other number a call.
+    #[inline(always)]
+    pub(super) fn copy_of_first(len: usize, bytes: &[u8]) -> Self {
+        const HALF: usize = SHORT.div_ceil(2);
+        if let (Ok(short), Some(&bytes)) = (u8::try_from(len), bytes.first_chunk())
+            && (HALF..=SHORT).contains(&len)
+        {
+            return Value(Repr::Short { len: short, bytes });
         }
-        value
+        if let (Ok(short), Some(first)) = (u8::try_from(len), bytes.first_chunk::<HALF>())
+            && len < HALF
+        {
+            let mut bytes = [0; SHORT];
+            bytes[..HALF].copy_from_slice(first);
+            return Value(Repr::Short { len: short, bytes });
+        }
+        Self::copy_from_slice(&bytes[..len])
     }
 
     /// The bytes.
@@ -179,6 +193,18 @@ mod tests {
         assert!(std::ptr::eq(value.as_ptr(), value.clone().as_ptr()));
         let bytes = Bytes::from(value.clone());
         assert!(std::ptr::eq(value.as_ptr(), bytes.as_ptr()));
+    }
+
+    #[test]
+    fn a_value_is_what_it_was_copied_from_and_nothing_that_follows_it() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for len in 0..=130 {
+            for end in [len, len + 1, len + 32, bytes.len()] {
+                let value = Value::copy_of_first(len, &bytes[..end.min(bytes.len())]);
+                assert_eq!(value, bytes[..len]);
+                assert_eq!(value.clone(), Value::copy_from_slice(&bytes[..len]));
+            }
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ proptest! {
 fn pages_are_held_together_when_a_class_becomes_smaller() {
     let mut pages = Pages::new(u64::MAX);
     let mut places: Vec<Place> = (0..100_000).map(|n| put(&mut pages, 80, n)).collect();
-    let full = pages.pages.iter().filter(|page| !page.bytes.is_empty()).count();
+    let full = pages.areas.iter().filter(|area| !area.bytes.is_empty()).count();
     // Those that stay lie all over the place.
     for n in 0..100_000usize {
         if !n.is_multiple_of(10) {
@@ -67,7 +67,7 @@ fn pages_are_held_together_when_a_class_becomes_smaller() {
         }
     }
     assert_eq!(pages.validate(), 10_000);
-    let left = pages.pages.iter().filter(|page| !page.bytes.is_empty()).count();
+    let left = pages.areas.iter().filter(|area| !area.bytes.is_empty()).count();
     assert!(left <= full / 10 + 2, "{left} pages of {full}");
     assert!(
         (0..100_000)
@@ -116,9 +116,9 @@ fn every_class_is_held_together_though_one_page_is_evacuated_at_a_time() {
 fn one_small_entry_takes_little() {
     let mut pages = Pages::new(u64::MAX);
     put(&mut pages, 80, 1);
-    assert_eq!(pages.pages[0].bytes.len(), FIRST_BYTES);
+    assert_eq!(pages.areas[0].bytes.len(), FIRST_BYTES);
     let places: Vec<Place> = (0..10_000).map(|n| put(&mut pages, 80, n)).collect();
-    assert!(pages.pages.iter().all(|page| page.bytes.len() == PAGE_BYTES));
+    assert!(pages.areas.iter().all(|area| area.bytes.len() == PAGE_BYTES));
     assert_eq!(pages.cost(80), 81);
     assert_eq!(pages.cost(4096), 4096);
     assert_eq!(places.len(), 10_000);

@@ -42,6 +42,7 @@ impl Large {
         View {
             key: &self.key,
             value: &self.value,
+            value_and_on: &self.value,
             tag: self.tag,
             shared: (self.value.len() >= SHARED_FROM).then_some(&self.value),
         }

@@ -31,13 +31,13 @@ pub(super) fn write(place: &mut [u8], key: &[u8], value: &[u8], tag: Tag) {
     place[value_from..value_from + value.len()].copy_from_slice(value);
 }
 
-/// The key, the value and the tag of an entry that was written.
+/// The key, the value and what follows it, the length of the value, and the tag of an entry that was written.
 #[inline]
-pub(super) fn read(place: &[u8]) -> (&[u8], &[u8], Tag) {
+pub(super) fn read(place: &[u8]) -> (&[u8], &[u8], usize, Tag) {
     let [key_len, tag, low, high] = header(place);
-    let value_from = HEADER + usize::from(key_len);
-    let value_to = value_from + usize::from(u16::from_le_bytes([low, high]));
-    (&place[HEADER..value_from], &place[value_from..value_to], Tag(tag))
+    let (key, value_and_on) = place[HEADER..].split_at(usize::from(key_len));
+    let len = usize::from(u16::from_le_bytes([low, high]));
+    (key, value_and_on, len, Tag(tag))
 }
 
 #[inline]
@@ -62,7 +62,9 @@ mod tests {
                 let len = packed_len(key_len, value_len).unwrap();
                 let mut place = vec![9; len.max(8)];
                 write(&mut place, &key_bytes, &value, Tag::JSON);
-                assert_eq!(read(&place), (&key_bytes[..], &value[..], Tag::JSON));
+                let (key_read, value_and_on, read_len, tag) = read(&place);
+                assert_eq!((key_read, tag), (&key_bytes[..], Tag::JSON));
+                assert_eq!(value_and_on[..read_len], value);
                 assert_eq!(key(&place), key_bytes);
             }
         }

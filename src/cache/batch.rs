@@ -39,16 +39,35 @@ impl Locked {
     }
 
     pub(super) fn hold(&self) -> Held<'_> {
-        let guard = match self.shard.try_lock() {
+        let guard = Some(self.lock());
+        Held { guard }
+    }
+
+    /// Does something while the shard is held.
+    #[inline(always)]
+    pub(super) fn with<R>(&self, operation: impl FnOnce(&mut Shard) -> R) -> R {
+        let mut guard = self.lock();
+        let result = operation(&mut guard);
+        if guard.has_graves() {
+            let_go_with_graves(guard);
+        }
+        result
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Shard> {
+        match self.shard.try_lock() {
             Ok(guard) => guard,
             // A panic while the lock was held leaves a shard that is at worst short of an entry: not a reason to fail all later calls.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                let wait = || self.shard.lock().unwrap_or_else(PoisonError::into_inner);
-                self.waiting.during(wait)
-            }
-        };
-        Held { guard: Some(guard) }
+            Err(TryLockError::WouldBlock) => self.wait_for_lock(),
+        }
+    }
+
+    #[cold]
+    fn wait_for_lock(&self) -> MutexGuard<'_, Shard> {
+        let wait = || self.shard.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.during(wait)
     }
 
     /// Keeps room for what may need the place of many others, and makes it a few entries at a time; it is kept until
@@ -286,14 +305,19 @@ impl std::ops::DerefMut for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some(mut guard) = self.guard.take()
+        if let Some(guard) = self.guard.take()
             && guard.has_graves()
         {
-            let graves = guard.take_graves();
-            drop(guard);
-            drop(graves);
+            let_go_with_graves(guard);
         }
     }
+}
+
+#[cold]
+fn let_go_with_graves(mut guard: MutexGuard<'_, Shard>) {
+    let graves = guard.take_graves();
+    drop(guard);
+    drop(graves);
 }
 
 #[cfg(test)]

@@ -71,25 +71,31 @@ impl Index {
     /// The slot with this hash for which `is_it` holds.
     #[inline]
     pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.find_map(hash, |slot| is_it(slot).then_some(()))
-            .map(|(slot, ())| slot)
-    }
-
-    /// The first slot with this hash of which `look` gives something, and what that is.
-    #[inline(always)]
-    pub(super) fn find_map<T>(&self, hash: u32, mut look: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
-        let Segment { place, shape } = self.segment(hash);
-        let found = shape.find_map(self.pages.bytes(place), hash, &mut look);
-        if found.is_some() || self.crowd.is_empty() {
+        let found = self.slots(hash).find(|&slot| is_it(slot));
+        if found.is_some() || !self.is_crowded() {
             return found;
         }
-        self.find_in_crowd(hash, look)
+        self.find_in_crowd(hash, is_it)
     }
 
+    /// The slots with this hash, but for those that may be in the crowd.
+    #[inline(always)]
+    pub(super) fn slots(&self, hash: u32) -> impl Iterator<Item = u32> {
+        let Segment { place, shape } = self.segment(hash);
+        shape.slots(self.pages.bytes(place), hash)
+    }
+
+    /// Whether there is anything in the crowd.
+    #[inline]
+    pub(super) fn is_crowded(&self) -> bool {
+        !self.crowd.is_empty()
+    }
+
+    /// The slot in the crowd with this hash for which `is_it` holds.
     #[cold]
-    fn find_in_crowd<T>(&self, hash: u32, mut look: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
-        let mut alike = self.in_crowd(hash, hash);
-        alike.find_map(|&(_, slot)| look(slot).map(|seen| (slot, seen)))
+    pub(super) fn find_in_crowd(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut alike = self.in_crowd(hash, hash).map(|&(_, slot)| slot);
+        alike.find(|&slot| is_it(slot))
     }
 
     /// Fetches the place where a search for this hash begins.
@@ -284,8 +290,8 @@ impl Index {
             len += segment::len(bytes);
             for (hash, slot) in segment::iter(bytes) {
                 assert_eq!(self.segment(hash).place, place, "segment of hash {hash}");
-                let found = shape.find_map(bytes, hash, |other| (other == slot).then_some(()));
-                assert!(found.is_some(), "slot {slot} is out of reach");
+                let is_found = shape.slots(bytes, hash).any(|other| other == slot);
+                assert!(is_found, "slot {slot} is out of reach");
             }
             let share = 1 << (self.depth - shape.depth);
             assert_eq!(at % share, 0, "segment {segments} is not where its prefix is");

@@ -17,6 +17,7 @@ mod expiry;
 mod housekeeper;
 mod index;
 mod inner;
+mod keys;
 mod observer;
 mod paged;
 mod pages;
@@ -57,6 +58,7 @@ pub use value::Value;
 use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
+use keys::hash_of;
 use payload::{Draft, takes_long};
 use policy::AnyPolicy;
 use shard::{Comparison, Deadline, Hashed, Limits, Reserved, index_hash};
@@ -409,6 +411,7 @@ impl Cache {
     }
 
     /// Reads under the lock: be quick, and do not call the cache.
+    #[inline]
     pub(crate) fn read<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         self.with_shard_as_it_is(self.hashed(key), |shard, key, now| shard.read(key, now, seen))
     }
@@ -464,8 +467,9 @@ impl Cache {
         Ok(())
     }
 
+    #[inline(always)]
     fn hashed<'k>(&self, key: &'k [u8]) -> (usize, Hashed<'k>) {
-        let hash = self.inner.hasher.hash_one(key);
+        let hash = hash_of(&self.inner.hasher, key);
         let shard = (hash >> 32) as usize & (self.inner.shards.len() - 1);
         (
             shard,
@@ -481,9 +485,7 @@ impl Cache {
         (shard, key): (usize, Hashed<'_>),
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
     ) -> R {
-        let mut held = self.inner.shards[shard].hold();
-        let now = self.inner.now();
-        operation(&mut held, key, now)
+        self.inner.shards[shard].with(|shard| operation(shard, key, self.inner.now()))
     }
 
     /// As `with_shard`, for an operation that brings no deadline with it: without one in the shard, the time is no matter.
@@ -493,9 +495,10 @@ impl Cache {
         (shard, key): (usize, Hashed<'_>),
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
     ) -> R {
-        let mut held = self.inner.shards[shard].hold();
-        let now = self.inner.now_for(&held);
-        operation(&mut held, key, now)
+        self.inner.shards[shard].with(|shard| {
+            let now = self.inner.now_for(shard);
+            operation(shard, key, now)
+        })
     }
 }
 

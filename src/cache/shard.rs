@@ -11,6 +11,7 @@ use super::entry::{Condition, EntryRef, TimeLeft};
 use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
+use super::keys::{hash_of, is_same};
 use super::observer::{Observed, Observer};
 use super::payload::{self, DEADLINE_OVERHEAD, Draft, Large, Payload};
 use super::policy::{Entries, Policy};
@@ -466,7 +467,7 @@ impl<P: Policy> Shard<P> {
 
     #[inline]
     fn hash_of(&self, key: &[u8]) -> u32 {
-        index_hash(self.hasher.hash_one(key))
+        index_hash(hash_of(&self.hasher, key))
     }
 
     fn bury(&mut self, large: Option<Box<Large>>) {
@@ -490,12 +491,19 @@ const fn weight_of(deadline: u64) -> u64 {
 }
 
 /// The slot that holds the key, expired or not, and where to look at what it holds.
-#[inline]
+#[inline(always)]
 fn find<'p>(index: &Index, payload: &'p Payload, key: Hashed<'_>) -> Option<(u32, payload::Held<'p>)> {
-    index.find_map(key.hash, |slot| {
+    for slot in index.slots(key.hash) {
         let held = payload.held(slot);
-        (held.key() == key.key).then_some(held)
-    })
+        if is_same(held.key(), key.key) {
+            return Some((slot, held));
+        }
+    }
+    if !index.is_crowded() {
+        return None;
+    }
+    let slot = index.find_in_crowd(key.hash, |slot| payload.key(slot) == key.key)?;
+    Some((slot, payload.held(slot)))
 }
 
 /// What policies may ask about entries. What a deadline weighs is no matter to them.
@@ -518,7 +526,7 @@ fn known<'a>(payload: &'a Payload, hasher: &'a RandomState, limits: Limits) -> K
 
 impl Entries for Known<'_> {
     fn hash(&self, slot: u32) -> u32 {
-        index_hash(self.hasher.hash_one(self.payload.key(slot)))
+        index_hash(hash_of(self.hasher, self.payload.key(slot)))
     }
 
     fn weight(&self, slot: u32) -> u64 {

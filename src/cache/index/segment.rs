@@ -90,30 +90,12 @@ impl Shape {
         (1 + self.home(hash)) * size_of::<Cell>()
     }
 
-    /// The first slot with this hash of which `look` gives something, and what that is.
+    /// The slots with this hash.
     #[inline(always)]
-    pub(super) fn find_map<T>(
-        self,
-        bytes: &[u8],
-        hash: u32,
-        mut look: impl FnMut(u32) -> Option<T>,
-    ) -> Option<(u32, T)> {
-        let mut at = self.home(hash);
-        // The last cell is empty: the search ends there at the latest.
-        let cells = cells(bytes);
-        loop {
-            let cell = u64::from_le_bytes(*cells.get(at)?);
-            at += 1;
-            if hash_of(cell) < hash {
-                continue;
-            }
-            if hash_of(cell) > hash || cell == EMPTY {
-                return None;
-            }
-            if let Some(seen) = look(slot_of(cell)) {
-                return Some((slot_of(cell), seen));
-            }
-        }
+    pub(super) fn slots(self, bytes: &[u8], hash: u32) -> Slots<'_> {
+        let (cells, _) = bytes.as_chunks();
+        let next = 1 + self.home(hash);
+        Slots { cells, next, hash }
     }
 
     /// Adds a slot; `false` if that takes a larger segment, or several.
@@ -226,6 +208,32 @@ impl Shape {
                 (run..=at).contains(&self.home(last)),
                 "hash {last} is not reached from its home"
             );
+        }
+    }
+}
+
+/// A search for a hash.
+#[derive(Debug)]
+pub(super) struct Slots<'a> {
+    /// The head in place of the first.
+    cells: &'a [Cell],
+    next: usize,
+    hash: u32,
+}
+
+impl Iterator for Slots<'_> {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            // The last cell is empty: the search ends there at the latest.
+            let cell = u64::from_le_bytes(*self.cells.get(self.next)?);
+            self.next += 1;
+            if hash_of(cell) >= self.hash {
+                let is_it = hash_of(cell) == self.hash && cell != EMPTY;
+                return is_it.then_some(slot_of(cell));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
 use super::super::entry::Condition;
+use super::super::keys::hash_of;
 use super::super::payload::{DEADLINE_OVERHEAD, Draft};
 use super::super::policy::{Entries, Measure, Policy};
 use super::{Deadline, Hashed, Shard, index_hash, known, weight_of};
@@ -239,7 +240,7 @@ impl<P: Policy> Shard<P> {
             let Some((key, place)) = self.payload.straggler() else {
                 break;
             };
-            let hash = index_hash(self.hasher.hash_one(key));
+            let hash = index_hash(hash_of(&self.hasher, key));
             let payload = &self.payload;
             match self.index.find(hash, |slot| payload.is_in(slot, place)) {
                 Some(slot) => self.payload.move_out(slot),

@@ -1,7 +1,8 @@
 //! Which slots are vacant: a set of numbers that gives its smallest at once. Knows nothing of what slots hold.
 //!
 //! A bit for each slot, and above each 64 words a word that says which of them are not 0, up to one word: the smallest number is found with one
-//! look at each level. Small numbers are given first, so that the large ones can be given up.
+//! look at each level. Small numbers are given first, so that the large ones can be given up. The number that came last is kept beside
+//! them until another comes: where each insertion takes what an eviction has just left, no level changes.
 
 use super::super::paged::Paged;
 
@@ -11,6 +12,8 @@ const BITS: u32 = u64::BITS;
 pub(super) struct Vacancies {
     /// The lowest level first; the highest has one word.
     levels: Vec<Paged<u64>>,
+    /// One that is in no level.
+    last: Option<u32>,
     len: usize,
 }
 
@@ -18,6 +21,7 @@ impl Vacancies {
     pub(super) const fn new() -> Self {
         Vacancies {
             levels: Vec::new(),
+            last: None,
             len: 0,
         }
     }
@@ -28,12 +32,18 @@ impl Vacancies {
 
     pub(super) fn contains(&self, number: u32) -> bool {
         let word = self.levels.first().and_then(|level| level.get(number / BITS));
-        word.is_some_and(|word| word >> (number % BITS) & 1 == 1)
+        self.last == Some(number) || word.is_some_and(|word| word >> (number % BITS) & 1 == 1)
     }
 
     /// Adds a number that is not there.
     pub(super) fn insert(&mut self, number: u32) {
         self.len += 1;
+        if let Some(before) = self.last.replace(number) {
+            self.mark(before);
+        }
+    }
+
+    fn mark(&mut self, number: u32) {
         let mut at = number;
         let mut level = 0;
         loop {
@@ -60,6 +70,10 @@ impl Vacancies {
     /// Takes a number out that is there.
     pub(super) fn remove(&mut self, number: u32) {
         self.len -= 1;
+        if self.last == Some(number) {
+            self.last = None;
+            return;
+        }
         let mut at = number;
         for words in &mut self.levels {
             let word = &mut words[at / BITS];
@@ -73,15 +87,13 @@ impl Vacancies {
 
     /// The smallest.
     pub(super) fn first(&self) -> Option<u32> {
-        if self.len == 0 {
-            return None;
+        let marked = self.len - usize::from(self.last.is_some());
+        if marked == 0 {
+            return self.last;
         }
-        Some(
-            self.levels
-                .iter()
-                .rev()
-                .fold(0, |at, words| at * BITS + words[at].trailing_zeros()),
-        )
+        let levels = self.levels.iter().rev();
+        let first = levels.fold(0, |at, words| at * BITS + words[at].trailing_zeros());
+        Some(self.last.map_or(first, |last| last.min(first)))
     }
 
     /// There is nothing at `end` and above; what is kept about that can go.

@@ -24,8 +24,13 @@ const N: usize = CANDIDATES.len();
 /// Where to begin.
 pub(super) const FIRST: usize = 1;
 
-/// A shadow of more entries than this has its sample halved.
+/// The sample is halved when recency holds more entries than this, or all shadows together more keys: where weights differ, another shadow keeps many light ones
+/// where recency keeps few heavy ones.
 const MOST_ENTRIES: u64 = 2048;
+const MOST_KEYS: usize = 4 * 2048;
+/// Keys that one insertion looks at after the sample was halved, and the entries that it lets go of in each shadow, at most.
+const SWEPT_PER_INSERTION: u32 = 16;
+const EVICTED_PER_INSERTION: u32 = 64;
 /// Sampled requests from one comparison to the next.
 const EVERY: u64 = 32;
 /// Requests, for each entry of a shadow, after which a dispute counts half; and the least of them.
@@ -73,6 +78,9 @@ pub(super) struct Shadows {
     table: HashTable<u32>,
     /// A hash is in the sample if its scattered value is below this.
     sample: u64,
+    /// Keys below this number were there when the sample was last halved, and may not be in it any more; how many there were.
+    unswept: u32,
+    to_sweep: u32,
     measure: Measure,
     /// What the cache holds, in `measure`, once it is full.
     full_at: u64,
@@ -93,6 +101,8 @@ impl Shadows {
             vacant: Vec::new(),
             table: HashTable::new(),
             sample: ALL,
+            unswept: 0,
+            to_sweep: 0,
             measure: Measure::Items,
             full_at: u64::MAX,
             wins: [[0.0; N]; N],
@@ -115,7 +125,8 @@ impl Shadows {
             total
         };
         self.measure = measure;
-        if self.sample < ALL && self.part_of(entries) < MOST_ENTRIES / 8 {
+        let is_room = self.unswept == 0 && self.table.len() < MOST_KEYS / 4;
+        if self.sample < ALL && is_room && self.part_of(entries) < MOST_ENTRIES / 8 {
             // Entries have become fewer and heavier.
             self.sample *= 2;
         }
@@ -190,6 +201,7 @@ impl Shadows {
 
     /// Into all shadows that do not hold it.
     fn insert(&mut self, hash: u32, weight: u64, sketch: &Sketch) {
+        self.sweep();
         let limit = self.limit();
         let weighs = if self.measure == Measure::Items { 1 } else { weight };
         if weighs > limit {
@@ -200,7 +212,10 @@ impl Shadows {
             if self.keys.0[key as usize].holders >> n & 1 == 1 {
                 continue;
             }
-            while self.shadows[n].queues.lists.total(self.measure) + weighs > limit {
+            for _ in 0..EVICTED_PER_INSERTION {
+                if self.shadows[n].queues.lists.total(self.measure) + weighs <= limit {
+                    break;
+                }
                 let Some(victim) = self.shadows[n].queues.victim(self.measure, &self.keys, sketch) else {
                     break;
                 };
@@ -211,7 +226,9 @@ impl Shadows {
             shadow.queues.insert(key, returns, &self.keys);
             self.keys.0[key as usize].holders |= 1 << n;
         }
-        if self.shadows[0].queues.lists.total(Measure::Items) > MOST_ENTRIES {
+        let entries = self.shadows[0].queues.lists.total(Measure::Items);
+        let is_too_much = entries > MOST_ENTRIES || self.table.len() > MOST_KEYS;
+        if is_too_much && self.unswept == 0 {
             self.halve_sample();
         }
     }
@@ -272,20 +289,36 @@ impl Shadows {
         self.release(key, holders);
     }
 
+    /// Of what the shadows hold, half is not in the sample any more. It goes a few keys at a time.
     fn halve_sample(&mut self) {
         self.sample /= 2;
-        for key in 0..u32::try_from(self.keys.0.len()).expect("few keys") {
+        self.to_sweep = u32::try_from(self.keys.0.len()).expect("few keys");
+        self.unswept = self.to_sweep;
+    }
+
+    /// Looks at some of the keys from before the sample was halved. The number of one that is gone may have been given to another since: that is in the sample.
+    fn sweep(&mut self) {
+        for _ in 0..SWEPT_PER_INSERTION.min(self.unswept) {
+            self.unswept -= 1;
+            let key = self.unswept;
             if self.keys.0[key as usize].holders != 0 && !self.sampled(self.keys.hash(key)) {
                 self.drop_key(key);
             }
         }
     }
 
-    /// What a shadow may hold.
+    /// What a shadow may hold. While keys are swept, those that have not been looked at are still of a sample twice as large.
     fn limit(&self) -> u64 {
-        match self.full_at {
-            u64::MAX => u64::MAX,
-            full_at => self.part_of(full_at).max(1),
+        if self.full_at == u64::MAX {
+            return u64::MAX;
+        }
+        let limit = self.part_of(self.full_at).max(1);
+        match self.unswept {
+            0 => limit,
+            unswept => {
+                let more = u128::from(limit) * u128::from(unswept) / u128::from(self.to_sweep.max(1));
+                limit.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
+            }
         }
     }
 
@@ -364,7 +397,8 @@ mod tests {
         for hash in 0..100_000 {
             sketch.count(hash);
             shadows.written(hash, || 100, false, &sketch);
-            assert!(shadows.shadows[0].queues.lists.total(Measure::Items) <= MOST_ENTRIES);
+            // While it is halved, more come.
+            assert!(shadows.shadows[0].queues.lists.total(Measure::Items) <= MOST_ENTRIES * 5 / 4);
         }
         shadows.validate();
         let kept = shadows.shadows[0].queues.lists.total(Measure::Items);
@@ -382,5 +416,39 @@ mod tests {
         (0..100_000).for_each(|hash| shadows.removed(hash));
         shadows.validate();
         assert!(shadows.table.is_empty());
+    }
+
+    #[test]
+    fn where_weights_differ_no_shadow_keeps_light_keys_without_limit_and_no_request_stops_for_them() {
+        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new(16));
+        for n in 0..200_000u32 {
+            // Heavy ones that are used once, by turns with light ones that come again.
+            let (hash, weight) = if n % 2 == 0 {
+                (scatter(n, 1), 64 << 10)
+            } else {
+                (scatter(n / 2 % 75_000, 2), 64)
+            };
+            if n > 2_000 {
+                shadows.set_full(Measure::Bytes, 64 << 20, 2_000);
+            }
+            sketch.count(hash);
+            let before = shadows.table.len();
+            shadows.written(hash, || weight, false, &sketch);
+            let keys = shadows.table.len();
+            assert!(keys < MOST_KEYS * 9 / 8, "{keys} keys after {n} requests");
+            let at_once = SWEPT_PER_INSERTION + EVICTED_PER_INSERTION * u32::try_from(N).unwrap();
+            assert!(before <= keys + at_once as usize, "{before} keys, then {keys}");
+        }
+        shadows.validate();
+        assert!(shadows.sample < ALL, "the sample was halved");
+        // Nothing but light ones: halved again and again.
+        for n in 0..200_000u32 {
+            let hash = scatter(n % 75_000, 2);
+            let before = shadows.table.len();
+            shadows.written(hash, || 64, false, &sketch);
+            let dropped = before.saturating_sub(shadows.table.len());
+            assert!(dropped < 512, "{dropped} keys at once");
+        }
+        shadows.validate();
     }
 }

@@ -25,6 +25,7 @@ mod payload;
 mod policy;
 mod prefetch;
 mod scan;
+mod seal;
 mod shard;
 mod standstill;
 mod stats;
@@ -60,7 +61,7 @@ use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
 use keys::hash_of;
 use payload::{Draft, takes_long};
-use policy::AnyPolicy;
+use policy::{AnyPolicy, Salt};
 use shard::{Comparison, Deadline, Hashed, Limits, Reserved, index_hash};
 use watch::Watch;
 
@@ -130,12 +131,13 @@ impl Cache {
 
     fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
         let hasher = RandomState::new();
+        let salt = Salt::new(hasher.hash_one("the salt of policies"));
         let inner = Arc::new_cyclic(|itself| Inner {
             shards: (0..shards)
                 .map(|_| {
                     Locked::new(Shard::new(
                         limits,
-                        AnyPolicy::new(settings.policy),
+                        AnyPolicy::new(settings.policy, salt),
                         hasher.clone(),
                     ))
                 })

@@ -1,5 +1,6 @@
 //! Walking over a cache a slice at a time: scan by cursor and prefix, and removal by prefix.
 
+use super::seal::{open, seal};
 use super::shard::Walk;
 use super::{Cache, Observed, ScanEntry};
 
@@ -13,6 +14,12 @@ const BYTES_PER_PAGE: usize = 1 << 20;
 /// Where a scan goes on. The default is the beginning. It stays valid while the cache lives, whatever is written or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
+    sealed: u64,
+}
+
+/// What a cursor says to the cache that it is of. Not to be shown to anybody.
+#[derive(Clone, Copy)]
+struct Position {
     shard: u32,
     hash: u32,
 }
@@ -28,19 +35,31 @@ pub struct Page {
 
 impl Cursor {
     pub(crate) fn to_u64(self) -> u64 {
-        u64::from(self.shard) << 32 | u64::from(self.hash)
+        self.sealed
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    pub(crate) fn from_u64(cursor: u64) -> Self {
-        Cursor {
-            shard: (cursor >> 32) as u32,
-            hash: cursor as u32,
-        }
+    pub(crate) fn from_u64(sealed: u64) -> Self {
+        Cursor { sealed }
     }
 }
 
 impl Cache {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    fn position(&self, cursor: Cursor) -> Position {
+        let position = open(&self.inner.hasher, cursor.sealed);
+        Position {
+            shard: (position >> 32) as u32,
+            hash: position as u32,
+        }
+    }
+
+    fn cursor(&self, Position { shard, hash }: Position) -> Cursor {
+        let position = u64::from(shard) << 32 | u64::from(hash);
+        Cursor {
+            sealed: seal(&self.inner.hasher, position),
+        }
+    }
+
     /// A page of live entries whose keys begin with `prefix`, in no particular order: `limit` of them (one at least; keys whose hashes are
     /// equal are not parted, so that it may be one more once in a great while), or fewer.
     ///
@@ -53,10 +72,10 @@ impl Cache {
         let mut page = Page::default();
         let mut bytes = 0;
         let mut holds_left = HOLDS_PER_PAGE;
-        let mut at = cursor;
+        let mut at = self.position(cursor);
         while let Some(shard) = shards.get(at.shard as usize) {
             if holds_left == 0 || page.entries.len() >= limit {
-                page.next = Some(at);
+                page.next = Some(self.cursor(at));
                 return page;
             }
             holds_left -= 1;
@@ -80,14 +99,14 @@ impl Cache {
             drop(held);
             shard.let_others_in();
             at = match next {
-                Some(hash) => Cursor { hash, ..at },
-                None => Cursor {
+                Some(hash) => Position { hash, ..at },
+                None => Position {
                     shard: at.shard + 1,
                     hash: 0,
                 },
             };
             if full {
-                page.next = Some(at);
+                page.next = Some(self.cursor(at));
                 return page;
             }
         }

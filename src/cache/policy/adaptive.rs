@@ -1,5 +1,6 @@
 //! Notices what the workload is: acts by the rule that its shadows have found best lately.
 
+use super::blocks::Salt;
 use super::ghosts::Ghosts;
 use super::lists::List;
 use super::queues::Queues;
@@ -19,6 +20,7 @@ pub(in crate::cache) struct Adaptive {
     ghosts: Ghosts,
     recent: RecentMisses,
     shadows: Shadows,
+    salt: Salt,
 }
 
 impl Adaptive {
@@ -33,21 +35,22 @@ impl Adaptive {
 }
 
 impl Adaptive {
-    pub(super) fn new() -> Self {
-        let shadows = Shadows::new();
+    pub(super) fn new(salt: Salt) -> Self {
+        let shadows = Shadows::new(salt);
         Adaptive {
-            queues: Queues::new(shadows.best()),
-            sketch: Sketch::new(ENTRIES_PER_BLOCK),
-            ghosts: Ghosts::new(),
+            queues: Queues::new(shadows.best(), salt),
+            sketch: Sketch::new(ENTRIES_PER_BLOCK, salt),
+            ghosts: Ghosts::new(salt),
             recent: RecentMisses::new(),
             shadows,
+            salt,
         }
     }
 }
 
 impl Policy for Adaptive {
     fn anew(&self) -> Self {
-        Self::new()
+        Self::new(self.salt)
     }
 
     fn overhead(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! The policy that was asked for, chosen when a cache is built. A branch that always goes the same way costs less than can be measured here, where a cache
 //! that is generic over its policy would be compiled four times and be a type of its own for each.
 
-use super::{Adaptive, Entries, Lru, Measure, Policy, PolicyKind, S3Fifo, TinyLfu};
+use super::{Adaptive, Entries, Lru, Measure, Policy, PolicyKind, S3Fifo, Salt, TinyLfu};
 
 #[derive(Debug)]
 pub(in crate::cache) enum AnyPolicy {
@@ -12,12 +12,12 @@ pub(in crate::cache) enum AnyPolicy {
 }
 
 impl AnyPolicy {
-    pub(in crate::cache) fn new(kind: PolicyKind) -> Self {
+    pub(in crate::cache) fn new(kind: PolicyKind, salt: Salt) -> Self {
         match kind {
             PolicyKind::Lru => AnyPolicy::Lru(Lru::new()),
-            PolicyKind::S3Fifo => AnyPolicy::S3Fifo(Box::new(S3Fifo::new())),
-            PolicyKind::TinyLfu => AnyPolicy::TinyLfu(Box::new(TinyLfu::new())),
-            PolicyKind::Adaptive => AnyPolicy::Adaptive(Box::new(Adaptive::new())),
+            PolicyKind::S3Fifo => AnyPolicy::S3Fifo(Box::new(S3Fifo::new(salt))),
+            PolicyKind::TinyLfu => AnyPolicy::TinyLfu(Box::new(TinyLfu::new(salt))),
+            PolicyKind::Adaptive => AnyPolicy::Adaptive(Box::new(Adaptive::new(salt))),
         }
     }
 }

@@ -3,6 +3,39 @@
 
 use crate::cache::paged::Paged;
 
+/// What a cache scatters hashes with before anything is chosen by them here, so that who has learnt hashes still cannot tell which of them share a place.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cache) struct Salt {
+    seed: u32,
+    factor: u32,
+}
+
+impl Salt {
+    /// The same in every run.
+    #[cfg(test)]
+    pub(super) const FIXED: Salt = Salt::new(0x9E37_79B9_7F4A_7C15);
+
+    /// Of a random number.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(in crate::cache) const fn new(random: u64) -> Self {
+        Salt {
+            seed: (random >> 32) as u32,
+            // Odd, so that no two hashes become one.
+            factor: random as u32 | 1,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn of(self, hash: u32) -> u32 {
+        scatter(hash, self.seed).wrapping_mul(self.factor)
+    }
+
+    /// A number that nobody knows outside.
+    pub(super) const fn secret(self) -> u32 {
+        scatter(self.factor, self.seed)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Blocks<B> {
     blocks: Paged<B>,
@@ -58,7 +91,7 @@ fn slot(n: usize) -> u32 {
 }
 
 /// Scatters a hash over 32 bits anew (the finalizer of MurmurHash3, Appleby 2011): the index and the choice of a shard use some of its bits.
-pub(super) fn scatter(hash: u32, seed: u32) -> u32 {
+pub(super) const fn scatter(hash: u32, seed: u32) -> u32 {
     let mut h = hash ^ seed;
     h = (h ^ h >> 16).wrapping_mul(0x85EB_CA6B);
     h = (h ^ h >> 13).wrapping_mul(0xC2B2_AE35);

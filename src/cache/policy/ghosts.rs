@@ -1,7 +1,7 @@
 //! Which hashes were evicted lately: fingerprints with the time of eviction, two bytes each, a few to a bucket, the oldest of which gives way. Approximate: one
 //! in a hundred may be mistaken for another, and of a bucket that is hit often the oldest are forgotten early.
 
-use super::blocks::{Blocks, scatter};
+use super::blocks::{Blocks, Salt, scatter};
 
 const PER_BUCKET: usize = 16;
 /// Fingerprint in the lower bits, tick of its eviction in the others. 0 is no fingerprint.
@@ -19,6 +19,7 @@ const TICKS: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Ghosts {
     buckets: Blocks<Bucket>,
+    salt: Salt,
     /// Evictions since the last tick.
     evictions: u64,
     tick: u16,
@@ -27,9 +28,10 @@ pub(super) struct Ghosts {
 }
 
 impl Ghosts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(salt: Salt) -> Self {
         Ghosts {
             buckets: Blocks::new([0; PER_BUCKET]),
+            salt,
             evictions: 0,
             tick: 0,
             span: 1,
@@ -46,6 +48,7 @@ impl Ghosts {
             self.evictions = 0;
             self.tick = (self.tick + 1) & TICK;
         }
+        let hash = self.salt.of(hash);
         let print = fingerprint(hash);
         let (tick, oldest) = (self.tick, self.oldest());
         let bucket = self.buckets.at_mut(scatter(hash, 0));
@@ -69,6 +72,7 @@ impl Ghosts {
 
     /// Whether a hash was evicted lately; it is forgotten.
     pub(super) fn take(&mut self, hash: u32) -> bool {
+        let hash = self.salt.of(hash);
         let print = fingerprint(hash);
         let (tick, oldest) = (self.tick, self.oldest());
         let bucket = self.buckets.at_mut(scatter(hash, 0));
@@ -109,7 +113,7 @@ mod tests {
     #[test]
     fn a_ghost_is_known_for_its_time_and_taken_once() {
         for span in [10u32, 1_000, 100_000] {
-            let mut ghosts = Ghosts::new();
+            let mut ghosts = Ghosts::new(Salt::FIXED);
             for hash in 0..span * 3 {
                 ghosts.add(hash, u64::from(span));
             }

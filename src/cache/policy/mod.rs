@@ -18,6 +18,7 @@ mod tinylfu;
 
 use adaptive::Adaptive;
 pub(super) use any::AnyPolicy;
+pub(super) use blocks::Salt;
 pub use kind::PolicyKind;
 use lru::Lru;
 use s3_fifo::S3Fifo;

@@ -1,7 +1,7 @@
 //! What the policies beside exact LRU are made of: three lists and a rule by which entries go from one to another. The rule can be changed at any time; the lists
 //! then become what the new rule would have made of them, with the evictions that follow.
 
-use super::blocks::scatter;
+use super::blocks::{Salt, scatter};
 use super::lists::{List, Lists, MOST_HITS};
 use super::sketch::Sketch;
 use super::{Entries, Measure};
@@ -54,12 +54,12 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub(super) fn new(rule: Rule) -> Self {
+    pub(super) fn new(rule: Rule, salt: Salt) -> Self {
         Queues {
             lists: Lists::new(),
             rule,
             measure: Measure::Items,
-            random: 0,
+            random: salt.secret(),
             settling: true,
         }
     }
@@ -228,7 +228,7 @@ impl Queues {
         self.lists.size(List::Window, self.measure) >= self.window_target(thousandths)
     }
 
-    /// True for one in `n`, by chance: hashes are seeded, so that nobody can tell when.
+    /// True for one in `n`, by chance: nobody outside can tell when, since the first number is secret.
     fn one_in(&mut self, n: u32, hash: u32) -> bool {
         self.random = scatter(self.random.wrapping_add(0x9E37_79B9), hash);
         self.random.is_multiple_of(n)

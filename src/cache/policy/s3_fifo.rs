@@ -1,6 +1,7 @@
 //! S3-FIFO: Yang, Zhang, Qiu, Yue, Vinayak, "FIFO queues are all you need for cache eviction", SOSP 2023. A small queue of a tenth, a main queue, and
 //! ghosts of what was evicted from the small one, as many as the main queue holds.
 
+use super::blocks::Salt;
 use super::ghosts::Ghosts;
 use super::lists::{List, Lists};
 use super::queues::{Queues, Rule};
@@ -14,6 +15,7 @@ pub(super) const SMALL: u32 = 100;
 pub(in crate::cache) struct S3Fifo {
     queues: Queues,
     ghosts: Ghosts,
+    salt: Salt,
     /// Not used by this rule, and empty.
     sketch: Sketch,
 }
@@ -24,18 +26,19 @@ pub(super) fn ghost_span(lists: &Lists) -> u64 {
 }
 
 impl S3Fifo {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(salt: Salt) -> Self {
         S3Fifo {
-            queues: Queues::new(Rule::Queue { window: SMALL }),
-            ghosts: Ghosts::new(),
-            sketch: Sketch::new(16),
+            queues: Queues::new(Rule::Queue { window: SMALL }, salt),
+            ghosts: Ghosts::new(salt),
+            salt,
+            sketch: Sketch::new(16, salt),
         }
     }
 }
 
 impl Policy for S3Fifo {
     fn anew(&self) -> Self {
-        Self::new()
+        Self::new(self.salt)
     }
 
     fn overhead(&self) -> u64 {

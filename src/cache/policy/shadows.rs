@@ -3,7 +3,7 @@
 
 use hashbrown::HashTable;
 
-use super::blocks::scatter;
+use super::blocks::{Salt, scatter};
 use super::ghosts::Ghosts;
 use super::lists::List;
 use super::queues::{Queues, Rule};
@@ -73,6 +73,7 @@ struct Shadow {
 pub(super) struct Shadows {
     shadows: [Shadow; N],
     keys: Keys,
+    salt: Salt,
     vacant: Vec<u32>,
     /// Hash → number of a key. One for all shadows, so that a request is looked up once.
     table: HashTable<u32>,
@@ -91,13 +92,14 @@ pub(super) struct Shadows {
 }
 
 impl Shadows {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(salt: Salt) -> Self {
         Shadows {
             shadows: CANDIDATES.map(|rule| Shadow {
-                queues: Queues::new(rule),
-                ghosts: Ghosts::new(),
+                queues: Queues::new(rule, salt),
+                ghosts: Ghosts::new(salt),
             }),
             keys: Keys(Vec::new()),
+            salt,
             vacant: Vec::new(),
             table: HashTable::new(),
             sample: ALL,
@@ -138,12 +140,12 @@ impl Shadows {
     }
 
     fn sampled(&self, hash: u32) -> bool {
-        self.sample == ALL || u64::from(scatter(hash, SEED)) < self.sample
+        self.sample == ALL || u64::from(scatter(self.salt.of(hash), SEED)) < self.sample
     }
 
     fn find(&self, hash: u32) -> Option<u32> {
         self.table
-            .find(spread(hash), |&key| self.keys.hash(key) == hash)
+            .find(spread(self.salt, hash), |&key| self.keys.hash(key) == hash)
             .copied()
     }
 
@@ -260,9 +262,9 @@ impl Shadows {
                 u32::try_from(self.keys.0.len() - 1).expect("few keys")
             }
         };
-        let keys = &self.keys;
+        let (keys, salt) = (&self.keys, self.salt);
         self.table
-            .insert_unique(spread(hash), number, |&key| spread(keys.hash(key)));
+            .insert_unique(spread(salt, hash), number, |&key| spread(salt, keys.hash(key)));
         number
     }
 
@@ -271,7 +273,9 @@ impl Shadows {
         entry.holders &= !holders;
         if entry.holders == 0 {
             let hash = entry.hash;
-            let found = self.table.find_entry(spread(hash), |&other| other == key);
+            let found = self
+                .table
+                .find_entry(spread(self.salt, hash), |&other| other == key);
             if let Ok(found) = found {
                 found.remove();
             }
@@ -383,8 +387,8 @@ impl Shadows {
 }
 
 /// A hash for the table, which wants 64 bits.
-fn spread(hash: u32) -> u64 {
-    u64::from(scatter(hash, 0)) << 32 | u64::from(hash)
+fn spread(salt: Salt, hash: u32) -> u64 {
+    u64::from(scatter(salt.of(hash), 0)) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]
@@ -393,7 +397,7 @@ mod tests {
 
     #[test]
     fn the_sample_follows_the_number_of_entries_and_memory_is_bounded() {
-        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new(16));
+        let (mut shadows, mut sketch) = (Shadows::new(Salt::FIXED), Sketch::new(16, Salt::FIXED));
         for hash in 0..100_000 {
             sketch.count(hash);
             shadows.written(hash, || 100, false, &sketch);
@@ -420,7 +424,7 @@ mod tests {
 
     #[test]
     fn where_weights_differ_no_shadow_keeps_light_keys_without_limit_and_no_request_stops_for_them() {
-        let (mut shadows, mut sketch) = (Shadows::new(), Sketch::new(16));
+        let (mut shadows, mut sketch) = (Shadows::new(Salt::FIXED), Sketch::new(16, Salt::FIXED));
         for n in 0..200_000u32 {
             // Heavy ones that are used once, by turns with light ones that come again.
             let (hash, weight) = if n % 2 == 0 {

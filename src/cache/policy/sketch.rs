@@ -1,7 +1,7 @@
 //! How often a hash was seen lately, about: a count-min sketch of four-bit counters whose counts are halved as time goes by (Einziger, Friedman, Manes,
 //! 2017). The four counters of a hash lie in one cache line, as in Caffeine.
 
-use super::blocks::{Blocks, scatter};
+use super::blocks::{Blocks, Salt, scatter};
 use crate::cache::prefetch::prefetch;
 
 /// 128 counters.
@@ -12,6 +12,7 @@ const SAMPLE: usize = 10;
 #[derive(Debug)]
 pub(super) struct Sketch {
     blocks: Blocks<Block>,
+    salt: Salt,
     /// One block for so many entries: with 16, four bytes for each.
     entries_per_block: usize,
     /// Requests counted since a block was halved.
@@ -21,9 +22,10 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    pub(super) fn new(entries_per_block: usize) -> Self {
+    pub(super) fn new(entries_per_block: usize, salt: Salt) -> Self {
         Sketch {
             blocks: Blocks::new([0; 8]),
+            salt,
             entries_per_block,
             since_halving: 0,
             next: 0,
@@ -38,6 +40,7 @@ impl Sketch {
     }
 
     pub(super) fn count(&mut self, hash: u32) {
+        let hash = self.salt.of(hash);
         let places = places(hash);
         let block = self.blocks.at_mut(scatter(hash, 0));
         // Only the smallest are raised (conservative update: Estan, Varghese, 2002).
@@ -66,11 +69,12 @@ impl Sketch {
     /// Fetches what is counted in for a hash.
     #[inline]
     pub(super) fn prefetch(&self, hash: u32) {
-        prefetch(self.blocks.at(scatter(hash, 0)));
+        prefetch(self.blocks.at(scatter(self.salt.of(hash), 0)));
     }
 
     /// At most 15.
     pub(super) fn estimate(&self, hash: u32) -> u64 {
+        let hash = self.salt.of(hash);
         least(self.blocks.at(scatter(hash, 0)), places(hash))
     }
 
@@ -78,7 +82,7 @@ impl Sketch {
     /// are not to win by that against those that were halved just now.
     pub(super) fn rate(&self, hash: u32) -> u64 {
         let blocks = self.blocks.len() as u64;
-        let block = u64::from(self.blocks.index(scatter(hash, 0)));
+        let block = u64::from(self.blocks.index(scatter(self.salt.of(hash), 0)));
         let age = (self.next as u64 + blocks - block) % blocks;
         self.estimate(hash) * 16 * blocks / (blocks + age)
     }
@@ -104,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_often_is_told_from_what_was_not_while_it_grows() {
-        let mut sketch = Sketch::new(16);
+        let mut sketch = Sketch::new(16, Salt::FIXED);
         (0..500).for_each(|_| sketch.fit(8_000));
         for n in 0..4_000 {
             let times = if n % 10 == 0 { 4 } else { 1 };
@@ -122,8 +126,36 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_hashes_cannot_tell_which_of_them_share_counters() {
+        let salts = [Salt::FIXED, Salt::new(0x0123_4567_89AB_CDEF)];
+        let [mut one, mut other] = salts.map(|salt| Sketch::new(16, salt));
+        for sketch in [&mut one, &mut other] {
+            (0..500).for_each(|_| sketch.fit(8_000));
+        }
+        // Those that share a block with the first, in one cache.
+        let block = |sketch: &Sketch, hash| sketch.blocks.index(scatter(sketch.salt.of(hash), 0));
+        let chosen: Vec<u32> = (1..100_000)
+            .filter(|&hash| block(&one, hash) == block(&one, 0))
+            .collect();
+        assert!(
+            chosen.len() > 50,
+            "{} of 100,000 share one of 500 blocks",
+            chosen.len()
+        );
+        let still = chosen
+            .iter()
+            .filter(|&&hash| block(&other, hash) == block(&other, 0));
+        let still = still.count();
+        assert!(
+            still * 10 < chosen.len(),
+            "{still} of {} in another cache",
+            chosen.len()
+        );
+    }
+
+    #[test]
     fn what_is_not_seen_any_more_is_forgotten() {
-        let mut sketch = Sketch::new(16);
+        let mut sketch = Sketch::new(16, Salt::FIXED);
         (0..50).for_each(|_| sketch.fit(1_000));
         (0..15).for_each(|_| sketch.count(7));
         assert_eq!(sketch.estimate(7), 15);

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::{AnyPolicy, Entries, Measure, Policy, PolicyKind};
+use super::{AnyPolicy, Entries, Measure, Policy, PolicyKind, Salt};
 
 /// Deterministic numbers: xorshift64* (Vigna, 2016).
 struct Random(u64);
@@ -84,7 +84,7 @@ fn run_weighted(
     limit: u64,
     weight: impl Fn(u32) -> u64,
 ) -> Vec<bool> {
-    let mut policy = AnyPolicy::new(kind);
+    let mut policy = AnyPolicy::new(kind, Salt::FIXED);
     let mut slots = Slots::default();
     let mut held: HashMap<u32, u32> = HashMap::new();
     let (mut keys, mut vacant, mut total) = (Vec::new(), Vec::new(), 0);
@@ -371,7 +371,7 @@ fn entries_that_look_wanted_do_not_keep_others_out_for_ever() {
             1
         }
     }
-    let mut policy = AnyPolicy::new(PolicyKind::TinyLfu);
+    let mut policy = AnyPolicy::new(PolicyKind::TinyLfu, Salt::FIXED);
     let alike = Alike(hash(1));
     const HELD: u32 = 200;
     for slot in 0..HELD {

@@ -1,6 +1,7 @@
 //! W-TinyLFU: Einziger, Friedman, Manes, "TinyLFU: a highly efficient cache admission policy", 2017; the window's size by hill climbing: Einziger, Eytan, Friedman, Manes,
 //! "Adaptive software cache management", Middleware 2018, with the steps that Caffeine takes.
 
+use super::blocks::Salt;
 use super::queues::{Queues, Rule};
 use super::recent::RecentMisses;
 use super::sketch::Sketch;
@@ -27,6 +28,7 @@ pub(in crate::cache) struct TinyLfu {
     sketch: Sketch,
     recent: RecentMisses,
     climber: Climber,
+    salt: Salt,
 }
 
 /// Goes on in one direction while the hit ratio rises.
@@ -89,22 +91,26 @@ impl TinyLfu {
 }
 
 impl TinyLfu {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(salt: Salt) -> Self {
         let climber = Climber::new();
         TinyLfu {
-            queues: Queues::new(Rule::Frequency {
-                window: WINDOW.unsigned_abs(),
-            }),
-            sketch: Sketch::new(ENTRIES_PER_BLOCK),
+            queues: Queues::new(
+                Rule::Frequency {
+                    window: WINDOW.unsigned_abs(),
+                },
+                salt,
+            ),
+            sketch: Sketch::new(ENTRIES_PER_BLOCK, salt),
             recent: RecentMisses::new(),
             climber,
+            salt,
         }
     }
 }
 
 impl Policy for TinyLfu {
     fn anew(&self) -> Self {
-        Self::new()
+        Self::new(self.salt)
     }
 
     fn overhead(&self) -> u64 {

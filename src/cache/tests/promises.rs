@@ -330,6 +330,34 @@ fn a_page_of_a_scan_is_bounded_in_entries_and_bytes() {
 }
 
 #[test]
+fn cursors_tell_nothing_of_where_keys_are() {
+    let (cache, _) = standing(|b| b.shards(4));
+    for n in 0..500 {
+        cache.set(n.to_string(), "v", PLAIN).unwrap();
+    }
+    let hashes: Vec<u64> = (0..500)
+        .map(|n| u64::from(cache.hashed(n.to_string().as_bytes()).1.hash))
+        .collect();
+    let mut cursors = Vec::new();
+    let mut cursor = Cursor::default();
+    // Each cursor is where the next key is: with a limit of 1, all are shown.
+    while let Some(next) = cache.scan(cursor, "", 1, false).next {
+        cursors.push(next.to_u64());
+        cursor = next;
+    }
+    let told = |cursor: &&u64| {
+        hashes.contains(&(**cursor & u64::from(u32::MAX))) || hashes.contains(&(**cursor >> 32))
+    };
+    assert_eq!(cursors.iter().filter(told).count(), 0, "{cursors:x?}");
+    let rising = cursors.windows(2).filter(|two| two[0] < two[1]).count();
+    assert!(
+        (150..350).contains(&rising),
+        "{rising} of {} go up",
+        cursors.len() - 1
+    );
+}
+
+#[test]
 fn the_iterator_of_a_batch_may_call_the_cache() {
     let (cache, _) = standing(|b| b);
     let numbers = || (0..200).map(|n| n.to_string());

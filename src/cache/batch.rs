@@ -12,6 +12,8 @@ use super::{Cache, EntryRef, Error, Inner, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
+/// Of how many keys of a batch the order is changed at most, so that those of one shard come together.
+const MOST_PLANNED: usize = 1024;
 /// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
 const PAUSE: Duration = Duration::from_micros(150);
 /// Entries that are evicted under one hold of a lock for one that needs the place of many.
@@ -62,6 +64,16 @@ impl Locked {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => self.wait_for_lock(),
         }
+    }
+
+    /// If nobody else holds it.
+    fn try_hold(&self) -> Option<Held<'_>> {
+        let guard = match self.shard.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Held { guard: Some(guard) })
     }
 
     #[cold]
@@ -137,27 +149,77 @@ impl<'c> Batch<'c> {
     /// Says which keys come next, `BATCH_SLICE` of them at most: what is to be looked at for them is fetched from memory at the same time, instead
     /// of one after the other. Nothing else changes.
     pub(crate) fn expect<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        let plan = Plan::new(self.cache, keys);
-        for group in plan.groups() {
-            let hashes = group.iter().map(|planned| planned.hash);
-            self.hold(group[0].shard).0.prefetch(hashes);
+        for slice in plan(self.cache, keys).chunks(BATCH_SLICE as usize) {
+            self.fetch(slice);
         }
     }
 
-    /// Reads `BATCH_SLICE` keys at most, those of each shard together: `seen` is told which one it is.
+    /// How many keys are best given to `together` at once: a slice for each shard.
+    pub(super) fn window(&self) -> usize {
+        (BATCH_SLICE as usize * self.cache.inner.shards.len()).min(MOST_PLANNED)
+    }
+
+    /// Does something for each of some keys, those of each shard together and in their order: `each` is told which one it is. What is to be looked at for
+    /// them is fetched a slice at a time.
+    pub(super) fn together<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+        mut each: impl FnMut(&mut Self, usize),
+    ) {
+        for slice in plan(self.cache, keys).chunks(BATCH_SLICE as usize) {
+            self.fetch(slice);
+            for planned in slice {
+                each(self, planned.at as usize);
+            }
+        }
+    }
+
+    /// Reads some keys, those of each shard together: `seen` is told which one it is.
     pub(super) fn read_together<K: AsRef<[u8]>>(
         &mut self,
         keys: &[K],
         mut seen: impl FnMut(usize, EntryRef<'_>),
     ) {
-        let plan = Plan::new(self.cache, keys.iter().map(AsRef::as_ref));
-        for group in plan.groups() {
-            let hashes = group.iter().map(|planned| planned.hash);
-            self.hold(group[0].shard).0.prefetch(hashes);
-            for &Planned { shard, hash, at } in group {
+        for slice in plan(self.cache, keys.iter().map(AsRef::as_ref)).chunks(BATCH_SLICE as usize) {
+            self.fetch(slice);
+            for &Planned { shard, hash, at } in slice {
+                let at = at as usize;
                 let key = keys[at].as_ref();
-                let (shard, now) = self.next(shard);
+                let (shard, now) = self.next(shard as usize);
                 shard.read(Hashed { key, hash }, now, |entry| seen(at, entry));
+            }
+        }
+    }
+
+    /// Fetches what is to be looked at for `BATCH_SLICE` keys at most. Where they are of several shards, each step is done for all of them before the next one begins, or what
+    /// a shard's few keys wait for would be waited for shard by shard; whoever holds a lock meanwhile is not waited for.
+    fn fetch(&mut self, planned: &[Planned]) {
+        let mut groups = planned.chunk_by(|one, other| one.shard == other.shard);
+        let (Some(first), None) = (groups.next(), groups.next()) else {
+            return self.fetch_by_steps(planned);
+        };
+        let hashes = first.iter().map(|planned| planned.hash);
+        self.hold(first[0].shard as usize).0.prefetch(hashes);
+    }
+
+    fn fetch_by_steps(&mut self, planned: &[Planned]) {
+        // Or its own lock would be in the way.
+        self.held = None;
+        let shards = &self.cache.inner.shards;
+        let mut found = [None; BATCH_SLICE as usize];
+        for step in 0..3 {
+            let mut at = 0;
+            for group in planned.chunk_by(|one, other| one.shard == other.shard) {
+                let hashes = group.iter().map(|planned| planned.hash);
+                let slots = at..at + group.len();
+                at = slots.end;
+                if let Some(held) = shards[group[0].shard as usize].try_hold() {
+                    match step {
+                        0 => held.prefetch_cells(hashes),
+                        1 => held.prefetch_slots(hashes, &mut found[slots]),
+                        _ => held.prefetch_entries(&found[slots]),
+                    }
+                }
             }
         }
     }
@@ -249,38 +311,52 @@ impl<'c> Batch<'c> {
     }
 }
 
-/// Some keys by their shards; those of one shard in their order.
-struct Plan {
-    planned: [Planned; BATCH_SLICE as usize],
-    len: usize,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
+/// One of some keys.
+#[derive(Debug, Clone, Copy)]
 struct Planned {
-    shard: usize,
+    shard: u32,
     hash: u32,
     /// Which of the keys it is.
-    at: usize,
+    at: u32,
 }
 
-impl Plan {
-    fn new<'k>(cache: &Cache, keys: impl IntoIterator<Item = &'k [u8]>) -> Self {
-        let mut planned = [Planned::default(); BATCH_SLICE as usize];
-        let mut len = 0;
-        for (at, (planned, key)) in planned.iter_mut().zip(keys).enumerate() {
-            let (shard, Hashed { hash, .. }) = cache.hashed(key);
-            *planned = Planned { shard, hash, at };
-            len += 1;
+/// Some keys by their shards; those of one shard in their order.
+fn plan<'k>(cache: &Cache, keys: impl IntoIterator<Item = &'k [u8]>) -> Vec<Planned> {
+    let number = |number: usize| u32::try_from(number).expect("few shards, and a slice of keys for each");
+    let keys = keys.into_iter().enumerate();
+    let planned = keys.map(|(at, key)| {
+        let (shard, Hashed { hash, .. }) = cache.hashed(key);
+        Planned {
+            shard: number(shard),
+            hash,
+            at: number(at),
         }
-        if cache.inner.shards.len() > 1 {
-            planned[..len].sort_unstable_by_key(|planned| (planned.shard, planned.at));
-        }
-        Plan { planned, len }
+    });
+    let mut planned: Vec<Planned> = planned.collect();
+    let shards = cache.inner.shards.len();
+    if shards == 1 {
+        return planned;
     }
-
-    fn groups(&self) -> impl Iterator<Item = &[Planned]> {
-        self.planned[..self.len].chunk_by(|one, other| one.shard == other.shard)
+    if planned.len() < shards {
+        planned.sort_unstable_by_key(|planned| (planned.shard, planned.at));
+        return planned;
     }
+    // Counted, which takes a third of the time.
+    let mut places = vec![0; shards];
+    for planned in &planned {
+        places[planned.shard as usize] += 1;
+    }
+    let mut begin = 0;
+    for place in &mut places {
+        begin += std::mem::replace(place, begin);
+    }
+    let mut in_order = planned.clone();
+    for planned in planned {
+        let place = &mut places[planned.shard as usize];
+        in_order[*place] = planned;
+        *place += 1;
+    }
+    in_order
 }
 
 /// A locked shard. When it is let go, what was too large to be freed under the lock is freed after it.
@@ -323,6 +399,9 @@ fn let_go_with_graves(mut guard: MutexGuard<'_, Shard>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::cache::{Observed, Observer};
     use crate::{CasOutcome, Clock, Cursor, Expiry, ManualClock, TimeLeft};
 
     const MILLI: Duration = Duration::from_millis(1);
@@ -403,6 +482,91 @@ mod tests {
             let key = key_of(&cache, 1);
             assert!(waiting(&cache, &hands, MILLI, || is_gone(&cache, &key)), "{name}");
         }
+    }
+
+    /// The keys that were written or removed, in order.
+    #[derive(Debug, Default)]
+    struct Changed(Mutex<Vec<Vec<u8>>>);
+
+    impl Observer for Changed {
+        fn changed(&self, change: &Observed<'_>) {
+            if let Observed::Set { key, .. } | Observed::Remove { key } = change {
+                self.0.lock().unwrap().push(key.to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_over_many_shards_goes_shard_by_shard_and_answers_in_the_order_of_its_keys() {
+        let cache = Cache::builder().shards(16).build().unwrap();
+        // More than two windows, each key twice.
+        let keys: Vec<String> = (0..1_500).chain(0..1_500).map(|key| key.to_string()).collect();
+        let changed = Arc::new(Changed::default());
+        let observer: Arc<dyn Observer> = changed.clone();
+        cache.observe(Some(&observer));
+        let changes = |keys: &[Vec<u8>]| {
+            let shard = |key: &Vec<u8>| cache.hashed(key).0;
+            keys.windows(2)
+                .filter(|two| shard(&two[0]) != shard(&two[1]))
+                .count()
+        };
+        let told = || std::mem::take(&mut *changed.0.lock().unwrap());
+
+        let entries = keys.iter().enumerate();
+        let entries = entries.map(|(at, key)| (key, at.to_string(), SetOptions::default()));
+        assert_eq!(cache.set_many(entries), vec![Ok(true); 3_000]);
+        let written = told();
+        assert_eq!(written.len(), 3_000);
+        assert!(
+            changes(&written) < 3 * 16,
+            "the shard changes {} times",
+            changes(&written)
+        );
+
+        let found = cache.get_many(&keys);
+        for (key, found) in keys.iter().zip(found) {
+            // What was written last.
+            let value = (key.parse::<usize>().unwrap() + 1_500).to_string();
+            assert_eq!(found.unwrap().value, value.as_bytes(), "{key}");
+        }
+        let mut read = Vec::new();
+        let window = &keys[..cache.batch().window()];
+        cache
+            .batch()
+            .read_together(window, |at, _| read.push(keys[at].clone().into_bytes()));
+        assert_eq!(read.len(), window.len());
+        assert!(changes(&read) < 16, "the shard changes {} times", changes(&read));
+
+        let removed = cache.remove_many(&keys);
+        assert!(
+            removed
+                .iter()
+                .enumerate()
+                .all(|(at, &removed)| removed == (at < 1_500))
+        );
+        let removed = told();
+        assert_eq!(removed.len(), 1_500);
+        assert!(
+            changes(&removed) < 3 * 16,
+            "the shard changes {} times",
+            changes(&removed)
+        );
+    }
+
+    #[test]
+    fn fetching_ahead_waits_for_nobody() {
+        let cache = Cache::builder().shards(2).build().unwrap();
+        cache.set_many(keys().into_iter().map(|key| (key, "v", SetOptions::default())));
+        let held = cache.inner.shards[1].hold();
+        let mut batch = cache.batch();
+        let keys = keys();
+        // It would wait for ever.
+        batch.expect(keys.iter().map(String::as_bytes));
+        drop(held);
+        assert!(
+            keys.iter()
+                .all(|key| batch.read(key.as_bytes(), |_| ()).is_some())
+        );
     }
 
     #[test]

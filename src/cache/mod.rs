@@ -188,11 +188,12 @@ impl Cache {
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
     ) -> Vec<Result<bool, Error>> {
         self.in_slices(entries, |batch, entries, results| {
-            batch.expect(entries.iter().map(|(key, _, _)| key.as_ref()));
-            let stored = entries
-                .iter()
-                .map(|(key, value, options)| batch.set(key.as_ref(), value.as_ref(), *options));
-            results.extend(stored);
+            let begin = results.len();
+            results.resize(begin + entries.len(), Ok(false));
+            batch.together(entries.iter().map(|(key, _, _)| key.as_ref()), |batch, at| {
+                let (key, value, options) = &entries[at];
+                results[begin + at] = batch.set(key.as_ref(), value.as_ref(), *options);
+            });
         })
     }
 
@@ -204,8 +205,11 @@ impl Cache {
     /// Removes many entries; the results are in their order.
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
         self.in_slices(keys, |batch, keys, results| {
-            batch.expect(keys.iter().map(AsRef::as_ref));
-            results.extend(keys.iter().map(|key| batch.remove(key.as_ref())));
+            let begin = results.len();
+            results.resize(begin + keys.len(), false);
+            batch.together(keys.iter().map(AsRef::as_ref), |batch, at| {
+                results[begin + at] = batch.remove(keys[at].as_ref());
+            });
         })
     }
 
@@ -428,7 +432,7 @@ impl Cache {
         Batch::new(self)
     }
 
-    /// Does something with the items of a caller's iterator, a slice of them at a time. The iterator runs without a lock: it may be slow, or call the
+    /// Does something with the items of a caller's iterator, a window of them at a time. The iterator runs without a lock: it may be slow, or call the
     /// cache.
     fn in_slices<T, R>(
         &self,
@@ -437,10 +441,11 @@ impl Cache {
     ) -> Vec<R> {
         let mut items = items.into_iter();
         let mut results = Vec::with_capacity(items.size_hint().0.min(MOST_RESERVED));
+        let window = self.batch().window();
         let mut slice = Vec::new();
         loop {
             slice.clear();
-            slice.extend(items.by_ref().take(BATCH_SLICE as usize));
+            slice.extend(items.by_ref().take(window));
             if slice.is_empty() {
                 return results;
             }

@@ -403,27 +403,40 @@ impl<P: Policy> Shard<P> {
     /// Fetches what is to be looked at for these keys from memory at the same time, instead of one after the other: the places where their searches
     /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
     pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
-        for hash in hashes.clone() {
+        let mut slots = [None; super::BATCH_SLICE as usize];
+        self.prefetch_cells(hashes.clone());
+        self.prefetch_slots(hashes, &mut slots);
+        self.prefetch_entries(&slots);
+    }
+
+    /// The first step.
+    pub(super) fn prefetch_cells(&self, hashes: impl Iterator<Item = u32>) {
+        for hash in hashes {
             self.index.prefetch(hash);
             self.policy.prefetch_hash(hash);
         }
-        let mut slots = [0; super::BATCH_SLICE as usize];
-        let mut found = 0;
-        for hash in hashes {
+    }
+
+    /// The second: the slots found there.
+    pub(super) fn prefetch_slots(&self, hashes: impl Iterator<Item = u32>, slots: &mut [Option<u32>]) {
+        for (hash, place) in hashes.zip(slots) {
             // Hardly ever another one with the same hash.
-            if let Some(slot) = self.index.find(hash, |_| true)
-                && let Some(place) = slots.get_mut(found)
-            {
-                *place = slot;
-                found += 1;
+            *place = self.index.find(hash, |_| true);
+            if let Some(slot) = *place {
                 self.payload.prefetch_slot(slot);
                 self.policy.prefetch(slot);
                 self.expiry.prefetch(slot);
             }
         }
-        for &slot in &slots[..found] {
-            self.payload.prefetch_entry(slot);
-            self.policy.prefetch_neighbours(slot);
+    }
+
+    /// The third. A slot may have been vacated since it was found, if the lock was let go.
+    pub(super) fn prefetch_entries(&self, slots: &[Option<u32>]) {
+        for &slot in slots.iter().flatten() {
+            if self.payload.is_occupied(slot) {
+                self.payload.prefetch_entry(slot);
+                self.policy.prefetch_neighbours(slot);
+            }
         }
     }
 

@@ -202,35 +202,34 @@ pub(crate) fn ttl(settings: &Settings) -> Result<String, String> {
         return Ok(text);
     }
     let row = all.iter().position(|participant| participant.name == BASE);
-    let of_base = |name: &str| row.map(|row| found[row][name]);
     let wrong = row.map(|row| {
         rounds[row]
             .iter()
             .map(|round| round["early"] + round["late"])
             .sum::<f64>()
     });
-    let targets = [
-        Target::judged(
-            format!(
-                "{BASE}: {} entries expiring within a second cost under 5 % of one core",
-                count(entries)
-            ),
-            row.map(|row| share(&found[row])),
-            percent,
-            |value| value < 0.05,
+    let mut targets = vec![Target::judged(
+        format!(
+            "{BASE}: {} entries expiring within a second cost under 5 % of one core",
+            count(entries)
         ),
-        Target::judged(
-            format!("{BASE}: memory is back within 2 s"),
-            of_base("back"),
+        row.map(|row| share(&found[row])),
+        percent,
+        |value| value < 0.05,
+    )];
+    for (participant, found) in all.iter().zip(&found).filter(|(one, _)| one.is_ours()) {
+        targets.push(Target::judged(
+            format!("{}: memory is back within 2 s", participant.name),
+            Some(found["back"]),
             seconds,
             |value| value <= 2.0,
-        ),
-        Target::judged(
-            format!("{BASE}: no live entry missed, no expired one served"),
-            wrong,
-            |value| format!("{value:.0}"),
-            |value| value == 0.0,
-        ),
-    ];
+        ));
+    }
+    targets.push(Target::judged(
+        format!("{BASE}: no live entry missed, no expired one served"),
+        wrong,
+        |value| format!("{value:.0}"),
+        |value| value == 0.0,
+    ));
     Ok(text + "### Targets\n\n" + &target_table(&targets))
 }

@@ -104,6 +104,12 @@ impl Policy for Adaptive {
         self.queues.lists.truncate(end);
     }
 
+    fn tidy(&mut self) -> bool {
+        let more_of_sketch = self.sketch.tidy(self.queues.lists.total(Measure::Items));
+        let more_ghosts = self.ghosts.tidy(ghost_span(&self.queues.lists));
+        more_of_sketch || more_ghosts
+    }
+
     #[inline]
     fn prefetch_hash(&self, hash: u32) {
         self.sketch.prefetch(hash);
@@ -145,5 +151,57 @@ impl Policy for Adaptive {
     fn validate(&self, entries: &impl Entries) {
         self.queues.validate(entries);
         self.shadows.validate();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each slot holds an entry with the slot's number for a hash.
+    struct Plain;
+
+    impl Entries for Plain {
+        fn hash(&self, slot: u32) -> u32 {
+            slot
+        }
+
+        fn weight(&self, _: u32) -> u64 {
+            1
+        }
+    }
+
+    #[test]
+    fn what_was_kept_for_entries_that_have_expired_is_given_back_a_slice_at_a_time() {
+        const ENTRIES: u32 = 100_000;
+        let mut policy = Adaptive::new(Salt::FIXED);
+        for slot in 0..2 * ENTRIES {
+            policy.insert(slot, slot, &Plain);
+            if slot >= ENTRIES {
+                let victim = policy.victim(Measure::Items, &Plain).expect("there are entries");
+                policy.evict(victim, victim, &Plain);
+            }
+        }
+        let full = policy.sketch.bytes() + policy.ghosts.bytes();
+        assert!(full > 4 * ENTRIES as usize, "{full} bytes");
+        assert!(!policy.tidy(), "all of it is needed");
+        for slot in policy.coldest_first() {
+            policy.remove(slot, slot, &Plain);
+        }
+        let mut before = full;
+        loop {
+            let more = policy.tidy();
+            let now = policy.sketch.bytes() + policy.ghosts.bytes();
+            assert!(before - now <= 128 << 10, "{} bytes at once", before - now);
+            before = now;
+            if !more {
+                break;
+            }
+        }
+        assert!(before < 1 << 10, "{before} of {full} bytes are left");
+        // And it goes on.
+        policy.insert(1, 1, &Plain);
+        policy.access(1, 1, &Plain);
+        policy.validate(&Plain);
     }
 }

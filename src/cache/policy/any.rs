@@ -91,6 +91,10 @@ impl Policy for AnyPolicy {
         each!(self, policy => policy.truncate(end));
     }
 
+    fn tidy(&mut self) -> bool {
+        each!(self, policy => policy.tidy())
+    }
+
     #[inline]
     fn prefetch_hash(&self, hash: u32) {
         each!(self, policy => policy.prefetch_hash(hash));

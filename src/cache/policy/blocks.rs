@@ -65,6 +65,18 @@ impl<B: Copy> Blocks<B> {
         }
     }
 
+    /// Takes away what is twice as much as so many need and more, at most `most` blocks; `true` if there is more to take away.
+    pub(super) fn give_up(&mut self, wanted: usize, most: usize) -> bool {
+        let wanted = wanted.max(1);
+        if self.len() <= wanted * 2 {
+            return false;
+        }
+        for _ in 0..most.min(self.len() - wanted) {
+            self.blocks.pop();
+        }
+        self.len() > wanted * 2
+    }
+
     pub(super) fn at_mut(&mut self, hash: u32) -> &mut B {
         let index = self.index(hash);
         &mut self.blocks[index]
@@ -120,6 +132,20 @@ mod tests {
         assert_eq!(blocks.len(), 900);
         assert!(marked.iter().all(|&hash| *blocks.at(hash) == 1_000_000));
         (0..2_000).for_each(|_| blocks.approach(1));
+        assert_eq!(blocks.len(), 1);
+    }
+
+    #[test]
+    fn blocks_that_are_not_needed_are_given_up_some_at_a_time() {
+        let mut blocks = Blocks::new(0u32);
+        (0..500).for_each(|_| blocks.approach(1_000));
+        assert!(!blocks.give_up(500, 300), "not much more than is needed");
+        assert_eq!(blocks.len(), 1_000);
+        assert!(blocks.give_up(100, 300));
+        assert_eq!(blocks.len(), 700);
+        while blocks.give_up(100, 300) {}
+        assert_eq!(blocks.len(), 100);
+        while blocks.give_up(0, 300) {}
         assert_eq!(blocks.len(), 1);
     }
 }

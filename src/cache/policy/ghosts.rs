@@ -12,6 +12,8 @@ const PRINT: u16 = (1 << PRINT_BITS) - 1;
 const TICK: u16 = u16::MAX >> PRINT_BITS;
 /// A bucket for so many ghosts. Where more come together, the oldest are forgotten: one in sixteen.
 const WANTED_PER_BUCKET: u64 = 15;
+/// Buckets that one call gives up: a page of them.
+const GIVEN_UP_AT_ONCE: usize = 2048;
 /// The time that a ghost lives is so many ticks, if it is as many evictions: half of those that can be told apart. One that is older leaves its bucket with the
 /// next eviction that comes there, long before it could be taken for a young one.
 const TICKS: u64 = 16;
@@ -41,8 +43,7 @@ impl Ghosts {
     /// Remembers an eviction for as long as `span` more follow.
     pub(super) fn add(&mut self, hash: u32, span: u64) {
         self.span = span.max(1);
-        self.buckets
-            .approach(usize::try_from(self.span / WANTED_PER_BUCKET + 1).unwrap_or(usize::MAX));
+        self.buckets.approach(wanted(self.span));
         self.evictions += 1;
         if self.evictions >= self.evictions_per_tick() {
             self.evictions = 0;
@@ -86,6 +87,17 @@ impl Ghosts {
         false
     }
 
+    /// Gives back what is far more than is needed to remember so many evictions, a slice of it; `true` if there is more.
+    pub(super) fn tidy(&mut self, span: u64) -> bool {
+        self.buckets.give_up(wanted(span), GIVEN_UP_AT_ONCE)
+    }
+
+    /// Bytes that they take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>()
+    }
+
     fn evictions_per_tick(&self) -> u64 {
         self.span.div_ceil(TICKS)
     }
@@ -95,6 +107,11 @@ impl Ghosts {
     fn oldest(&self) -> u16 {
         (self.span / self.evictions_per_tick()) as u16
     }
+}
+
+/// Buckets for so many ghosts.
+fn wanted(span: u64) -> usize {
+    usize::try_from(span / WANTED_PER_BUCKET + 1).unwrap_or(usize::MAX)
 }
 
 fn age(cell: u16, tick: u16) -> u16 {

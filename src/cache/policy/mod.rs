@@ -76,6 +76,11 @@ pub(super) trait Policy: Send {
     /// No slot at `end` or above is known; what is kept about them can go.
     fn truncate(&mut self, end: usize);
 
+    /// Gives back what was kept for more entries than there are any more, a slice of it; `true` if there is more.
+    fn tidy(&mut self) -> bool {
+        false
+    }
+
     /// Fetches what is looked at when an entry is asked for: what depends on its hash, whether it is there or not; then what is known of its slot; then, when
     /// that has come, what it leads to.
     fn prefetch_hash(&self, _hash: u32) {}

@@ -78,6 +78,10 @@ impl Policy for S3Fifo {
         self.queues.lists.truncate(end);
     }
 
+    fn tidy(&mut self) -> bool {
+        self.ghosts.tidy(ghost_span(&self.queues.lists))
+    }
+
     #[inline]
     fn prefetch(&self, slot: u32) {
         self.queues.lists.prefetch(slot);

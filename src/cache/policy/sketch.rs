@@ -9,6 +9,9 @@ type Block = [u64; 8];
 /// Every count is halved once in this many requests for each entry.
 const SAMPLE: usize = 10;
 
+/// Blocks that one call gives up: a page of them.
+const GIVEN_UP_AT_ONCE: usize = 1024;
+
 #[derive(Debug)]
 pub(super) struct Sketch {
     blocks: Blocks<Block>,
@@ -34,9 +37,24 @@ impl Sketch {
 
     /// Grows or shrinks towards what so many entries need.
     pub(super) fn fit(&mut self, entries: u64) {
+        self.blocks.approach(self.wanted(entries));
+    }
+
+    /// Gives back what is far more than so many entries need, a slice of it; `true` if there is more.
+    pub(super) fn tidy(&mut self, entries: u64) -> bool {
+        self.blocks.give_up(self.wanted(entries), GIVEN_UP_AT_ONCE)
+    }
+
+    /// Bytes that it takes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len() * size_of::<Block>()
+    }
+
+    /// Blocks for so many entries.
+    fn wanted(&self, entries: u64) -> usize {
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-        self.blocks
-            .approach(entries.div_ceil(self.entries_per_block).max(4));
+        entries.div_ceil(self.entries_per_block).max(4)
     }
 
     pub(super) fn count(&mut self, hash: u32) {

@@ -151,6 +151,10 @@ impl Policy for TinyLfu {
         self.queues.lists.truncate(end);
     }
 
+    fn tidy(&mut self) -> bool {
+        self.sketch.tidy(self.queues.lists.total(Measure::Items))
+    }
+
     #[inline]
     fn prefetch_hash(&self, hash: u32) {
         self.sketch.prefetch(hash);

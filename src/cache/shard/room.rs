@@ -53,7 +53,8 @@ impl<P: Policy> Shard<P> {
         self.is_expiring = false;
         let more_to_move = self.compact_by(count);
         let more_unused = self.expiry.give_up_unused();
-        more_to_move || more_unused
+        let more_of_policy = self.policy.tidy();
+        more_to_move || more_unused || more_of_policy
     }
 
     /// Keeps room for a draft that may need the place of many others, to be given up by `end_reserving`. Until then, `make_reserved_room`

@@ -138,6 +138,7 @@ impl Builder {
         let limits = Limits {
             items: share(self.max_items).min(u64::from(MAX_SLOTS.min(self.policy.max_slots())) - 1),
             bytes: share(self.max_bytes),
+            shards,
         };
         if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {
             return Err(BuildError::FewerItemsThanShards { max_items, shards });

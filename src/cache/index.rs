@@ -45,8 +45,8 @@ struct Segment {
 }
 
 impl Index {
-    /// For a cache of so many bytes in all, about.
-    pub(super) fn new(max_bytes: u64) -> Self {
+    /// For so many bytes in all, about, and as one of so many.
+    pub(super) fn new(max_bytes: u64, shards: usize) -> Self {
         let shape = Shape::new(0, 0);
         let nowhere = Segment {
             place: Place::default(),
@@ -55,7 +55,7 @@ impl Index {
         let mut index = Index {
             directory: vec![nowhere],
             depth: 0,
-            pages: Pages::new(max_bytes),
+            pages: Pages::new(max_bytes, shards),
             crowd: Vec::new(),
             len: 0,
             sorted: Vec::new(),
@@ -344,7 +344,7 @@ mod tests {
         fn it_finds_exactly_what_was_added_and_not_removed(
             steps in prop::collection::vec((0u8..5, hash(), 0u32..60), 0..400)
         ) {
-            let mut index = Index::new(u64::MAX);
+            let mut index = Index::new(u64::MAX, 1);
             let mut model = BTreeSet::new();
             for (step, hash, slot) in steps {
                 match step {
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn segments_split_and_shrink_and_are_never_emptier_than_needed() {
-        let mut index = Index::new(u64::MAX);
+        let mut index = Index::new(u64::MAX, 1);
         let mut fewest = usize::MAX;
         for slot in 0..200_000 {
             index.insert(scattered(slot), slot);
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_walk_in_pieces_meets_what_is_there_throughout_once() {
-        let mut index = Index::new(u64::MAX);
+        let mut index = Index::new(u64::MAX, 1);
         for slot in 0..3_000 {
             index.insert(scattered(slot), slot);
         }
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn equal_hashes_are_all_kept() {
         for hash in [0, 7, u32::MAX] {
-            let mut index = Index::new(u64::MAX);
+            let mut index = Index::new(u64::MAX, 1);
             for slot in 0..5_000 {
                 index.insert(hash, slot);
             }

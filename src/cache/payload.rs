@@ -143,12 +143,12 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// For so many bytes in all, about. The policy keeps so many for each entry beyond its links.
-    pub(super) fn new(max_bytes: u64, of_policy: u64) -> Self {
+    /// For so many bytes in all, about, and as one of so many. The policy keeps so many for each entry beyond its links.
+    pub(super) fn new(max_bytes: u64, shards: usize, of_policy: u64) -> Self {
         Payload {
             wheres: Paged::new(),
             vacant: Vacancies::new(),
-            pages: Pages::new(max_bytes),
+            pages: Pages::new(max_bytes, shards),
             larges: Larges::new(),
             len: 0,
             overhead: ENTRY_OVERHEAD + of_policy,

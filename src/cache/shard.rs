@@ -36,6 +36,8 @@ pub(super) struct Hashed<'k> {
 pub(super) struct Limits {
     pub(super) items: u64,
     pub(super) bytes: u64,
+    /// How many others there are, itself included: what is kept for each comes as many times.
+    pub(super) shards: usize,
 }
 
 /// The deadline of an entry that is written.
@@ -85,8 +87,8 @@ pub(super) struct Shard<P> {
 impl<P: Policy> Shard<P> {
     pub(super) fn new(limits: Limits, policy: P, hasher: RandomState) -> Self {
         Shard {
-            index: Index::new(limits.bytes),
-            payload: Payload::new(limits.bytes, policy.overhead()),
+            index: Index::new(limits.bytes, limits.shards),
+            payload: Payload::new(limits.bytes, limits.shards, policy.overhead()),
             policy,
             expiry: Expiry::new(),
             limits,

@@ -22,7 +22,7 @@ proptest! {
     fn what_lies_in_a_place_stays_there_until_it_is_given_back_or_moved(
         steps in prop::collection::vec((0u8..10, prop_oneof![8usize..40, 8usize..LONGEST], any::<prop::sample::Index>()), 0..600)
     ) {
-        let mut pages = Pages::new(0);
+        let mut pages = Pages::new(0, 1);
         let mut model: Vec<(Place, u32)> = Vec::new();
         for (n, (step, len, index)) in (0..).zip(steps) {
             match step {
@@ -52,7 +52,7 @@ proptest! {
 
 #[test]
 fn pages_are_held_together_when_a_class_becomes_smaller() {
-    let mut pages = Pages::new(u64::MAX);
+    let mut pages = Pages::new(u64::MAX, 1);
     let mut places: Vec<Place> = (0..100_000).map(|n| put(&mut pages, 80, n)).collect();
     let full = pages.areas.iter().filter(|area| !area.bytes.is_empty()).count();
     // Those that stay lie all over the place.
@@ -78,7 +78,7 @@ fn pages_are_held_together_when_a_class_becomes_smaller() {
 
 #[test]
 fn every_class_is_held_together_though_one_page_is_evacuated_at_a_time() {
-    let mut pages = Pages::new(u64::MAX);
+    let mut pages = Pages::new(u64::MAX, 1);
     let lens = [24, 80, 200, 1000, 4000];
     let all: Vec<usize> = lens
         .into_iter()
@@ -114,7 +114,7 @@ fn every_class_is_held_together_though_one_page_is_evacuated_at_a_time() {
 
 #[test]
 fn one_small_entry_takes_little() {
-    let mut pages = Pages::new(u64::MAX);
+    let mut pages = Pages::new(u64::MAX, 1);
     put(&mut pages, 80, 1);
     assert_eq!(pages.areas[0].bytes.len(), FIRST_BYTES);
     let places: Vec<Place> = (0..10_000).map(|n| put(&mut pages, 80, n)).collect();

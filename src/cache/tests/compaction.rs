@@ -161,3 +161,27 @@ fn removed_one_by_one(entries: u32) {
     assert_eq!((stats.items, stats.bytes, stats.items_with_deadline), (0, 0, 0));
     assert!(memory(&cache) <= enough_for(0, 0));
 }
+
+#[test]
+fn many_small_shards_take_no_more_than_is_promised_beyond_what_is_charged() {
+    const MAX_BYTES: usize = 32 << 20;
+    let builder = Cache::builder().max_bytes(MAX_BYTES as u64).shards(64);
+    let cache = builder.build().unwrap();
+    let value = vec![7; 4_000];
+    let mut random = 42u64;
+    // Of each size class about as many bytes, so that each shard has pages of all of them.
+    for n in 0..400_000u32 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let len = (4_000 >> (random >> 60 & 7)) * (random >> 33 & 1023) / 1024;
+        cache
+            .set((n % 100_000).to_le_bytes(), &value[..len as usize], PLAIN)
+            .unwrap();
+    }
+    let pages: usize = cache.inner.shards.iter().map(|shard| shard.hold().memory()).sum();
+    // Half of what may come on top is for tables and the allocator.
+    let most = MAX_BYTES * 110 / 100 + (16 << 20);
+    assert!(pages <= most, "{} KiB of pages, and {} KiB are enough", pages >> 10, most >> 10);
+    cache.validate();
+}

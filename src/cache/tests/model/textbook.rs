@@ -47,7 +47,7 @@ impl Textbook {
             stats: Stats::default(),
             max_items: max_items.map_or(usize::MAX, |items| items as usize),
             max_bytes: max_bytes.unwrap_or(u64::MAX),
-            scales: Payload::new(max_bytes.unwrap_or(u64::MAX), 0),
+            scales: Payload::new(max_bytes.unwrap_or(u64::MAX), 1, 0),
             default_ttl,
             now: 0,
             wall_offset: wall.cast_signed(),

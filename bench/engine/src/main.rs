@@ -55,7 +55,7 @@ struct Options {
 
 #[derive(Debug, Clone, Args)]
 struct HitsOptions {
-    /// A trace from a file, `-` for standard input, and at which sizes: PATH or PATH@200,1000 (entries, or bytes for a trace with sizes; by default 1, 5
+    /// A trace from a file, `-` for standard input, and at which sizes: PATH or PATH@200,1000 (entries, or bytes for a trace with sizes, of which each key's first counts; by default 1, 5
     /// and 20 % of its keys). A file that ends in .xz is read through `xz -dc`
     #[arg(long = "trace", value_name = "PATH[@SIZES]")]
     traces: Vec<hits::Source>,

@@ -74,7 +74,7 @@ impl std::str::FromStr for Source {
 pub(crate) enum Format {
     /// Text if all of the beginning is text, u32be otherwise.
     Auto,
-    /// A request in each line: the id (any word), and its size in bytes if it has one, with spaces or a comma between. Lines that begin with # are left out.
+    /// A request in each line: the id (any word), and its size in bytes if it has one, with spaces or a comma between; of several sizes of a key, the first counts. Lines that begin with # are left out.
     Text,
     U32be,
     U32le,
@@ -124,6 +124,22 @@ impl Trace {
     pub(super) fn at_shares(mut self, shares: &'static [f64]) -> Self {
         self.at = Sizes::Shares(shares);
         self
+    }
+
+    /// Gives each key one size, the first it has in the trace; gives the number of keys that had others. A cache that has an entry holds the size that it was
+    /// inserted with, which no bound of what is possible knows.
+    pub(super) fn with_one_size_for_each_key(&mut self) -> usize {
+        let Some(sizes) = &mut self.sizes else {
+            return 0;
+        };
+        let mut first = vec![None; self.distinct];
+        let mut changes = vec![false; self.distinct];
+        for (&id, size) in self.requests.iter().zip(sizes) {
+            let first = *first[id as usize].get_or_insert(*size);
+            changes[id as usize] |= *size != first;
+            *size = first;
+        }
+        changes.into_iter().filter(|&changes| changes).count()
     }
 
     /// Gives each key a size, by its number.
@@ -192,6 +208,10 @@ pub(super) fn read(source: &Source, format: Format) -> Result<Trace, String> {
     trace.about = authors
         .map_or("a trace from a file", |(_, authors)| authors)
         .to_owned();
+    let changing = trace.with_one_size_for_each_key();
+    if changing > 0 {
+        trace.about += &format!("; {changing} keys have several sizes in it, of which the first counts");
+    }
     if let Some(sizes) = &source.sizes {
         trace.at = Sizes::Exactly(sizes.clone());
     }
@@ -311,6 +331,21 @@ mod tests {
             expected
         );
         assert_eq!(requests(b"# four\n7\n900000\n\n7\n1\n", Format::Auto), expected);
+    }
+
+    #[test]
+    fn a_trace_in_which_keys_change_their_sizes_is_played_with_the_first_of_each() {
+        let text = "a 10\na 100000\nb 10\nb 100000\na 100000\nb 100000\n";
+        let mut trace = parse(text.as_bytes(), Format::Auto).expect("it is well-formed");
+        assert_eq!(trace.with_one_size_for_each_key(), 2);
+        assert_eq!(trace.sizes, Some(vec![10; 6]));
+        trace.at = Sizes::Exactly(vec![8_192]);
+        let lru = crate::contender::named(crate::contender::BASE).expect("it is there");
+        let played = super::super::play(&trace, &[lru]).expect("no cache beats the bound");
+        assert_eq!((played.points[0].opt, &played.points[0].hits[..]), (4, &[4][..]));
+        let mut even = parse(&b"a 1\nb 2\na 1\n"[..], Format::Auto).expect("it is well-formed");
+        assert_eq!(even.with_one_size_for_each_key(), 0);
+        assert_eq!(even.sizes, Some(vec![1, 2, 1]));
     }
 
     #[test]

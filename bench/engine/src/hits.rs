@@ -269,12 +269,6 @@ fn mean_share(played: &[Played], who: usize) -> f64 {
 fn targets(played: &[Played], all: &[Participant]) -> Vec<Target> {
     let row = |name: &str| all.iter().position(|participant| participant.name == name);
     let (adaptive, lru) = (row(ADAPTIVE), row(BASE));
-    let points = |show: &dyn Fn(&Played, &Point) -> f64| {
-        played
-            .iter()
-            .flat_map(|one| one.points.iter().map(|point| show(one, point)))
-            .fold(f64::INFINITY, f64::min)
-    };
     let percent = |one: &Played, hits: u64| 100.0 * hits as f64 / one.requests.max(1) as f64;
     let signed = |value: f64| format!("{value:+.2} points");
     let mut targets: Vec<Target> = [BASE, "quick_cache unsync", "moka"]
@@ -291,26 +285,55 @@ fn targets(played: &[Played], all: &[Participant]) -> Vec<Target> {
             )
         })
         .collect();
-    targets.push(Target::judged(
-        format!("{ADAPTIVE}: at no point more than 1 point below exact LRU"),
+    let name = format!("{ADAPTIVE}: at no point more than 1 point below exact LRU");
+    targets.push(at_every_point(
+        name,
+        played,
+        -1.0,
         adaptive.zip(lru).map(|(ours, lru)| {
-            points(&|one, point| percent(one, point.hits[ours]) - percent(one, point.hits[lru]))
+            move |one: &Played, point: &Point| percent(one, point.hits[ours]) - percent(one, point.hits[lru])
         }),
-        signed,
-        |value| value >= -1.0,
     ));
-    targets.push(Target::judged(
-        format!("{ADAPTIVE}: at no point more than 1.5 points below the best of all"),
+    let name = format!("{ADAPTIVE}: at no point more than 1.5 points below the best of all");
+    targets.push(at_every_point(
+        name,
+        played,
+        -1.5,
         adaptive.map(|ours| {
-            points(&|one, point| {
+            move |one: &Played, point: &Point| {
                 let best = point.hits.iter().copied().max().unwrap_or(0);
                 percent(one, point.hits[ours]) - percent(one, best)
-            })
+            }
         }),
-        signed,
-        |value| value >= -1.5,
     ));
     targets
+}
+
+/// A target that each point has to reach: the worst one, or all that miss it.
+fn at_every_point(
+    name: String,
+    played: &[Played],
+    least: f64,
+    lead: Option<impl Fn(&Played, &Point) -> f64>,
+) -> Target {
+    let mut found: Vec<(f64, String)> = Vec::new();
+    if let Some(lead) = lead {
+        for one in played {
+            let points = one.points.iter();
+            found.extend(points.map(|point| (lead(one, point), format!("{} @ {}", one.name, point.size))));
+        }
+    }
+    found.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let missed = found.iter().filter(|(lead, _)| *lead < least).count();
+    let shown: Vec<String> = found
+        .iter()
+        .take(missed.max(1))
+        .map(|(lead, at)| format!("{lead:+.2} points ({at})"))
+        .collect();
+    Target {
+        name,
+        found: (!found.is_empty()).then(|| (shown.join(", "), missed == 0)),
+    }
 }
 
 /// The name of a size on an axis.
@@ -319,5 +342,32 @@ fn short(size: u64) -> String {
         0..10_000 => size.to_string(),
         10_000..10_000_000 => format!("{} k", digits(size as f64 / 1e3)),
         _ => format!("{} M", digits(size as f64 / 1e6)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_names_every_point_that_misses_it() {
+        let point = |size, hits| Point {
+            size,
+            opt: 100,
+            hits: vec![hits],
+        };
+        let played = [Played {
+            name: "t".to_owned(),
+            about: String::new(),
+            requests: 100,
+            distinct: 100,
+            weighted: false,
+            points: vec![point(1, 98), point(2, 90), point(3, 97), point(4, 99)],
+        }];
+        let lead = |_: &Played, point: &Point| point.hits[0] as f64 - 100.0;
+        let judged = |least| at_every_point("target".to_owned(), &played, least, Some(lead)).found;
+        let missed = "-10.00 points (t @ 2), -3.00 points (t @ 3)";
+        assert_eq!(judged(-2.5), Some((missed.to_owned(), false)));
+        assert_eq!(judged(-10.5), Some(("-10.00 points (t @ 2)".to_owned(), true)));
     }
 }

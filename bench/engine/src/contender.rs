@@ -165,6 +165,13 @@ const OURS: &[Participant] = &[
     ours(ADAPTIVE, |builder| builder.policy(PolicyKind::Adaptive)),
 ];
 
+/// The default policy by numbers of shards, for `Shape { one_shard: false, .. }`: the last is what a machine of 16 processors and more takes by itself.
+pub(crate) const BY_SHARDS: &[Participant] = &[
+    ours("1 shard", |builder| builder.shards(1)),
+    ours("8 shards", |builder| builder.shards(8)),
+    ours("64 shards", |builder| builder.shards(64)),
+];
+
 const RIVALS: &[Participant] = &[
     rival("quick_cache", "quick_cache", rivals::quick_cache, false),
     rival(

@@ -1,6 +1,8 @@
 //! `throughput`: operations per second, ours and each rival by turns. Both of a pair are alive at the same time, each operation is timed
 //! with the one and at once with the other, and only ratios inside a round are compared: the machine drifts by more than they differ.
 
+mod batches;
+
 use std::collections::BTreeMap;
 
 use crate::Settings;
@@ -8,6 +10,8 @@ use crate::contender::{BASE, Limit, Participant, Shape, Values, participants};
 use crate::drive::{BATCH, Driven, Load, turn};
 use crate::report::{Target, count, heading, median, rate, table, target_table, times};
 use crate::workload::{uniform, zipf};
+
+use batches::Batches;
 
 const ZIPF: f64 = 0.99;
 
@@ -120,7 +124,8 @@ pub(crate) fn throughput(settings: &Settings) -> Result<String, String> {
             }
         }
     }
-    Ok(report(settings, &measured, &sizes, &all))
+    let batches = batches::measure(settings, &sizes);
+    Ok(report(settings, &measured, &batches, &sizes, &all))
 }
 
 /// Fills both, has both do everything, and drops them.
@@ -194,7 +199,13 @@ fn round(measured: &mut Measured, pair: [&Participant; 2], entries: u64, threads
     }
 }
 
-fn report(settings: &Settings, measured: &Measured, sizes: &[u64], all: &[Participant]) -> String {
+fn report(
+    settings: &Settings,
+    measured: &Measured,
+    batches: &Batches,
+    sizes: &[u64],
+    all: &[Participant],
+) -> String {
     let mut text = heading("throughput", settings.quick);
     text += &format!(
         "Entries of 20 + 56 bytes, keys as bytes; operations per second, medians of {} rounds. In each round the base ({BASE}) and one other are filled, and take turns at \
@@ -233,6 +244,7 @@ fn report(settings: &Settings, measured: &Measured, sizes: &[u64], all: &[Partic
         });
         text += &table(&head, gains);
     }
+    text += &batches.table();
     let mut notes = measured.notes.clone();
     notes.sort();
     notes.dedup();
@@ -245,7 +257,9 @@ fn report(settings: &Settings, measured: &Measured, sizes: &[u64], all: &[Partic
     }
     if !settings.quick {
         text += "### Targets\n\n";
-        text += &target_table(&targets(measured, sizes));
+        let mut targets = targets(measured, sizes);
+        targets.extend(batches.targets());
+        text += &target_table(&targets);
     }
     text
 }

@@ -207,6 +207,9 @@ enum DiskErrorPolicy {
     Exit,
 }
 
+/// Of a cache of one shard: see "Pages and places" in docs/engine.md.
+const MOST_BYTES_OF_PAGES: u64 = 32 << 30;
+
 impl Serve {
     /// How the directory is to be kept, if there is to be one.
     pub(crate) fn store(&self) -> Option<StoreOptions> {
@@ -249,6 +252,11 @@ impl Serve {
             builder = builder.default_ttl(ttl);
         }
         builder
+    }
+
+    /// The limit on bytes, if one shard has not as many pages for small entries.
+    pub(crate) fn beyond_pages(&self) -> Option<u64> {
+        self.max_bytes.filter(|&bytes| bytes > MOST_BYTES_OF_PAGES)
     }
 
     pub(crate) fn max_pending_replies(&self) -> usize {

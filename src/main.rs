@@ -105,6 +105,12 @@ fn serve(options: &Serve) -> ExitCode {
         Ok(session) => session,
         Err(error) => return not_opened(&error),
     };
+    if let Some(max_bytes) = options.beyond_pages() {
+        tracing::warn!(
+            max_bytes,
+            "small entries have room in 32 GiB; those beyond that take three allocations each, and more time and memory: have several daemons, of 32gb at most each"
+        );
+    }
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
     let served = stdio::serve(&mut session, io::stdin(), io::stdout(), stop);
     // Whatever is under way ends as by a crash, which is safe at any moment.

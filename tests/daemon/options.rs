@@ -286,6 +286,15 @@ fn on_a_terminal_it_explains_itself() {
 }
 
 #[test]
+fn a_limit_beyond_what_small_entries_have_pages_for_is_warned_of_at_the_start() {
+    for (limit, is_warned) in [("32gib", false), ("33gib", true)] {
+        let end = run(&["--max-bytes", limit], &[], b"");
+        assert_eq!(end.code, Some(0), "{limit}: {}", end.log);
+        assert_eq!(end.log.contains("32 GiB"), is_warned, "{limit}: {}", end.log);
+    }
+}
+
+#[test]
 fn the_explanation_on_a_terminal_shows_a_pipeline_that_works() {
     let (controller, terminal) = terminal();
     let mut command = rustcache(&[], &[]);

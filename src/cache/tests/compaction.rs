@@ -182,6 +182,11 @@ fn many_small_shards_take_no_more_than_is_promised_beyond_what_is_charged() {
     let pages: usize = cache.inner.shards.iter().map(|shard| shard.hold().memory()).sum();
     // Half of what may come on top is for tables and the allocator.
     let most = MAX_BYTES * 110 / 100 + (16 << 20);
-    assert!(pages <= most, "{} KiB of pages, and {} KiB are enough", pages >> 10, most >> 10);
+    assert!(
+        pages <= most,
+        "{} KiB of pages, and {} KiB are enough",
+        pages >> 10,
+        most >> 10
+    );
     cache.validate();
 }

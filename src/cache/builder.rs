@@ -79,7 +79,8 @@ impl Builder {
     }
 
     /// How many shards there are, each with its own lock and its even part of the limits: a power of two up to 1024. The order of eviction is
-    /// exact within a shard, so a cache of one shard is exactly LRU.
+    /// exact within a shard, so a cache of one shard is exactly LRU. Each shard has
+    /// half-filled pages of its own, up to some hundred KiB: many shards with a share of less than 1 MiB take more memory than is promised beyond `max_bytes`.
     ///
     /// Default: one for a small cache; from twice 65,536 entries and twice 256 MiB (of those limits that are set) on as many as keep each shard at
     /// that size, up to four for each processor.

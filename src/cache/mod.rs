@@ -181,7 +181,8 @@ impl Cache {
         self.batch().set(key.as_ref(), value.as_ref(), options)
     }
 
-    /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. The clock may be read once for up to
+    /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. Entries of one shard are written in their order; of several shards, one
+    /// shard after the other, in windows of up to 1024 keys. The clock may be read once for up to
     /// 64 of them: their TTLs count from when the first of those is written.
     pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
@@ -202,7 +203,7 @@ impl Cache {
         self.batch().remove(key.as_ref())
     }
 
-    /// Removes many entries; the results are in their order.
+    /// Removes many entries; the results are in their order. They are removed as [`set_many`](Self::set_many) writes: one shard after the other.
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
         self.in_slices(keys, |batch, keys, results| {
             let begin = results.len();

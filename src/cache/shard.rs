@@ -78,6 +78,8 @@ pub(super) struct Shard<P> {
     expired: Vec<u32>,
     /// From `reclaim` to `tidy`.
     is_expiring: bool,
+    /// The footprint when that began.
+    footprint_before: u64,
     /// Slots that were vacated since something was last given up for it.
     vacated: u32,
     /// Bytes that are kept free for entries which are about to be stored.
@@ -100,6 +102,7 @@ impl<P: Policy> Shard<P> {
             sweep: None,
             expired: Vec::new(),
             is_expiring: false,
+            footprint_before: 0,
             vacated: 0,
             reserved: 0,
         }

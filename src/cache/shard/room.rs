@@ -9,10 +9,11 @@ use super::{Deadline, Hashed, Shard, index_hash, known, weight_of};
 /// Groups of deadlines at which one eviction may look for an expired entry to take first: it takes so many only once for what many removals have left.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 1024;
 
-/// While entries expire by the thousand, what they leave vacant is no matter up to this part of `max_bytes`; without such a limit, of what is held.
-const VACANT_IN_STORM: u64 = 20;
-const VACANT_UNLIMITED: u64 = 4;
-/// And up to so many bytes in any case.
+/// While entries expire by the thousand, what they leave vacant is no matter as long as it makes no more than `max_bytes` and this part of it together with what is
+/// held; without such a limit, than both made when it began and this part of that.
+const MORE_IN_STORM: u64 = 20;
+const MORE_UNLIMITED: u64 = 4;
+/// And as long as no more than so many bytes are vacant in any case.
 const LEAST_LOOSE: u64 = 1 << 20;
 
 /// Expired entries that are fetched from memory at the same time.
@@ -43,7 +44,10 @@ impl<P: Policy> Shard<P> {
         let more = budget == 0 || expired.len() >= count as usize;
         self.expired = expired;
         // Those that would be moved now are likely to expire soon themselves.
-        self.is_expiring = true;
+        if !self.is_expiring {
+            self.is_expiring = true;
+            self.footprint_before = self.footprint();
+        }
         self.vacated = 0;
         more
     }
@@ -226,10 +230,15 @@ impl<P: Policy> Shard<P> {
     /// Whether so much lies vacant that it cannot wait until the storm is over: it would be held beyond `max_bytes`, for as long as new lengths keep coming.
     pub(in crate::cache) fn is_loose(&self) -> bool {
         let tolerated = match self.limits.bytes {
-            u64::MAX => self.stats.bytes / VACANT_UNLIMITED,
-            limit => limit / VACANT_IN_STORM,
+            u64::MAX => self.footprint_before + self.footprint_before / MORE_UNLIMITED,
+            limit => limit + limit / MORE_IN_STORM,
         };
-        self.payload.vacant() as u64 > tolerated.max(LEAST_LOOSE)
+        self.footprint() > tolerated && self.payload.vacant() as u64 > LEAST_LOOSE
+    }
+
+    /// Bytes that are charged, and those of pages in which nothing lies.
+    fn footprint(&self) -> u64 {
+        self.stats.bytes + self.payload.vacant() as u64
     }
 
     /// `true` if that is not enough.

@@ -89,6 +89,22 @@ pub enum BuildError {
         "the default TTL is 0 and every entry would expire at once: leave it out for entries that never expire"
     )]
     ZeroDefaultTtl,
+    /// The time to idle is zero.
+    #[error(
+        "the time to idle is 0 and every entry would expire at once: leave it out for entries that may be idle as long as may be"
+    )]
+    ZeroTimeToIdle,
+    /// `max_weight` is zero.
+    #[error("max_weight is 0 and must be at least 1: leave it out for no limit on the weight")]
+    NoWeight,
+    /// The limit on the weight is smaller than the number of shards.
+    #[error("max_weight is {max_weight} and there are {shards} shards: each must hold a weight of at least 1")]
+    LessWeightThanShards {
+        /// The limit on the weight.
+        max_weight: u64,
+        /// The number of shards.
+        shards: usize,
+    },
 }
 
 /// There is no policy of this name.

@@ -10,6 +10,7 @@
 
 mod batch;
 mod builder;
+mod cause;
 mod clock;
 mod entry;
 mod error;
@@ -32,6 +33,7 @@ mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub(crate) mod typed;
 mod value;
 mod watch;
 
@@ -44,6 +46,7 @@ use ahash::RandomState;
 
 pub(crate) use batch::Batch;
 pub use builder::Builder;
+pub use cause::Cause;
 pub(crate) use clock::Both;
 pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;

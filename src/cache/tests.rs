@@ -44,7 +44,7 @@ fn text(entry: Option<Entry>) -> Option<String> {
 }
 
 /// Waits until something holds that another thread brings about; fails after a time that no machine needs.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
         assert!(

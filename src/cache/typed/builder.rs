@@ -1,0 +1,367 @@
+//! Configures a typed cache, and checks the configuration.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::super::clock::{Clock, NEVER, nanos};
+use super::super::error::BuildError;
+use super::super::expiry::MAX_SLOTS;
+use super::super::housekeeper::Watched;
+use super::super::policy::{AnyPolicy, PolicyKind};
+use super::super::shard::Limits;
+use super::super::watch::Watch;
+use super::hasher::RandomState;
+use super::inner::{Inner, Listener, Settings, Weigher};
+use super::lock::Locked;
+use super::shard::Shard;
+use super::{Cause, TypedCache};
+
+const MOST_SHARDS: usize = 1 << 10;
+/// A cache that may hold fewer than twice this many entries is one shard, and so exactly LRU.
+const LEAST_ITEMS_PER_SHARD: u64 = 8192;
+/// The same for the weight, which is bytes in most caches: then no entry of up to 64 MiB is refused for the sake of shards.
+const LEAST_WEIGHT_PER_SHARD: u64 = 64 << 20;
+const SHARDS_PER_PROCESSOR: u64 = 8;
+
+/// Configures a [`TypedCache`]: see [`TypedCache::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use rustcache::{PolicyKind, TypedCache};
+///
+/// let cache: TypedCache<String, Vec<u8>> = TypedCache::builder()
+///     .max_weight(64 << 20)
+///     .weigher(|key: &String, value: &Vec<u8>| (key.len() + value.len()) as u64)
+///     .default_ttl(Duration::from_secs(3600))
+///     .policy(PolicyKind::TinyLfu)
+///     .build()?;
+/// # let _ = cache;
+/// # Ok::<(), rustcache::BuildError>(())
+/// ```
+pub struct TypedBuilder<K, V, S = RandomState> {
+    max_items: Option<u64>,
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    default_ttl: Option<Duration>,
+    time_to_idle: Option<Duration>,
+    listener: Option<Listener<K, V>>,
+    shards: Option<usize>,
+    policy: PolicyKind,
+    clock: Clock,
+    hasher: S,
+}
+
+impl<K, V> TypedBuilder<K, V> {
+    pub(super) fn new() -> Self {
+        TypedBuilder {
+            max_items: None,
+            max_weight: None,
+            weigher: None,
+            default_ttl: None,
+            time_to_idle: None,
+            listener: None,
+            shards: None,
+            policy: PolicyKind::Lru,
+            clock: Clock::system(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl<K, V, S> TypedBuilder<K, V, S> {
+    /// The most entries to hold, at least 1. Default: no limit (but that of memory: 2³¹ for each shard).
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::builder().max_items(1).build()?;
+    /// cache.insert("a", 1);
+    /// cache.insert("b", 2);
+    /// assert_eq!(cache.get("a"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn max_items(mut self, items: u64) -> Self {
+        self.max_items = Some(items);
+        self
+    }
+
+    /// The most that all entries together may weigh, at least 1, in the unit of the [`weigher`](Self::weigher); without one, each entry weighs 1. Default: no
+    /// limit.
+    ///
+    /// ```
+    /// let builder = rustcache::TypedCache::builder().max_weight(1000);
+    /// let cache = builder.weigher(|_: &u32, text: &String| text.len() as u64).build()?;
+    /// cache.insert(1, "x".repeat(700));
+    /// cache.insert(2, "y".repeat(700));
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn max_weight(mut self, weight: u64) -> Self {
+        self.max_weight = Some(weight);
+        self
+    }
+
+    /// Says what an entry weighs: its bytes, its cost, anything that adds up; 0 is allowed. Asked once for each entry, when it is written, without a lock: it
+    /// may call the cache. Without [`max_weight`](Self::max_weight), the sum in the [statistics](TypedCache::stats) is all that comes of it.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::builder().weigher(|_: &u32, text: &&str| text.len() as u64).build()?;
+    /// cache.insert(1, "text");
+    /// assert_eq!(cache.stats().bytes, 4);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// The TTL of entries that are written without one. Default: they do not expire.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Clock, TypedCache};
+    ///
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = TypedCache::builder().default_ttl(Duration::from_secs(60)).clock(clock).build()?;
+    /// cache.insert("a", 1);
+    /// hands.advance(Duration::from_secs(60));
+    /// assert_eq!(cache.get("a"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// How long an entry may go without being read or written; then it expires, if it has not for its TTL. Every read then asks for the time. Default: as
+    /// long as may be.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Clock, TypedCache};
+    ///
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = TypedCache::builder().time_to_idle(Duration::from_secs(2)).clock(clock).build()?;
+    /// cache.insert("used", 1);
+    /// cache.insert("idle", 2);
+    /// for _ in 0..3 {
+    ///     hands.advance(Duration::from_secs(1));
+    ///     assert_eq!(cache.get("used"), Some(1));
+    /// }
+    /// assert_eq!(cache.get("idle"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn time_to_idle(mut self, time: Duration) -> Self {
+        self.time_to_idle = Some(time);
+        self
+    }
+
+    /// Is given each entry that leaves the cache, with the [`Cause`]: once, whether it was evicted, expired, was replaced or removed. Entries that are there
+    /// when the last handle is dropped are dropped, and not told of; nor are those that were never stored.
+    ///
+    /// It is called by the thread whose call made the entry leave, before that call returns, and without a lock: it may take its time and call the cache. What has expired and nobody
+    /// asked for is told of by the background thread of all caches, which has others to look after: be quick there. Whenever one call returned before another began,
+    /// what the first made leave is told before what the second did; where calls of several threads overlap, there is no order between them, also of one key.
+    /// If it panics, that ends that one call of it, and nothing else.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use rustcache::{Cause, TypedCache};
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let cache = TypedCache::builder()
+    ///     .max_items(1)
+    ///     .eviction_listener(move |key, value, cause| { let _ = sender.send((key, value, cause)); })
+    ///     .build()?;
+    /// cache.insert("a", 1);
+    /// cache.insert("b", 2);
+    /// assert_eq!(receiver.recv(), Ok(("a", 1, Cause::EvictedByItems)));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn eviction_listener(mut self, listener: impl Fn(K, V, Cause) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// How many shards there are, each with its own lock and its even part of the limits: a power of two up to 1024. The order of eviction is exact within a
+    /// shard, so a cache of one shard is exactly LRU.
+    ///
+    /// Default: one for a small cache; from twice 8,192 entries and a weight of twice 64 Mi (of those limits that are set) on as many as keep each shard at that
+    /// size, up to eight for each processor.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::<u32, u32>::builder().max_items(1_000_000).shards(1).build()?;
+    /// # let _ = cache;
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Which entry goes when room is needed and none has expired. Default: exact LRU.
+    ///
+    /// ```
+    /// use rustcache::{PolicyKind, TypedCache};
+    ///
+    /// let cache = TypedCache::<u32, u32>::builder().max_items(1000).policy(PolicyKind::Adaptive).build()?;
+    /// assert_eq!(cache.policy(), PolicyKind::Adaptive);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn policy(mut self, policy: PolicyKind) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where the time comes from. Default: the system.
+    ///
+    /// ```
+    /// use rustcache::{Clock, TypedCache};
+    ///
+    /// let (clock, _hands) = Clock::manual();
+    /// let cache = TypedCache::<u32, u32>::builder().clock(clock).build()?;
+    /// # let _ = cache;
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Hashes keys with this. Default: [`RandomState`]. All 64 bits of a hash are used, so they should all depend on all of the key; and whoever chooses keys should not be able to
+    /// choose hashes.
+    ///
+    /// ```
+    /// use rustcache::TypedCache;
+    ///
+    /// let hasher = std::hash::RandomState::new();
+    /// let cache: TypedCache<u32, u32, _> = TypedCache::builder().hasher(hasher).build()?;
+    /// # let _ = cache;
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn hasher<T>(self, hasher: T) -> TypedBuilder<K, V, T> {
+        TypedBuilder {
+            max_items: self.max_items,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
+            default_ttl: self.default_ttl,
+            time_to_idle: self.time_to_idle,
+            listener: self.listener,
+            shards: self.shards,
+            policy: self.policy,
+            clock: self.clock,
+            hasher,
+        }
+    }
+
+    fn fitting_shards(&self) -> usize {
+        let by_items = self
+            .max_items
+            .map_or(u64::MAX, |items| items / LEAST_ITEMS_PER_SHARD);
+        let by_weight = self
+            .max_weight
+            .map_or(u64::MAX, |weight| weight / LEAST_WEIGHT_PER_SHARD);
+        let by_processors =
+            std::thread::available_parallelism().map_or(1, |n| n.get() as u64 * SHARDS_PER_PROCESSOR);
+        let most = by_items.min(by_weight).min(by_processors.min(256)).max(1);
+        1 << most.ilog2()
+    }
+}
+
+impl<K, V, S> TypedBuilder<K, V, S>
+where
+    K: Hash + Eq + Send + 'static,
+    V: Clone + Send + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Builds the cache.
+    ///
+    /// # Errors
+    /// A [`BuildError`] names the option that is out of range, its value, and the range.
+    ///
+    /// ```
+    /// use rustcache::{BuildError, TypedCache};
+    ///
+    /// let refused = TypedCache::<u32, u32>::builder().max_items(0).build();
+    /// assert_eq!(refused.err(), Some(BuildError::NoItems));
+    /// ```
+    pub fn build(self) -> Result<TypedCache<K, V, S>, BuildError> {
+        self.build_raw()
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilder<K, V, S> {
+    /// Builds a cache for the lower layer, whose keys can be neither hashed nor compared here: see raw.rs.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    #[doc(hidden)]
+    pub fn build_raw(self) -> Result<TypedCache<K, V, S>, BuildError> {
+        if self.max_items == Some(0) {
+            return Err(BuildError::NoItems);
+        }
+        if self.max_weight == Some(0) {
+            return Err(BuildError::NoWeight);
+        }
+        if self.default_ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(BuildError::ZeroDefaultTtl);
+        }
+        if self.time_to_idle.is_some_and(|time| time.is_zero()) {
+            return Err(BuildError::ZeroTimeToIdle);
+        }
+        let shards = match self.shards {
+            Some(shards) if shards.is_power_of_two() && shards <= MOST_SHARDS => shards,
+            Some(shards) => return Err(BuildError::Shards(shards)),
+            None => self.fitting_shards(),
+        };
+        let share = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit / shards as u64);
+        let limits = Limits {
+            items: share(self.max_items).min(u64::from(MAX_SLOTS.min(self.policy.max_slots())) - 1),
+            bytes: share(self.max_weight),
+        };
+        if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {
+            return Err(BuildError::FewerItemsThanShards { max_items, shards });
+        }
+        if let Some(max_weight) = self.max_weight.filter(|_| limits.bytes == 0) {
+            return Err(BuildError::LessWeightThanShards { max_weight, shards });
+        }
+        let settings = Settings {
+            max_items: self.max_items,
+            max_weight: self.max_weight,
+            max_weight_of_one: limits.bytes,
+            default_ttl: self.default_ttl.map_or(NEVER, nanos),
+            time_to_idle: self.time_to_idle.map_or(NEVER, nanos),
+            policy: self.policy,
+        };
+        let weighs = self.weigher.is_some();
+        let inner = Arc::new_cyclic(|itself: &Weak<Inner<K, V, S>>| {
+            let itself: Weak<dyn Watched> = Weak::clone(itself) as Weak<dyn Watched>;
+            let shard = || Shard::new(limits, AnyPolicy::new(settings.policy), settings.time_to_idle, weighs);
+            Inner {
+                shards: (0..shards).map(|_| Locked::new(shard())).collect(),
+                hasher: self.hasher,
+                clock: self.clock,
+                settings,
+                listener: self.listener,
+                weigher: self.weigher,
+                watch: Watch::new(),
+                itself,
+            }
+        });
+        Ok(TypedCache { inner })
+    }
+}
+
+impl<K, V, S> fmt::Debug for TypedBuilder<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedBuilder")
+            .field("max_items", &self.max_items)
+            .field("max_weight", &self.max_weight)
+            .field("default_ttl", &self.default_ttl)
+            .field("time_to_idle", &self.time_to_idle)
+            .field("shards", &self.shards)
+            .field("policy", &self.policy)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}

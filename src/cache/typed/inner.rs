@@ -1,0 +1,190 @@
+//! What all handles of a typed cache share: the shards, the time, deadlines, and how what has left is told of. All code of the user's runs in here without a lock, but for
+//! what shard.rs names.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Weak;
+
+use super::super::clock::{Clock, NEVER, later, nanos};
+use super::super::entry::Expiry;
+use super::super::housekeeper::{self, Watched};
+use super::super::inner::NO_MATTER;
+use super::super::policy::PolicyKind;
+use super::super::shard::{Deadline, index_hash};
+use super::super::watch::Watch;
+use super::super::{RECLAIM_SLICE, STORM, TIDY_SLICE};
+use super::Cause;
+use super::lock::Locked;
+use super::shard::{Gone, Shard};
+
+/// Told of what leaves.
+pub(super) type Listener<K, V> = Box<dyn Fn(K, V, Cause) + Send + Sync>;
+/// Says what an entry weighs.
+pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+
+/// What the builder was told, in the engine's units.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) max_items: Option<u64>,
+    pub(super) max_weight: Option<u64>,
+    /// The most that one entry may weigh.
+    pub(super) max_weight_of_one: u64,
+    /// Nanoseconds, or `NEVER`.
+    pub(super) default_ttl: u64,
+    /// Nanoseconds, or `NEVER`.
+    pub(super) time_to_idle: u64,
+    pub(super) policy: PolicyKind,
+}
+
+pub(super) struct Inner<K, V, S> {
+    pub(super) shards: Box<[Locked<Shard<K, V>>]>,
+    pub(super) hasher: S,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) listener: Option<Listener<K, V>>,
+    pub(super) weigher: Option<Weigher<K, V>>,
+    /// Whether the housekeeper comes by.
+    pub(super) watch: Watch,
+    pub(super) itself: Weak<dyn Watched>,
+}
+
+impl<K, V, S> Inner<K, V, S> {
+    /// The shard of a hash, and the part of it that the shard uses.
+    #[inline]
+    pub(super) fn place(&self, hash: u64) -> (&Locked<Shard<K, V>>, u32) {
+        let number = (hash >> 32) as usize & (self.shards.len() - 1);
+        (&self.shards[number], index_hash(hash))
+    }
+
+    /// The time, for an operation on a shard that is held and that brings no deadline with it.
+    #[inline]
+    pub(super) fn now_for(&self, held: &Shard<K, V>) -> u64 {
+        if held.has_deadlines() {
+            self.clock.now()
+        } else {
+            NO_MATTER
+        }
+    }
+
+    /// The time, for a write to a shard that is held.
+    #[inline]
+    pub(super) fn now_to_write(&self, held: &Shard<K, V>, expiry: Expiry) -> u64 {
+        if self.may_expire(expiry) {
+            self.clock.now()
+        } else {
+            self.now_for(held)
+        }
+    }
+
+    pub(super) fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
+        let by_default = later(now, self.settings.default_ttl);
+        Deadline::At(match expiry {
+            Expiry::Default => by_default,
+            Expiry::Never => NEVER,
+            Expiry::After(ttl) => later(now, nanos(ttl)),
+            Expiry::At(unix) => self.clock.both().to_monotonic(unix).unwrap_or(now),
+            Expiry::Keep => return Deadline::KeepOr(by_default),
+        })
+    }
+
+    /// Whether an entry that is written with this may get a deadline by it.
+    #[inline]
+    fn may_expire(&self, expiry: Expiry) -> bool {
+        let has_default = self.settings.default_ttl != NEVER;
+        let by_itself = match expiry {
+            Expiry::Never => false,
+            Expiry::Default | Expiry::Keep => has_default,
+            Expiry::After(_) | Expiry::At(_) => true,
+        };
+        by_itself || self.settings.time_to_idle != NEVER
+    }
+
+    /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
+    #[inline]
+    pub(super) fn watch_if_needed(&self, expiry: Expiry) {
+        if self.may_expire(expiry) && self.watch.is_to_begin() && !housekeeper::watch(self.itself.clone()) {
+            self.watch.could_not_begin();
+        }
+    }
+
+    /// What an entry weighs, for the limit.
+    #[inline]
+    pub(super) fn weigh(&self, key: &K, value: &V) -> u64 {
+        match &self.weigher {
+            None => 1,
+            // Without a limit, the sum is for statistics: it must not overflow.
+            Some(weigher) if self.settings.max_weight.is_none() => weigher(key, value).min(u32::MAX.into()),
+            Some(weigher) => weigher(key, value),
+        }
+    }
+
+    /// Tells the listener of what has left, or drops it. Not under a lock.
+    #[inline]
+    pub(super) fn deliver(&self, gone: Gone<K, V>) {
+        if let Some(listener) = &self.listener
+            && !gone.is_empty()
+        {
+            tell(listener, gone);
+        }
+    }
+
+    /// Removes what has expired. `tidies`: gives back what that leaves vacant also if most of what is left is likely to go soon.
+    pub(super) fn reclaim(&self, tidies: bool) {
+        for shard in &self.shards {
+            let now = self.clock.now();
+            let before = shard.hold().stats();
+            loop {
+                let mut gone = Gone::new();
+                let more = shard.hold().reclaim(RECLAIM_SLICE, now, &mut gone);
+                self.deliver_unharmed(gone);
+                if !more {
+                    break;
+                }
+                shard.let_others_in();
+            }
+            let after = shard.hold().stats();
+            let expired = after.expirations - before.expirations;
+            let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
+            if is_storm && !tidies {
+                continue;
+            }
+            while shard.hold().tidy(TIDY_SLICE) {
+                shard.let_others_in();
+            }
+        }
+    }
+
+    /// As `deliver`, for whoever is not to blame for it if the drop of an entry panics, and has more to do.
+    fn deliver_unharmed(&self, gone: Gone<K, V>) {
+        if let Some(listener) = &self.listener {
+            return tell(listener, gone);
+        }
+        for entry in gone {
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(entry)));
+        }
+    }
+}
+
+/// A panic of the listener ends that one call of it: the hook has told of it, and here is nothing to put right.
+fn tell<K, V>(listener: &Listener<K, V>, gone: Gone<K, V>) {
+    for (key, value, cause) in gone {
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| listener(key, value, cause)));
+    }
+}
+
+impl<K: Send, V: Send, S: Send + Sync> Watched for Inner<K, V, S> {
+    fn tick(&self) -> bool {
+        self.reclaim(false);
+        let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
+        self.watch.goes_on(is_any_left)
+    }
+}
+
+impl<K, V, S> fmt::Debug for Inner<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("shards", &self.shards.len())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,503 @@
+//! [`TypedCache`]: keys and values of any type, kept as they are, over the policies, the index and the deadlines of the engine. Knows nothing of bytes.
+//!
+//! ```text
+//! TypedCache ── inner.rs ── lock.rs ── shard.rs ─┬─ index.rs, policy/, expiry.rs     the engine's own, one directory up
+//!  (what callers                                 └─ slots.rs                         slot → key, value
+//!   ask for)
+//! ```
+//! A second composition of the same parts as `Cache`'s shard, not that one made generic: there the key is bytes that may be hashed and compared whenever that is
+//! convenient; here that is code of the user's, which decides what may happen under a lock and what may not.
+
+mod builder;
+mod compute;
+mod few;
+mod hasher;
+mod inner;
+mod lock;
+mod many;
+mod options;
+mod raw;
+mod shard;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, MutexGuard};
+
+use super::cause::Cause;
+use super::clock::Clock;
+use super::entry::{Condition, Expiry, TimeLeft};
+use super::policy::PolicyKind;
+use super::stats::Stats;
+pub use builder::TypedBuilder;
+pub use compute::{Op, TypedEntry};
+pub use hasher::{KeyHasher, RandomState};
+use inner::Inner;
+pub use options::{InsertOptions, TooHeavy};
+#[doc(hidden)]
+pub use raw::{Lookup, Raced, Ticket};
+use shard::{Found, Gone, Outcome, Shard, Spot, Write};
+use slots::Held;
+pub use walk::TypedIter;
+
+/// A bounded, thread-safe cache of objects: keys and values of any type, kept as they are. The policies, TTLs and limits are those of [`Cache`](crate::Cache).
+///
+/// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread. What is read is cloned, so a value that is
+/// expensive to clone is best kept as an [`Arc`].
+///
+/// # What runs when
+///
+/// `Eq` of keys and `Clone` of values (in [`iter`](Self::iter), [`retain`](Self::retain) and [`invalidate_if`](Self::invalidate_if) of keys as well) run under the lock of a part of the cache: they must not
+/// use the cache, or they may wait for themselves. Nothing else of yours does: `Hash`, `Drop`, the weigher, the listener, and closures are called
+/// without a lock, and may do what they like. If any of them panics, the panic goes to the caller (that of a listener, or of a drop on the background thread, ends there), and
+/// the cache is as it was before, or as it would have been after.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use rustcache::{InsertOptions, TypedCache};
+///
+/// let cache: TypedCache<String, Arc<str>> = TypedCache::builder().max_items(10_000).build()?;
+/// cache.insert("user:1".to_owned(), "Ada".into());
+/// cache.insert_with("code:1".to_owned(), "4711".into(), InsertOptions::ttl(Duration::from_secs(30)))?;
+/// assert_eq!(cache.get("user:1").as_deref(), Some("Ada"));
+/// assert!(cache.remove("user:1").is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TypedCache<K, V, S = RandomState> {
+    inner: Arc<Inner<K, V, S>>,
+}
+
+impl<K, V> TypedCache<K, V> {
+    /// Configures a cache.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::builder().max_items(100).build()?;
+    /// cache.insert(1, "one");
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn builder() -> TypedBuilder<K, V> {
+        TypedBuilder::new()
+    }
+}
+
+impl<K, V, S> TypedCache<K, V, S>
+where
+    K: Hash + Eq,
+    V: Clone,
+    S: BuildHasher,
+{
+    /// The value under a key, whose entry becomes the most recently used one. `None` if it is absent or has expired.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// assert_eq!(cache.get("a"), Some(1));
+    /// assert_eq!(cache.get("b"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.inner.hasher.hash_one(key);
+        self.read(hash, |held| held.key.borrow() == key, |held| held.value.clone())
+    }
+
+    /// Writes a value, which becomes the most recently used one, with the cache's default TTL. One that is [too heavy](TooHeavy) is not stored:
+    /// [`insert_with`](Self::insert_with) tells.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// cache.insert("a", 2);
+    /// assert_eq!(cache.get("a"), Some(2));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn insert(&self, key: K, value: V) {
+        self.write((key, value), InsertOptions::default());
+    }
+
+    /// Writes a value as the options say; `Ok(false)` if their condition did not hold. What expires at once is not stored, and what the key held is gone.
+    ///
+    /// # Errors
+    /// [`TooHeavy`]: the entry can never fit, and what the key held is removed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::InsertOptions;
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    ///
+    /// cache.insert_with("a", 1, InsertOptions::ttl(Duration::from_millis(1500)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert_with(&self, key: K, value: V, options: InsertOptions) -> Result<bool, TooHeavy> {
+        let (outcome, weight) = self.write((key, value), options);
+        match outcome {
+            Outcome::Stored | Outcome::ExpiredAtOnce(..) => Ok(true),
+            Outcome::Unmet(..) | Outcome::Changed(..) => Ok(false),
+            Outcome::TooHeavy(..) => Err(TooHeavy {
+                weight,
+                max: self.inner.settings.max_weight_of_one,
+            }),
+        }
+    }
+
+    /// Removes an entry and gives its value back; `None` if it was absent or had expired.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// assert_eq!(cache.remove("a"), Some(1));
+    /// assert_eq!(cache.remove("a"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.inner.hasher.hash_one(key);
+        let (key, value) = self.remove_entry(hash, |held| held.key.borrow() == key)?;
+        Some(self.tell_removal(key, value))
+    }
+
+    /// Whether a live entry is there. Neither refreshes it nor counts.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// assert!(cache.contains("a"));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.time_left(key).is_some()
+    }
+
+    /// How long an entry has to live, be it for its TTL or until it has been idle for too long; `None` if it is absent or has expired. Neither refreshes it nor counts.
+    ///
+    /// ```
+    /// use rustcache::TimeLeft;
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    ///
+    /// cache.insert("a", 1);
+    /// assert_eq!(cache.time_left("a"), Some(TimeLeft::Forever));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn time_left<Q>(&self, key: &Q) -> Option<TimeLeft>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let inner = &*self.inner;
+        let (shard, hash) = inner.place(inner.hasher.hash_one(key));
+        let held = shard.hold();
+        let now = inner.now_for(&held);
+        match held.peek(hash, |held| held.key.borrow() == key, now, |_, left| left) {
+            Found::Live(left) => Some(left),
+            Found::Nothing => None,
+            Found::Expired(slot) => {
+                self.expire(held, slot);
+                None
+            }
+        }
+    }
+
+    /// Gives an entry another deadline and makes it the most recently used one; `false` if it is absent or has expired. [`Expiry::Keep`] only refreshes; one that
+    /// has come already removes the entry.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Expiry, TimeLeft};
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    ///
+    /// cache.insert("a", 1);
+    /// assert!(cache.touch("a", Expiry::After(Duration::from_secs(60))));
+    /// assert_ne!(cache.time_left("a"), Some(TimeLeft::Forever));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn touch<Q>(&self, key: &Q, expiry: Expiry) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let inner = &*self.inner;
+        let (shard, hash) = inner.place(inner.hasher.hash_one(key));
+        let mut gone = Gone::new();
+        let found = {
+            let mut held = shard.hold();
+            let now = inner.clock.now();
+            let found = held.live(hash, |held| held.key.borrow() == key, now, &mut gone);
+            if let Some(slot) = found {
+                held.touch(slot, inner.deadline(expiry, now), now, &mut gone);
+            }
+            found.is_some()
+        };
+        inner.watch_if_needed(expiry);
+        inner.deliver(gone);
+        found
+    }
+
+    /// Writes an entry, and says what it weighs.
+    fn write(&self, (key, value): (K, V), options: InsertOptions) -> (Outcome<K, V>, u64) {
+        let hash = self.inner.hasher.hash_one(&key);
+        self.write_at((key, value), hash, options, |shard, hash, key, now, gone| {
+            Spot::of(shard.live(hash, |held| held.key == *key, now, gone))
+        })
+    }
+}
+
+impl<K, V, S> TypedCache<K, V, S> {
+    /// Removes everything and gives the number of entries, those past their deadline and not yet reclaimed included. Each shard is emptied at once.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// assert_eq!(cache.clear(), 1);
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn clear(&self) -> u64 {
+        let all = self.inner.shards.iter();
+        let old: Vec<Shard<K, V>> = all.map(|shard| shard.hold().clear()).collect();
+        let removed = old.iter().map(|shard| shard.stats().items).sum();
+        if self.inner.listener.is_some() {
+            let mut gone = Gone::new();
+            let now = self.inner.clock.now();
+            old.into_iter().for_each(|shard| shard.into_gone(now, &mut gone));
+            self.inner.deliver(gone);
+        }
+        removed
+    }
+
+    /// Entries held now, those past their deadline and not yet reclaimed included.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1);
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn len(&self) -> u64 {
+        self.stats().items
+    }
+
+    /// Whether nothing is held.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::<u32, u32>::builder().build()?;
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was counted since the cache was built, and what it holds now. `bytes` is the weight of all entries, and `evictions_by_bytes` counts those that went because of
+    /// `max_weight`.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::<u32, u32>::builder().build()?;
+    /// cache.get(&1);
+    /// assert_eq!(cache.stats().misses, 1);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for shard in &self.inner.shards {
+            stats += shard.hold().stats();
+        }
+        stats
+    }
+
+    /// The limit on entries, if there is one.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::<u32, u32>::builder().max_items(10).build()?;
+    /// assert_eq!(cache.max_items(), Some(10));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn max_items(&self) -> Option<u64> {
+        self.inner.settings.max_items
+    }
+
+    /// The limit on the weight, if there is one.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::<u32, u32>::builder().max_weight(10).build()?;
+    /// assert_eq!(cache.max_weight(), Some(10));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn max_weight(&self) -> Option<u64> {
+        self.inner.settings.max_weight
+    }
+
+    /// Which entry goes when room is needed.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::<u32, u32>::builder().build()?;
+    /// assert_eq!(cache.policy(), rustcache::PolicyKind::Lru);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn policy(&self) -> PolicyKind {
+        self.inner.settings.policy
+    }
+
+    /// Where this cache gets its time from.
+    ///
+    /// ```
+    /// let cache = rustcache::TypedCache::<u32, u32>::builder().build()?;
+    /// assert!(cache.clock().unix_millis() > 0);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Removes what has expired, now, and tells the [listener](TypedBuilder::eviction_listener) of it. A background thread does so within about a second anyway; for tests, and for programs that want
+    /// the memory back at once. Nothing else is ever put off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Clock, TypedCache};
+    ///
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = TypedCache::builder().default_ttl(Duration::from_secs(1)).clock(clock).build()?;
+    /// cache.insert("a", 1);
+    /// hands.advance(Duration::from_secs(1));
+    /// cache.run_pending();
+    /// assert_eq!(cache.len(), 0);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn run_pending(&self) {
+        self.inner.reclaim(true);
+    }
+
+    /// Panics if the structures contradict each other or a limit is broken. For tests and fuzzers; takes time in proportion to the entries held.
+    #[doc(hidden)]
+    pub fn validate(&self) {
+        for shard in &self.inner.shards {
+            shard.hold().validate();
+        }
+    }
+
+    /// Reads an entry: counts, and refreshes it. Both closures run under the lock.
+    #[inline]
+    fn read<R>(
+        &self,
+        hash: u64,
+        is_it: impl FnMut(&Held<K, V>) -> bool,
+        seen: impl FnOnce(&Held<K, V>) -> R,
+    ) -> Option<R> {
+        let inner = &*self.inner;
+        let (shard, hash) = inner.place(hash);
+        let mut held = shard.hold();
+        let now = inner.now_for(&held);
+        match held.read(hash, is_it, now, seen) {
+            Found::Live(result) => Some(result),
+            Found::Nothing => None,
+            Found::Expired(slot) => {
+                held.count_miss(hash);
+                self.expire(held, slot);
+                None
+            }
+        }
+    }
+
+    /// Writes an entry where `find` says, which runs under the lock.
+    fn write_at(
+        &self,
+        (key, value): (K, V),
+        hash: u64,
+        options: InsertOptions,
+        find: impl FnOnce(&mut Shard<K, V>, u32, &K, u64, &mut Gone<K, V>) -> Spot,
+    ) -> (Outcome<K, V>, u64) {
+        let inner = &*self.inner;
+        let weight = inner.weigh(&key, &value);
+        let (shard, hash) = inner.place(hash);
+        let mut gone = Gone::new();
+        let outcome = {
+            let mut held = shard.hold();
+            let now = inner.now_to_write(&held, options.expiry);
+            let write = Write {
+                hash,
+                weight,
+                deadline: inner.deadline(options.expiry, now),
+                condition: options.condition,
+            };
+            let spot = find(&mut held, hash, &key, now, &mut gone);
+            held.store(spot, &write, (key, value), now, &mut gone)
+        };
+        inner.watch_if_needed(options.expiry);
+        inner.deliver(gone);
+        (outcome, weight)
+    }
+
+    /// Takes out the live entry that is meant, without telling of it.
+    fn remove_entry(&self, hash: u64, is_it: impl FnMut(&Held<K, V>) -> bool) -> Option<(K, V)> {
+        let inner = &*self.inner;
+        let (shard, hash) = inner.place(hash);
+        let mut gone = Gone::new();
+        let mut taken = Gone::new();
+        {
+            let mut held = shard.hold();
+            let now = inner.now_for(&held);
+            if let Some(slot) = held.live(hash, is_it, now, &mut gone) {
+                held.take(slot, &mut taken);
+            }
+        }
+        inner.deliver(gone);
+        let (key, value, _) = taken.into_iter().next()?;
+        Some((key, value))
+    }
+
+    /// Tells of an entry that was removed, and gives its value.
+    fn tell_removal(&self, key: K, value: V) -> V
+    where
+        V: Clone,
+    {
+        if self.inner.listener.is_some() {
+            let mut gone = Gone::new();
+            gone.push((key, value.clone(), Cause::Removed));
+            self.inner.deliver(gone);
+        }
+        value
+    }
+
+    /// Takes out an entry that was met past its deadline.
+    #[cold]
+    fn expire(&self, mut held: MutexGuard<'_, Shard<K, V>>, slot: u32) {
+        let mut gone = Gone::new();
+        held.expire(slot, &mut gone);
+        drop(held);
+        self.inner.deliver(gone);
+    }
+}
+
+impl<K, V, S> Clone for TypedCache<K, V, S> {
+    fn clone(&self) -> Self {
+        TypedCache {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<K, V, S> fmt::Debug for TypedCache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedCache")
+            .field("shards", &self.inner.shards.len())
+            .field("settings", &self.inner.settings)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}

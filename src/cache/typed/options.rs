@@ -1,0 +1,66 @@
+//! What the callers of a typed cache say and are told beside keys and values.
+
+use std::time::Duration;
+
+use super::super::entry::{Condition, Expiry};
+
+/// How an entry is written: see [`TypedCache::insert_with`](super::TypedCache::insert_with). The default is the cache's default TTL, in any case.
+///
+/// ```
+/// use std::time::Duration;
+/// use rustcache::{Condition, Expiry, InsertOptions, TypedCache};
+///
+/// let cache = TypedCache::<u32, u32>::builder().build()?;
+/// let only_new = InsertOptions { expiry: Expiry::After(Duration::from_secs(60)), condition: Condition::IfAbsent };
+/// assert!(cache.insert_with(1, 10, only_new)?);
+/// assert!(!cache.insert_with(1, 11, only_new)?);
+/// assert_eq!(cache.get(&1), Some(10));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InsertOptions {
+    /// When it expires.
+    pub expiry: Expiry,
+    /// Whether the write depends on the key's being there.
+    pub condition: Condition,
+}
+
+impl InsertOptions {
+    /// The default but for an expiry `after` this time from now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Expiry, InsertOptions};
+    ///
+    /// let options = InsertOptions::ttl(Duration::from_secs(1));
+    /// assert_eq!(options.expiry, Expiry::After(Duration::from_secs(1)));
+    /// ```
+    pub fn ttl(after: Duration) -> Self {
+        InsertOptions {
+            expiry: Expiry::After(after),
+            ..Self::default()
+        }
+    }
+}
+
+/// An entry was not stored, since it weighs more than its shard may ever hold. What its key held has been removed: better a miss than a stale value.
+///
+/// ```
+/// use rustcache::{InsertOptions, TooHeavy, TypedCache};
+///
+/// let cache = TypedCache::builder()
+///     .max_weight(100)
+///     .weigher(|_: &u32, value: &String| value.len() as u64)
+///     .build()?;
+/// let refused = cache.insert_with(1, "x".repeat(101), InsertOptions::default());
+/// assert_eq!(refused, Err(TooHeavy { weight: 101, max: 100 }));
+/// # Ok::<(), rustcache::BuildError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the entry weighs {weight} and at most {max} can ever be held: raise max_weight, or store less")]
+pub struct TooHeavy {
+    /// What the weigher said.
+    pub weight: u64,
+    /// The most that one entry may weigh: `max_weight` over the number of shards.
+    pub max: u64,
+}

@@ -11,15 +11,15 @@ pub mod session;
 #[doc(hidden)]
 pub mod transport;
 
-pub use cache::{
-    BuildError, Builder, Cache, CasOutcome, Cause, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
-    Page, PolicyKind, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
-};
 pub use cache::typed::{
     InsertOptions, KeyHasher, Op, RandomState, TooHeavy, TypedBuilder, TypedCache, TypedEntry, TypedIter,
 };
 #[doc(hidden)]
 pub use cache::typed::{Lookup, Raced, Ticket};
+pub use cache::{
+    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
+    Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
+};
 
 /// The Rust code of the README runs as a documentation test.
 #[cfg(doctest)]

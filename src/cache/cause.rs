@@ -3,29 +3,31 @@
 /// Why an entry left the cache: see [`TypedBuilder::eviction_listener`](crate::TypedBuilder::eviction_listener).
 ///
 /// ```
-/// use rustcache::Cause;
+/// use rustcache::RemovalCause;
 ///
-/// assert!(Cause::EvictedByItems.is_eviction());
-/// assert!(!Cause::Removed.is_eviction());
+/// assert!(RemovalCause::MaxItems.is_eviction() && RemovalCause::MaxWeight.is_eviction());
+/// assert!(!RemovalCause::Expired.is_eviction());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Cause {
-    /// Its deadline had passed: its TTL was over, or it had been idle for too long.
+pub enum RemovalCause {
+    /// It was evicted because of `max_items`.
+    MaxItems,
+    /// It was evicted because of `max_weight`.
+    MaxWeight,
+    /// Its deadline had passed, or it was not used for the time to idle.
     Expired,
-    /// There was no room within the limit on the number of entries.
-    EvictedByItems,
-    /// There was no room within the limit on the weight of all entries.
-    EvictedByWeight,
-    /// Its key was written again.
+    /// Another value was written over it.
     Replaced,
-    /// A caller removed it.
+    /// A caller removed it; or wrote what expires at once, or what can never fit.
     Removed,
+    /// Everything was cleared.
+    Cleared,
 }
 
-impl Cause {
-    /// Whether it went for want of room.
+impl RemovalCause {
+    /// Whether it had to make room for others.
     pub const fn is_eviction(self) -> bool {
-        matches!(self, Cause::EvictedByItems | Cause::EvictedByWeight)
+        matches!(self, RemovalCause::MaxItems | RemovalCause::MaxWeight)
     }
 }

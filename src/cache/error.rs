@@ -98,7 +98,9 @@ pub enum BuildError {
     #[error("max_weight is 0 and must be at least 1: leave it out for no limit on the weight")]
     NoWeight,
     /// The limit on the weight is smaller than the number of shards.
-    #[error("max_weight is {max_weight} and there are {shards} shards: each must hold a weight of at least 1")]
+    #[error(
+        "max_weight is {max_weight} and there are {shards} shards: each must hold a weight of at least 1"
+    )]
     LessWeightThanShards {
         /// The limit on the weight.
         max_weight: u64,

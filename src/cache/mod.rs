@@ -46,7 +46,7 @@ use ahash::RandomState;
 
 pub(crate) use batch::Batch;
 pub use builder::Builder;
-pub use cause::Cause;
+pub use cause::RemovalCause;
 pub(crate) use clock::Both;
 pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;

@@ -11,11 +11,8 @@ pub(super) struct Paged<T> {
 }
 
 impl<T> Paged<T> {
-    /// Elements per page: a power of two, so that an index is taken apart quickly. One, if it is as large as that.
-    const PAGE: usize = match PAGE_BYTES / size_of::<T>() {
-        0 => 1,
-        fitting => 1 << fitting.ilog2(),
-    };
+    /// Elements per page: a power of two, so that an index is taken apart quickly.
+    const PAGE: usize = 1 << (PAGE_BYTES / size_of::<T>()).ilog2();
 
     pub(super) const fn new() -> Self {
         Paged { pages: Vec::new() }
@@ -57,11 +54,6 @@ impl<T> Paged<T> {
     /// All that were pushed, if nothing was put anywhere.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
-    }
-
-    /// The same, taken out.
-    pub(super) fn into_elements(self) -> impl Iterator<Item = T> {
-        self.pages.into_iter().flatten()
     }
 
     /// The first page grows as a plain vector does, so that a small cache stays small.

@@ -7,23 +7,25 @@ use std::time::Duration;
 
 use super::super::clock::{Clock, NEVER, nanos};
 use super::super::error::BuildError;
-use super::super::expiry::MAX_SLOTS;
 use super::super::housekeeper::Watched;
-use super::super::policy::{AnyPolicy, PolicyKind};
+use super::super::policy::{PolicyKind, Salt};
 use super::super::shard::Limits;
 use super::super::watch::Watch;
 use super::hasher::RandomState;
 use super::inner::{Inner, Listener, Settings, Weigher};
 use super::lock::Locked;
+use super::order::Order;
 use super::shard::Shard;
-use super::{Cause, TypedCache};
+use super::{RemovalCause, TypedCache};
 
 const MOST_SHARDS: usize = 1 << 10;
+/// Positions of a log of uses, of which there are more than slots, have 32 bits: see recency.rs.
+const MOST_SLOTS: u32 = 1 << 30;
 /// A cache that may hold fewer than twice this many entries is one shard, and so exactly LRU.
-const LEAST_ITEMS_PER_SHARD: u64 = 8192;
+const LEAST_ITEMS_PER_SHARD: u64 = 4096;
 /// The same for the weight, which is bytes in most caches: then no entry of up to 64 MiB is refused for the sake of shards.
 const LEAST_WEIGHT_PER_SHARD: u64 = 64 << 20;
-const SHARDS_PER_PROCESSOR: u64 = 8;
+const SHARDS_PER_PROCESSOR: u64 = 16;
 
 /// Configures a [`TypedCache`]: see [`TypedCache::builder`].
 ///
@@ -71,7 +73,7 @@ impl<K, V> TypedBuilder<K, V> {
 }
 
 impl<K, V, S> TypedBuilder<K, V, S> {
-    /// The most entries to hold, at least 1. Default: no limit (but that of memory: 2³¹ for each shard).
+    /// The most entries to hold, at least 1. Default: no limit (but that of memory: 2³⁰ for each shard).
     ///
     /// ```
     /// let cache = rustcache::TypedCache::builder().max_items(1).build()?;
@@ -156,7 +158,7 @@ impl<K, V, S> TypedBuilder<K, V, S> {
         self
     }
 
-    /// Is given each entry that leaves the cache, with the [`Cause`]: once, whether it was evicted, expired, was replaced or removed. Entries that are there
+    /// Is given each entry that leaves the cache, with the [`RemovalCause`]: once, whether it was evicted, expired, was replaced or removed. Entries that are there
     /// when the last handle is dropped are dropped, and not told of; nor are those that were never stored.
     ///
     /// It is called by the thread whose call made the entry leave, before that call returns, and without a lock: it may take its time and call the cache. What has expired and nobody
@@ -166,7 +168,7 @@ impl<K, V, S> TypedBuilder<K, V, S> {
     ///
     /// ```
     /// use std::sync::mpsc;
-    /// use rustcache::{Cause, TypedCache};
+    /// use rustcache::{RemovalCause, TypedCache};
     ///
     /// let (sender, receiver) = mpsc::channel();
     /// let cache = TypedCache::builder()
@@ -175,10 +177,13 @@ impl<K, V, S> TypedBuilder<K, V, S> {
     ///     .build()?;
     /// cache.insert("a", 1);
     /// cache.insert("b", 2);
-    /// assert_eq!(receiver.recv(), Ok(("a", 1, Cause::EvictedByItems)));
+    /// assert_eq!(receiver.recv(), Ok(("a", 1, RemovalCause::MaxItems)));
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
-    pub fn eviction_listener(mut self, listener: impl Fn(K, V, Cause) + Send + Sync + 'static) -> Self {
+    pub fn eviction_listener(
+        mut self,
+        listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
         self.listener = Some(Box::new(listener));
         self
     }
@@ -186,8 +191,8 @@ impl<K, V, S> TypedBuilder<K, V, S> {
     /// How many shards there are, each with its own lock and its even part of the limits: a power of two up to 1024. The order of eviction is exact within a
     /// shard, so a cache of one shard is exactly LRU.
     ///
-    /// Default: one for a small cache; from twice 8,192 entries and a weight of twice 64 Mi (of those limits that are set) on as many as keep each shard at that
-    /// size, up to eight for each processor.
+    /// Default: one for a small cache; from twice 4,096 entries and a weight of twice 64 Mi (of those limits that are set) on as many as keep each shard at that
+    /// size, up to 16 for each processor, and 256 in all.
     ///
     /// ```
     /// let cache = rustcache::TypedCache::<u32, u32>::builder().max_items(1_000_000).shards(1).build()?;
@@ -316,8 +321,9 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
         };
         let share = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit / shards as u64);
         let limits = Limits {
-            items: share(self.max_items).min(u64::from(MAX_SLOTS.min(self.policy.max_slots())) - 1),
+            items: share(self.max_items).min(u64::from(MOST_SLOTS.min(self.policy.max_slots())) - 1),
             bytes: share(self.max_weight),
+            shards,
         };
         if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {
             return Err(BuildError::FewerItemsThanShards { max_items, shards });
@@ -334,9 +340,12 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
             policy: self.policy,
         };
         let weighs = self.weigher.is_some();
+        // Not of the hasher, which may be one that anybody can compute.
+        let salt = Salt::new(RandomState::new().hash_one("the salt of policies"));
         let inner = Arc::new_cyclic(|itself: &Weak<Inner<K, V, S>>| {
             let itself: Weak<dyn Watched> = Weak::clone(itself) as Weak<dyn Watched>;
-            let shard = || Shard::new(limits, AnyPolicy::new(settings.policy), settings.time_to_idle, weighs);
+            let order = || Order::new(settings.policy, salt);
+            let shard = || Shard::new(limits, order(), settings.time_to_idle, weighs);
             Inner {
                 shards: (0..shards).map(|_| Locked::new(shard())).collect(),
                 hasher: self.hasher,

@@ -114,9 +114,7 @@ where
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn get(&self) -> Option<V> {
-        self.cache
-            .look(self.hash, &self.key)
-            .map(|(value, _)| value)
+        self.cache.look(self.hash, &self.key).map(|(value, _)| value)
     }
 
     /// The value, or this one, which is then written.
@@ -142,7 +140,9 @@ where
         if let Some(value) = self.get() {
             return value;
         }
-        let TypedEntry { cache, hash, expiry, .. } = self;
+        let TypedEntry {
+            cache, hash, expiry, ..
+        } = self;
         let (mut key, mut made) = (self.key, make());
         loop {
             let kept = made.clone();
@@ -170,7 +170,12 @@ where
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn upsert(self, mut make: impl FnMut(Option<V>) -> V) -> V {
-        let TypedEntry { cache, mut key, hash, expiry } = self;
+        let TypedEntry {
+            cache,
+            mut key,
+            hash,
+            expiry,
+        } = self;
         loop {
             let (value, version) = cache.look(hash, &key).unzip();
             let made = make(value);
@@ -195,7 +200,12 @@ where
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn compute(self, mut decide: impl FnMut(Option<V>) -> Op<V>) -> Option<V> {
-        let TypedEntry { cache, mut key, hash, expiry } = self;
+        let TypedEntry {
+            cache,
+            mut key,
+            hash,
+            expiry,
+        } = self;
         loop {
             let (value, version) = cache.look(hash, &key).unzip();
             match (decide(value.clone()), version) {
@@ -256,12 +266,17 @@ where
             None => Condition::IfAbsent,
         };
         let options = InsertOptions { expiry, condition };
-        let (outcome, _) = self.write_at(entry, hash, options, |shard, hash, key, now, gone| match version {
-            Some(version) => shard
-                .live(hash, is_version(version), now, gone)
-                .map_or(Spot::Changed, Spot::Over),
-            None => Spot::of(shard.live(hash, |held| held.key == *key, now, gone)),
-        });
+        let (outcome, _) = self.write_at(
+            entry,
+            hash,
+            options,
+            |shard, hash, key, now, gone| match version {
+                Some(version) => shard
+                    .live(hash, is_version(version), now, gone)
+                    .map_or(Spot::Changed, Spot::Over),
+                None => Spot::of(shard.live(hash, |held| held.key == *key, now, gone)),
+            },
+        );
         match outcome {
             Outcome::Stored => Put::Done,
             Outcome::ExpiredAtOnce(..) | Outcome::TooHeavy(..) => Put::NotKept,

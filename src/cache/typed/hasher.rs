@@ -72,5 +72,13 @@ impl Hasher for KeyHasher {
         self.0.finish()
     }
 
-    forward!(write(&[u8]), write_u8(u8), write_u16(u16), write_u32(u32), write_u64(u64), write_u128(u128), write_usize(usize));
+    forward!(
+        write(&[u8]),
+        write_u8(u8),
+        write_u16(u16),
+        write_u32(u32),
+        write_u64(u64),
+        write_u128(u128),
+        write_usize(usize)
+    );
 }

@@ -13,12 +13,12 @@ use super::super::policy::PolicyKind;
 use super::super::shard::{Deadline, index_hash};
 use super::super::watch::Watch;
 use super::super::{RECLAIM_SLICE, STORM, TIDY_SLICE};
-use super::Cause;
+use super::RemovalCause;
 use super::lock::Locked;
 use super::shard::{Gone, Shard};
 
 /// Told of what leaves.
-pub(super) type Listener<K, V> = Box<dyn Fn(K, V, Cause) + Send + Sync>;
+pub(super) type Listener<K, V> = Box<dyn Fn(K, V, RemovalCause) + Send + Sync>;
 /// Says what an entry weighs.
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 

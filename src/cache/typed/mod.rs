@@ -12,11 +12,14 @@ mod builder;
 mod compute;
 mod few;
 mod hasher;
+mod index;
 mod inner;
 mod lock;
 mod many;
 mod options;
+mod order;
 mod raw;
+mod recency;
 mod shard;
 mod slots;
 #[cfg(test)]
@@ -28,7 +31,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, MutexGuard};
 
-use super::cause::Cause;
+use super::cause::RemovalCause;
 use super::clock::Clock;
 use super::entry::{Condition, Expiry, TimeLeft};
 use super::policy::PolicyKind;
@@ -468,7 +471,7 @@ impl<K, V, S> TypedCache<K, V, S> {
     {
         if self.inner.listener.is_some() {
             let mut gone = Gone::new();
-            gone.push((key, value.clone(), Cause::Removed));
+            gone.push((key, value.clone(), RemovalCause::Removed));
             self.inner.deliver(gone);
         }
         value

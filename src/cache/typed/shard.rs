@@ -7,19 +7,19 @@
 use super::super::clock::{NEVER, later};
 use super::super::entry::{Condition, TimeLeft};
 use super::super::expiry::Expiry;
-use super::super::index::Index;
 use super::super::paged::Paged;
-use super::super::policy::{AnyPolicy, Entries, Policy};
 use super::super::shard::{Deadline, Limits};
 use super::super::stats::Stats;
-use super::Cause;
+use super::RemovalCause;
 use super::few::Few;
+use super::index::Index;
+use super::order::Order;
 use super::slots::{Held, Slots, Version};
 
 mod room;
 
 /// What has left the shard, and why, in the order in which it did.
-pub(super) type Gone<K, V> = Few<(K, V, Cause)>;
+pub(super) type Gone<K, V> = Few<(K, V, RemovalCause)>;
 
 /// What a read finds.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(super) enum Outcome<K, V> {
 pub(super) struct Shard<K, V> {
     index: Index,
     slots: Slots<K, V>,
-    policy: AnyPolicy,
+    order: Order,
     /// When an entry goes, whether for its TTL or for being idle.
     expiry: Expiry,
     /// How long an entry may be idle, in nanoseconds, or `NEVER`.
@@ -96,11 +96,11 @@ pub(super) struct Shard<K, V> {
 }
 
 impl<K, V> Shard<K, V> {
-    pub(super) fn new(limits: Limits, policy: AnyPolicy, idle: u64, weighs: bool) -> Self {
+    pub(super) fn new(limits: Limits, order: Order, idle: u64, weighs: bool) -> Self {
         Shard {
-            index: Index::new(u64::MAX),
+            index: Index::new(),
             slots: Slots::new(),
-            policy,
+            order,
             expiry: Expiry::new(),
             idle,
             hard: Paged::new(),
@@ -136,21 +136,23 @@ impl<K, V> Shard<K, V> {
         now: u64,
         seen: impl FnOnce(&Held<K, V>) -> R,
     ) -> Found<R> {
-        if let Some((slot, held)) = find(&self.index, &self.slots, hash, is_it) {
-            if self.expiry.deadline(slot) <= now {
-                return Found::Expired(slot);
-            }
-            self.stats.hits += 1;
-            let entries = known(&self.slots, self.weights.as_ref());
-            self.policy.access(slot, hash, &entries);
-            if self.idle != NEVER {
-                let hard = self.hard.get(slot).copied().unwrap_or(NEVER);
-                self.expiry.set(slot, hard.min(later(now, self.idle)));
-            }
-            return Found::Live(seen(held));
+        let Some((slot, held)) = self.find(hash, is_it) else {
+            self.count_miss(hash);
+            return Found::Nothing;
+        };
+        let has_deadlines = self.has_deadlines();
+        if has_deadlines && self.expiry.deadline(slot) <= now {
+            return Found::Expired(slot);
         }
-        self.count_miss(hash);
-        Found::Nothing
+        // First, since it may panic.
+        let result = seen(held);
+        if has_deadlines && self.idle != NEVER {
+            let hard = self.hard_deadline(slot);
+            self.expiry.set(slot, hard.min(later(now, self.idle)));
+        }
+        self.stats.hits += 1;
+        self.order.access(slot, hash, (&mut self.slots, &self.weights));
+        Found::Live(result)
     }
 
     /// Looks at an entry: neither counts nor refreshes.
@@ -161,12 +163,12 @@ impl<K, V> Shard<K, V> {
         now: u64,
         seen: impl FnOnce(&Held<K, V>, TimeLeft) -> R,
     ) -> Found<R> {
-        match find(&self.index, &self.slots, hash, is_it) {
-            None => Found::Nothing,
-            Some((slot, held)) => match self.expiry.deadline(slot) {
-                deadline if deadline <= now => Found::Expired(slot),
-                deadline => Found::Live(seen(held, TimeLeft::between(now, deadline))),
-            },
+        let Some((slot, held)) = self.find(hash, is_it) else {
+            return Found::Nothing;
+        };
+        match self.expiry.deadline(slot) {
+            deadline if deadline <= now => Found::Expired(slot),
+            deadline => Found::Live(seen(held, TimeLeft::between(now, deadline))),
         }
     }
 
@@ -184,7 +186,7 @@ impl<K, V> Shard<K, V> {
 
     pub(super) fn count_miss(&mut self, hash: u32) {
         self.stats.misses += 1;
-        self.policy.miss(hash);
+        self.order.miss(hash);
     }
 
     /// The slot of a live entry. One that has expired is taken out.
@@ -196,8 +198,8 @@ impl<K, V> Shard<K, V> {
         now: u64,
         gone: &mut Gone<K, V>,
     ) -> Option<u32> {
-        let (slot, _) = find(&self.index, &self.slots, hash, is_it)?;
-        if self.expiry.deadline(slot) > now {
+        let (slot, _) = self.find(hash, is_it)?;
+        if !self.has_deadlines() || self.expiry.deadline(slot) > now {
             return Some(slot);
         }
         self.expire(slot, gone);
@@ -208,7 +210,7 @@ impl<K, V> Shard<K, V> {
     #[cold]
     pub(super) fn expire(&mut self, slot: u32, gone: &mut Gone<K, V>) {
         self.stats.expirations += 1;
-        self.discard(slot, Cause::Expired, gone);
+        self.discard(slot, RemovalCause::Expired, gone);
         self.compact();
     }
 
@@ -241,7 +243,7 @@ impl<K, V> Shard<K, V> {
         if deadline <= now || !fits {
             if let Some(slot) = found {
                 self.stats.removals += 1;
-                self.discard(slot, Cause::Replaced, gone);
+                self.discard(slot, RemovalCause::Removed, gone);
                 self.compact();
             }
             if fits {
@@ -253,10 +255,9 @@ impl<K, V> Shard<K, V> {
         let slot = match found {
             Some(slot) => {
                 self.stats.updates += 1;
-                let entries = known(&self.slots, self.weights.as_ref());
-                self.policy.access(slot, hash, &entries);
+                self.order.access(slot, hash, (&mut self.slots, &self.weights));
                 if let Some((key, value)) = self.slots.replace(slot, key, value) {
-                    gone.push((key, value, Cause::Replaced));
+                    gone.push((key, value, RemovalCause::Replaced));
                 }
                 self.reweigh(slot, weight);
                 slot
@@ -270,8 +271,7 @@ impl<K, V> Shard<K, V> {
                     weights.put(slot, weight, &0);
                 }
                 self.weight += weight;
-                let entries = known(&self.slots, self.weights.as_ref());
-                self.policy.insert(slot, hash, &entries);
+                self.order.insert(slot, hash, (&mut self.slots, &self.weights));
                 slot
             }
         };
@@ -295,22 +295,21 @@ impl<K, V> Shard<K, V> {
             self.take(slot, gone);
             return;
         }
-        let entries = known(&self.slots, self.weights.as_ref());
-        self.policy.access(slot, hash, &entries);
+        self.order.access(slot, hash, (&mut self.slots, &self.weights));
         self.set_deadline(slot, deadline, now);
     }
 
     /// Takes the live entry of a slot out because a caller says so.
     pub(super) fn take(&mut self, slot: u32, gone: &mut Gone<K, V>) {
         self.stats.removals += 1;
-        self.discard(slot, Cause::Removed, gone);
+        self.discard(slot, RemovalCause::Removed, gone);
         self.compact();
     }
 
     /// Empties the shard at once. What it held is in the result.
     pub(super) fn clear(&mut self) -> Self {
         let weighs = self.weights.is_some();
-        let new = Shard::new(self.limits, self.policy.anew(), self.idle, weighs);
+        let new = Shard::new(self.limits, self.order.anew(), self.idle, weighs);
         let old = std::mem::replace(self, new);
         self.stats = Stats {
             removals: old.stats.removals + old.slots.len() as u64,
@@ -321,13 +320,13 @@ impl<K, V> Shard<K, V> {
         old
     }
 
-    /// All that is held, with the reason why it goes when a caller gives all of it up.
+    /// All that is held, with the reason why it goes when everything is cleared.
     pub(super) fn into_gone(self, now: u64, gone: &mut Gone<K, V>) {
         for (slot, key, value) in self.slots.into_entries() {
             let cause = if self.expiry.deadline(slot) <= now {
-                Cause::Expired
+                RemovalCause::Expired
             } else {
-                Cause::Removed
+                RemovalCause::Cleared
             };
             gone.push((key, value, cause));
         }
@@ -358,17 +357,26 @@ impl<K, V> Shard<K, V> {
     pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
         for hash in hashes.clone() {
             self.index.prefetch(hash);
-            self.policy.prefetch_hash(hash);
+            self.order.prefetch_hash(hash);
         }
         let slot_of = |hash| self.index.find(hash, |_| true);
         for slot in hashes.clone().filter_map(slot_of) {
             self.slots.prefetch(slot);
-            self.policy.prefetch(slot);
+            self.order.prefetch(slot);
             self.expiry.prefetch(slot);
         }
         for slot in hashes.filter_map(slot_of) {
-            self.policy.prefetch_neighbours(slot);
+            self.order.prefetch_neighbours(slot);
         }
+    }
+
+    /// The entry that is meant, expired or not, and its slot.
+    #[inline(always)]
+    fn find(&self, hash: u32, mut is_it: impl FnMut(&Held<K, V>) -> bool) -> Option<(u32, &Held<K, V>)> {
+        self.index.find_map(hash, |slot| {
+            let held = self.slots.get(slot)?;
+            is_it(held).then_some(held)
+        })
     }
 
     /// When an entry goes however often it is used, or `NEVER`.
@@ -383,7 +391,9 @@ impl<K, V> Shard<K, V> {
     #[inline]
     fn set_deadline(&mut self, slot: u32, hard: u64, now: u64) {
         if self.idle == NEVER {
-            self.expiry.set(slot, hard);
+            if hard != NEVER || self.has_deadlines() {
+                self.expiry.set(slot, hard);
+            }
         } else {
             self.hard.put(slot, hard, &NEVER);
             self.expiry.set(slot, hard.min(later(now, self.idle)));
@@ -401,7 +411,7 @@ impl<K, V> Shard<K, V> {
         if let Some(weights) = &mut self.weights {
             let old = std::mem::replace(&mut weights[slot], new);
             self.weight = self.weight - old + new;
-            self.policy.reweigh(slot, old, new);
+            self.order.reweigh(slot, old, new);
         }
     }
 
@@ -418,7 +428,7 @@ impl<K, V> Shard<K, V> {
         K: Clone,
     {
         let live = |&slot: &u32| self.expiry.deadline(slot) > now;
-        let slots = self.policy.coldest_first().into_iter().filter(live);
+        let slots = self.order.coldest_first(&self.slots).into_iter().filter(live);
         slots
             .filter_map(|slot| self.slots.get(slot).map(|held| held.key.clone()))
             .collect()
@@ -449,7 +459,7 @@ impl<K, V> Shard<K, V> {
         assert_eq!(held, self.index.len(), "slots in the index");
         assert_eq!(with_deadline, self.expiry.len(), "slots with a deadline");
         assert_eq!(weight, self.weight, "weight");
-        let mut order = self.policy.coldest_first();
+        let mut order = self.order.coldest_first(&self.slots);
         assert_eq!(order.len(), held, "slots known to the policy");
         order.sort_unstable();
         order.dedup();
@@ -460,45 +470,10 @@ impl<K, V> Shard<K, V> {
         );
         assert!(held as u64 <= self.limits.items, "max_items is broken");
         assert!(weight <= self.limits.bytes, "max_weight is broken");
-        self.policy.validate(&known(&self.slots, self.weights.as_ref()));
+        self.order.validate(&self.slots, &self.weights);
         self.slots.validate();
         self.index.validate();
         self.expiry.validate();
-    }
-}
-
-/// The entry that is meant, expired or not, and its slot.
-#[inline(always)]
-fn find<'s, K, V>(
-    index: &Index,
-    slots: &'s Slots<K, V>,
-    hash: u32,
-    mut is_it: impl FnMut(&Held<K, V>) -> bool,
-) -> Option<(u32, &'s Held<K, V>)> {
-    index.find_map(hash, |slot| slots.get(slot).filter(|held| is_it(held)))
-}
-
-/// What policies may ask about entries.
-struct Known<'s, K, V> {
-    slots: &'s Slots<K, V>,
-    weights: Option<&'s Paged<u64>>,
-}
-
-#[inline]
-const fn known<'s, K, V>(slots: &'s Slots<K, V>, weights: Option<&'s Paged<u64>>) -> Known<'s, K, V> {
-    Known { slots, weights }
-}
-
-impl<K, V> Entries for Known<'_, K, V> {
-    fn hash(&self, slot: u32) -> u32 {
-        self.slots.get(slot).map_or(0, |held| held.hash)
-    }
-
-    fn weight(&self, slot: u32) -> u64 {
-        match self.weights {
-            None => 1,
-            Some(weights) => weights.get(slot).copied().unwrap_or(0),
-        }
     }
 }
 

@@ -2,17 +2,20 @@
 //! what leaves a slot is given to the caller, to be dropped without a lock.
 //!
 //! ```text
-//! nodes[slot]   hash u32 | version u32, not 0 | key | value     held: 8 bytes beyond key and value
-//!               next u32 | previous u32                         vacant: a list of all vacant slots
+//! nodes[slot]   hash u32 | version u32, not 0 | stamp u32 | key | value     held: 12 bytes beyond key and value
+//!               next u32 | previous u32                                     vacant: a list of all vacant slots
 //! ```
-//! The slot that was vacated last is given first: it is in the processor's caches.
+//! The slot that was vacated last is given first: it is in the processor's caches. Slots lie in pages of 256, so that growing copies nothing; of a number that is known when this
+//! is compiled, since a slot is looked at in each operation.
 
 use std::num::NonZeroU32;
 
-use super::super::paged::Paged;
 use super::super::prefetch::prefetch;
 
-const NONE: u32 = u32::MAX;
+/// Slots of a page.
+const PAGE: usize = 256;
+
+pub(super) const NONE: u32 = u32::MAX;
 /// So many slots may be vacant in any case, and one to four held ones: they are taken again soon, and one that is given up costs moving an entry. (Fewer in
 /// tests of this crate, so that they see it happen.)
 const MOST_VACANT: usize = if cfg!(test) { 2 } else { 4096 };
@@ -23,6 +26,8 @@ pub(super) struct Held<K, V> {
     pub(super) hash: u32,
     /// Another one each time that an entry is written: what was seen of an entry without the lock can be told from what came after it.
     pub(super) version: Version,
+    /// When it was used last: see recency.rs.
+    pub(super) stamp: u32,
     pub(super) key: K,
     pub(super) value: V,
 }
@@ -33,12 +38,20 @@ pub(super) type Version = NonZeroU32;
 #[derive(Debug)]
 enum Node<K, V> {
     Held(Held<K, V>),
-    Vacant { next: u32, previous: u32 },
+    /// Of the first one of the list, `previous` says nothing; beyond `end`, neither does `next`.
+    Vacant {
+        next: u32,
+        previous: u32,
+    },
 }
+
+type Page<K, V> = Box<[Node<K, V>; PAGE]>;
 
 #[derive(Debug)]
 pub(super) struct Slots<K, V> {
-    nodes: Paged<Node<K, V>>,
+    pages: Vec<Page<K, V>>,
+    /// One more than the highest slot.
+    end: usize,
     /// The first of the vacant ones.
     vacant: u32,
     len: usize,
@@ -48,7 +61,8 @@ pub(super) struct Slots<K, V> {
 impl<K, V> Slots<K, V> {
     pub(super) const fn new() -> Self {
         Slots {
-            nodes: Paged::new(),
+            pages: Vec::new(),
+            end: 0,
             vacant: NONE,
             len: 0,
             written: Version::MIN,
@@ -61,21 +75,46 @@ impl<K, V> Slots<K, V> {
     }
 
     /// One more than the highest slot.
-    pub(super) fn end(&self) -> usize {
-        self.nodes.end()
+    pub(super) const fn end(&self) -> usize {
+        self.end
     }
 
-    #[inline]
+    #[inline(always)]
+    fn node(&self, slot: u32) -> Option<&Node<K, V>> {
+        let page = self.pages.get(slot as usize / PAGE)?;
+        Some(&page[slot as usize % PAGE])
+    }
+
+    #[inline(always)]
+    fn node_mut(&mut self, slot: u32) -> Option<&mut Node<K, V>> {
+        let page = self.pages.get_mut(slot as usize / PAGE)?;
+        Some(&mut page[slot as usize % PAGE])
+    }
+
+    #[inline(always)]
     pub(super) fn get(&self, slot: u32) -> Option<&Held<K, V>> {
-        match self.nodes.get(slot) {
+        match self.node(slot) {
             Some(Node::Held(held)) => Some(held),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn stamp(&self, slot: u32) -> Option<u32> {
+        self.get(slot).map(|held| held.stamp)
+    }
+
+    #[inline(always)]
+    pub(super) fn stamp_mut(&mut self, slot: u32) -> Option<&mut u32> {
+        match self.node_mut(slot) {
+            Some(Node::Held(held)) => Some(&mut held.stamp),
             _ => None,
         }
     }
 
     #[inline]
     pub(super) fn prefetch(&self, slot: u32) {
-        if let Some(node) = self.nodes.get(slot) {
+        if let Some(node) = self.node(slot) {
             prefetch(node);
         }
     }
@@ -87,25 +126,52 @@ impl<K, V> Slots<K, V> {
         let held = Node::Held(Held {
             hash,
             version: self.next_version(),
+            stamp: 0,
             key,
             value,
         });
-        if self.vacant == NONE {
-            let slot = u32::try_from(self.nodes.end()).expect("a limit on items below MAX_SLOTS");
-            self.nodes.push(held);
-            return slot;
+        let slot = match self.vacant {
+            NONE => self.add_last(),
+            first => {
+                if let Some(&Node::Vacant { next, .. }) = self.node(first) {
+                    self.vacant = next;
+                }
+                first
+            }
+        };
+        if let Some(node) = self.node_mut(slot) {
+            *node = held;
         }
-        let slot = self.vacant;
-        self.unlink(slot);
-        self.nodes[slot] = held;
         slot
+    }
+
+    /// One slot more, at the end.
+    fn add_last(&mut self) -> u32 {
+        if self.end == self.pages.len() * PAGE {
+            self.add_page();
+        }
+        let slot = u32::try_from(self.end).expect("a limit on items below MAX_SLOTS");
+        self.end += 1;
+        slot
+    }
+
+    #[cold]
+    fn add_page(&mut self) {
+        let vacant = || Node::Vacant {
+            next: NONE,
+            previous: NONE,
+        };
+        let nodes: Vec<Node<K, V>> = std::iter::repeat_with(vacant).take(PAGE).collect();
+        // Not as an array that is moved into its box: it may be larger than the stack.
+        let page = Page::try_from(nodes.into_boxed_slice());
+        self.pages.push(page.ok().expect("as many as a page has"));
     }
 
     /// Puts another key and value into a slot that is held, under the same hash, and gives those that were there.
     #[inline]
     pub(super) fn replace(&mut self, slot: u32, key: K, value: V) -> Option<(K, V)> {
         let version = self.next_version();
-        let Node::Held(held) = &mut self.nodes[slot] else {
+        let Some(Node::Held(held)) = self.node_mut(slot) else {
             return None;
         };
         held.version = version;
@@ -117,23 +183,25 @@ impl<K, V> Slots<K, V> {
     /// Takes an entry out of its slot.
     #[inline]
     pub(super) fn remove(&mut self, slot: u32) -> Option<Held<K, V>> {
-        if !matches!(self.nodes.get(slot), Some(Node::Held(_))) {
-            return None;
-        }
-        self.len -= 1;
         let first = self.vacant;
+        let node = self.node_mut(slot)?;
         let vacant = Node::Vacant {
             next: first,
             previous: NONE,
         };
-        let node = std::mem::replace(&mut self.nodes[slot], vacant);
-        if let Some(Node::Vacant { previous, .. }) = self.vacant_at(first) {
-            *previous = slot;
-        }
-        self.vacant = slot;
-        match node {
-            Node::Held(held) => Some(held),
-            Node::Vacant { .. } => None,
+        match std::mem::replace(node, vacant) {
+            Node::Held(held) => {
+                if let Some(Node::Vacant { previous, .. }) = self.node_mut(first) {
+                    *previous = slot;
+                }
+                self.len -= 1;
+                self.vacant = slot;
+                Some(held)
+            }
+            vacant @ Node::Vacant { .. } => {
+                *node = vacant;
+                None
+            }
         }
     }
 
@@ -145,23 +213,30 @@ impl<K, V> Slots<K, V> {
 
     /// Gives up the last slot, of some that are vacant. If an entry was there, it is in another slot now: from where to where, and its hash.
     pub(super) fn give_up_last(&mut self) -> Option<(u32, u32, u32)> {
-        let last = u32::try_from(self.nodes.end().checked_sub(1)?).ok()?;
-        if matches!(self.nodes[last], Node::Vacant { .. }) {
-            self.unlink(last);
-            self.nodes.pop();
-            return None;
-        }
-        let to = self.vacant;
-        if to == NONE {
-            return None;
-        }
-        self.unlink(to);
-        let node = self.nodes.pop()?;
-        let Node::Held(Held { hash, .. }) = node else {
-            return None;
+        let last = u32::try_from(self.end.checked_sub(1)?).ok()?;
+        let moved = match self.get(last) {
+            None => {
+                self.unlink(last);
+                None
+            }
+            Some(&Held { hash, .. }) => {
+                let to = self.vacant;
+                if to == NONE {
+                    return None;
+                }
+                self.unlink(to);
+                let vacant = Node::Vacant {
+                    next: NONE,
+                    previous: NONE,
+                };
+                let node = std::mem::replace(self.node_mut(last)?, vacant);
+                *self.node_mut(to)? = node;
+                Some((last, to, hash))
+            }
         };
-        self.nodes[to] = node;
-        Some((last, to, hash))
+        self.end -= 1;
+        self.pages.truncate(self.end.div_ceil(PAGE));
+        moved
     }
 
     /// Gives none of the versions that another one gave.
@@ -171,7 +246,8 @@ impl<K, V> Slots<K, V> {
 
     /// All that is held, each with the number of its slot.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (u32, K, V)> {
-        let nodes = (0..).zip(self.nodes.into_elements());
+        let pages = self.pages.into_iter().map(|page| page as Box<[Node<K, V>]>);
+        let nodes = (0..).zip(pages.flat_map(Vec::from));
         nodes.filter_map(|(slot, node)| match node {
             Node::Held(held) => Some((slot, held.key, held.value)),
             Node::Vacant { .. } => None,
@@ -180,20 +256,17 @@ impl<K, V> Slots<K, V> {
 
     /// Takes a slot out of the list of vacant ones. It is to be written or given up at once.
     fn unlink(&mut self, slot: u32) {
-        let Node::Vacant { next, previous } = self.nodes[slot] else {
+        let Some(&Node::Vacant { next, previous }) = self.node(slot) else {
             return;
         };
-        match self.vacant_at(previous) {
-            Some(Node::Vacant { next: behind, .. }) => *behind = next,
-            _ => self.vacant = next,
+        if slot == self.vacant {
+            self.vacant = next;
+        } else if let Some(Node::Vacant { next: behind, .. }) = self.node_mut(previous) {
+            *behind = next;
         }
-        if let Some(Node::Vacant { previous: before, .. }) = self.vacant_at(next) {
+        if let Some(Node::Vacant { previous: before, .. }) = self.node_mut(next) {
             *before = previous;
         }
-    }
-
-    fn vacant_at(&mut self, slot: u32) -> Option<&mut Node<K, V>> {
-        (slot != NONE).then(|| &mut self.nodes[slot])
     }
 
     #[inline]
@@ -209,13 +282,14 @@ impl<K, V> Slots<K, V> {
         assert_eq!(held, self.len, "slots held");
         let (mut slot, mut before, mut vacant) = (self.vacant, NONE, 0);
         while slot != NONE {
-            let Node::Vacant { next, previous } = self.nodes[slot] else {
+            let Some(&Node::Vacant { next, previous }) = self.node(slot) else {
                 panic!("slot {slot} is held, and in the list of vacant ones");
             };
-            assert_eq!(previous, before, "the one before slot {slot}");
+            assert!(before == NONE || previous == before, "the one before slot {slot}");
             (before, slot, vacant) = (slot, next, vacant + 1);
         }
-        assert_eq!(self.len + vacant, self.end(), "slots held and vacant");
+        assert_eq!(self.len + vacant, self.end, "slots held and vacant");
+        assert_eq!(self.pages.len(), self.end.div_ceil(PAGE), "pages");
     }
 }
 
@@ -225,7 +299,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    const _: () = assert!(size_of::<Node<u64, u64>>() == 24, "no room for a tag");
+    const _: () = assert!(size_of::<Node<u64, u64>>() == 32, "no room for a tag");
 
     proptest! {
         #[test]

@@ -14,7 +14,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Cause, TypedBuilder, TypedCache};
+use super::{RemovalCause, TypedBuilder, TypedCache};
 use crate::{Clock, ManualClock};
 
 fn millis(n: u64) -> Duration {
@@ -35,7 +35,7 @@ where
 }
 
 /// What a listener was told.
-type Told<K, V> = Arc<Mutex<Vec<(K, V, Cause)>>>;
+type Told<K, V> = Arc<Mutex<Vec<(K, V, RemovalCause)>>>;
 
 fn listening<K, V>(builder: TypedBuilder<K, V>) -> (TypedBuilder<K, V>, Told<K, V>)
 where

@@ -117,7 +117,10 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
         let mut slots = Vec::new();
         while let Some(shard) = self.inner.shards.get(walk.shard) {
             let Some(from) = walk.next else {
-                *walk = Walk { shard: walk.shard + 1, next: Some(0) };
+                *walk = Walk {
+                    shard: walk.shard + 1,
+                    next: Some(0),
+                };
                 continue;
             };
             let held = shard.hold();
@@ -167,6 +170,8 @@ impl<'c, K: Clone, V: Clone, S> IntoIterator for &'c TypedCache<K, V, S> {
 
 impl<K, V, S> fmt::Debug for TypedIter<'_, K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedIter").field("walk", &self.walk).finish_non_exhaustive()
+        f.debug_struct("TypedIter")
+            .field("walk", &self.walk)
+            .finish_non_exhaustive()
     }
 }

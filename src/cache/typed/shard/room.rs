@@ -1,7 +1,7 @@
 //! Room for what comes: expiry, eviction, and giving up what is left vacant.
 
-use super::super::super::policy::{Entries, Measure, Policy};
-use super::{Cause, Gone, Shard, known};
+use super::super::super::policy::Measure;
+use super::{Gone, Held, RemovalCause, Shard};
 
 /// Groups of deadlines at which one eviction may look for an expired entry to take first.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 64;
@@ -18,10 +18,10 @@ impl<K, V> Shard<K, V> {
             .take_expired(now, count as usize, &mut budget, &mut expired);
         for &slot in &expired {
             self.slots.prefetch(slot);
-            self.policy.prefetch(slot);
+            self.order.prefetch(slot);
         }
         for &slot in &expired {
-            self.discard(slot, Cause::Expired, gone);
+            self.discard(slot, RemovalCause::Expired, gone);
         }
         self.stats.expirations += expired.len() as u64;
         let more = budget == 0 || expired.len() >= count as usize;
@@ -37,7 +37,8 @@ impl<K, V> Shard<K, V> {
         self.is_expiring = false;
         self.give_slots_up(count);
         let more_unused = self.expiry.give_up_unused();
-        self.slots.is_sparse() || more_unused
+        let more_of_order = self.order.tidy();
+        self.slots.is_sparse() || more_unused || more_of_order
     }
 
     /// Evicts until `items` more entries of `weight` in all fit: expired ones first, then those that the policy names.
@@ -50,62 +51,62 @@ impl<K, V> Shard<K, V> {
                 return;
             }
             let mut budget = EXPIRY_STEPS_PER_EVICTION;
-            if let Some(slot) = self.expiry.expired(now, &mut budget) {
+            if self.has_deadlines()
+                && let Some(slot) = self.expiry.expired(now, &mut budget)
+            {
                 self.stats.expirations += 1;
-                self.discard(slot, Cause::Expired, gone);
+                self.discard(slot, RemovalCause::Expired, gone);
                 continue;
             }
             let measure = if too_many { Measure::Items } else { Measure::Bytes };
-            let entries = known(&self.slots, self.weights.as_ref());
-            let Some(slot) = self.policy.victim(measure, &entries) else {
+            let Some(slot) = self.order.victim(measure, &self.slots, &self.weights) else {
                 return;
             };
             let cause = match measure {
                 Measure::Items => {
                     self.stats.evictions_by_items += 1;
-                    Cause::EvictedByItems
+                    RemovalCause::MaxItems
                 }
                 Measure::Bytes => {
                     self.stats.evictions_by_bytes += 1;
-                    Cause::EvictedByWeight
+                    RemovalCause::MaxWeight
                 }
             };
-            let hash = entries.hash(slot);
-            self.policy.evict(slot, hash, &entries);
-            self.vacate(slot, cause, gone);
+            self.vacate(slot, true, cause, gone);
             self.prefetch_victims();
         }
     }
 
-    /// Fetches what the next evictions will look at, one step for each of the next victims: by the time that one goes, its entry has told its hash, and that
-    /// where it is in the index, without anybody having waited.
+    /// Fetches what the next evictions will look at, one step for each: by the time that one goes, its entry has told its hash, and that where it is in the
+    /// index, without anybody having waited.
     #[inline]
-    fn prefetch_victims(&self) {
-        let [next, second, third] = self.policy.upcoming();
-        if let Some(slot) = third {
-            self.policy.prefetch(slot);
-        }
-        if let Some(slot) = second {
-            self.slots.prefetch(slot);
-        }
-        if let Some(held) = next.and_then(|slot| self.slots.get(slot)) {
+    fn prefetch_victims(&mut self) {
+        if let Some(slot) = self.order.next_victim(&self.slots)
+            && let Some(held) = self.slots.get(slot)
+        {
             self.index.prefetch(held.hash);
         }
     }
 
     /// Takes an entry out for another reason than that the policy named it. The caller counts why.
-    pub(super) fn discard(&mut self, slot: u32, cause: Cause, gone: &mut Gone<K, V>) {
-        let entries = known(&self.slots, self.weights.as_ref());
-        self.policy.remove(slot, entries.hash(slot), &entries);
-        self.vacate(slot, cause, gone);
+    pub(super) fn discard(&mut self, slot: u32, cause: RemovalCause, gone: &mut Gone<K, V>) {
+        self.vacate(slot, false, cause, gone);
     }
 
-    /// Takes out an entry that the policy does not know any more.
-    fn vacate(&mut self, slot: u32, cause: Cause, gone: &mut Gone<K, V>) {
-        self.expiry.remove(slot);
+    /// Takes an entry out, because the policy named it if `is_victim`.
+    #[inline]
+    fn vacate(&mut self, slot: u32, is_victim: bool, cause: RemovalCause, gone: &mut Gone<K, V>) {
+        let Some(&Held { hash, .. }) = self.slots.get(slot) else {
+            return;
+        };
+        self.order
+            .remove(slot, hash, is_victim, (&mut self.slots, &self.weights));
+        if self.has_deadlines() {
+            self.expiry.remove(slot);
+        }
         self.weight -= self.weight_of(slot);
+        self.index.remove(hash, slot);
         if let Some(held) = self.slots.remove(slot) {
-            self.index.remove(held.hash, slot);
             gone.push((held.key, held.value, cause));
         }
         self.vacated = self.vacated.saturating_add(1);
@@ -129,7 +130,7 @@ impl<K, V> Shard<K, V> {
             }
             if let Some((from, to, hash)) = self.slots.give_up_last() {
                 self.index.relocate(hash, from, to);
-                self.policy.relocate(from, to);
+                self.order.relocate(from, to, &mut self.slots);
                 self.expiry.relocate(from, to);
                 if let Some(weights) = &mut self.weights {
                     weights[to] = weights[from];
@@ -140,7 +141,7 @@ impl<K, V> Shard<K, V> {
             }
         }
         let end = self.slots.end();
-        self.policy.truncate(end);
+        self.order.truncate(end);
         self.expiry.truncate(end);
         self.hard.truncate(end);
         if let Some(weights) = &mut self.weights {

@@ -41,7 +41,12 @@ fn every_entry_that_was_stored_is_told_of_once_or_is_still_there() {
     for policy in PolicyKind::ALL {
         for shards in [1, 4] {
             let (builder, told) = listening(TypedCache::builder());
-            let cache = builder.policy(policy).shards(shards).max_items(64).build().unwrap();
+            let cache = builder
+                .policy(policy)
+                .shards(shards)
+                .max_items(64)
+                .build()
+                .unwrap();
             let stored = Mutex::new(Vec::new());
             let next = AtomicU64::new(0);
             together(|_, random| {
@@ -89,7 +94,12 @@ fn every_entry_that_was_stored_is_told_of_once_or_is_still_there() {
             });
             cache.validate();
             cache.clear();
-            let mut told: Vec<_> = told.lock().unwrap().iter().map(|&(key, value, _)| (key, value)).collect();
+            let mut told: Vec<_> = told
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|&(key, value, _)| (key, value))
+                .collect();
             let mut stored = stored.into_inner().unwrap();
             told.sort_unstable();
             stored.sort_unstable();
@@ -120,7 +130,10 @@ fn all_get_the_value_of_whoever_was_first() {
             got.lock().unwrap().push(value);
         });
         let got = got.into_inner().unwrap();
-        assert!(got.iter().all(|value| Some(*value) == cache.get("key")), "{got:?}");
+        assert!(
+            got.iter().all(|value| Some(*value) == cache.get("key")),
+            "{got:?}"
+        );
     }
 }
 
@@ -136,7 +149,7 @@ fn what_one_call_makes_leave_is_told_before_that_of_a_call_after_it() {
     });
     let mut last: HashMap<u64, u64> = HashMap::new();
     for &(key, value, cause) in &*told.lock().unwrap() {
-        assert_eq!(cause, Cause::Replaced);
+        assert_eq!(cause, RemovalCause::Replaced);
         if let Some(before) = last.insert(key, value) {
             assert!(before < value, "{key}: {value} after {before}");
         }

@@ -64,7 +64,7 @@ struct Textbook {
     shape: Shape,
     now: u64,
     lines: Vec<Line>,
-    told: Vec<(u8, u64, Cause)>,
+    told: Vec<(u8, u64, RemovalCause)>,
     hits: u64,
     misses: u64,
 }
@@ -77,7 +77,7 @@ impl Textbook {
         self.lines.retain(|line| {
             let lives = line.deadline > now;
             if !lives {
-                told.push((line.key, line.value, Cause::Expired));
+                told.push((line.key, line.value, RemovalCause::Expired));
             }
             lives
         });
@@ -116,20 +116,14 @@ impl Textbook {
         found.map(|line| line.value)
     }
 
-    fn take(&mut self, key: u8, cause: Cause) -> Option<u64> {
+    fn take(&mut self, key: u8, cause: RemovalCause) -> Option<u64> {
         let found = self.find(key)?;
         self.lines.retain(|line| line.key != key);
         self.told.push((key, found.value, cause));
         Some(found.value)
     }
 
-    fn insert(
-        &mut self,
-        key: u8,
-        value: u64,
-        when: When,
-        condition: Condition,
-    ) -> Result<bool, TooHeavy> {
+    fn insert(&mut self, key: u8, value: u64, when: When, condition: Condition) -> Result<bool, TooHeavy> {
         let found = self.find(key);
         match (condition, found) {
             (Condition::IfAbsent, Some(_)) | (Condition::IfPresent, None) => return Ok(false),
@@ -137,7 +131,15 @@ impl Textbook {
         }
         let hard = self.deadline(when, found);
         let max = self.shape.max_weight.unwrap_or(NEVER);
-        self.take(key, Cause::Replaced);
+        let is_kept = weight(value) <= max && hard > self.now;
+        self.take(
+            key,
+            if is_kept {
+                RemovalCause::Replaced
+            } else {
+                RemovalCause::Removed
+            },
+        );
         if weight(value) > max {
             return Err(TooHeavy {
                 weight: weight(value),
@@ -165,8 +167,8 @@ impl Textbook {
             let too_many = self.lines.len() as u64 + items > self.shape.max_items.unwrap_or(NEVER);
             let too_heavy = held + more > self.shape.max_weight.unwrap_or(NEVER);
             let cause = match (too_many, too_heavy) {
-                (true, _) => Cause::EvictedByItems,
-                (false, true) => Cause::EvictedByWeight,
+                (true, _) => RemovalCause::MaxItems,
+                (false, true) => RemovalCause::MaxWeight,
                 (false, false) => return,
             };
             let oldest = self.lines.remove(0);
@@ -180,7 +182,7 @@ impl Textbook {
         };
         let hard = self.deadline(when, Some(line));
         if hard <= self.now {
-            self.take(key, Cause::Removed);
+            self.take(key, RemovalCause::Removed);
         } else {
             self.put(Line { hard, ..line });
         }
@@ -306,7 +308,7 @@ fn run(shape: Shape, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(cache.insert_with(key, value, options), expected);
             }
             Step::Remove(key) => {
-                prop_assert_eq!(cache.remove(&key), book.take(key, Cause::Removed));
+                prop_assert_eq!(cache.remove(&key), book.take(key, RemovalCause::Removed));
             }
             Step::Contains(key) => prop_assert_eq!(cache.contains(&key), book.find(key).is_some()),
             Step::TimeLeft(key) => {
@@ -336,7 +338,7 @@ fn run(shape: Shape, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 match computed(before, by, id) {
                     Op::Keep => {}
                     Op::Remove => {
-                        book.take(key, Cause::Removed);
+                        book.take(key, RemovalCause::Removed);
                     }
                     Op::Put(value) => {
                         let _ = book.insert(key, value, When::Default, Condition::Always);
@@ -346,9 +348,14 @@ fn run(shape: Shape, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(after, book.find(key).map(|line| line.value));
             }
             Step::RemoveOdd => {
-                let odd: Vec<_> = book.lines.iter().filter(|line| line.value % 2 == 1).map(|line| line.key).collect();
+                let odd: Vec<_> = book
+                    .lines
+                    .iter()
+                    .filter(|line| line.value % 2 == 1)
+                    .map(|line| line.key)
+                    .collect();
                 for &key in &odd {
-                    book.take(key, Cause::Removed);
+                    book.take(key, RemovalCause::Removed);
                 }
                 prop_assert_eq!(cache.retain(|_, value| value % 2 == 0), odd.len() as u64);
             }
@@ -363,7 +370,7 @@ fn run(shape: Shape, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 cache.clear();
                 let keys: Vec<_> = book.lines.iter().map(|line| line.key).collect();
                 for key in keys {
-                    book.take(key, Cause::Removed);
+                    book.take(key, RemovalCause::Cleared);
                 }
             }
             Step::Advance(by) => {
@@ -377,10 +384,7 @@ fn run(shape: Shape, steps: Vec<Step>) -> Result<(), TestCaseError> {
         }
         cache.validate();
         let order: Vec<_> = book.lines.iter().map(|line| line.key).collect();
-        prop_assert_eq!(
-            cache.inner.shards[0].hold().coldest_first(book.now),
-            order
-        );
+        prop_assert_eq!(cache.inner.shards[0].hold().coldest_first(book.now), order);
     }
     cache.run_pending();
     let stats = cache.stats();

@@ -20,7 +20,7 @@ impl Object {
 
 /// All keys have one of two hashes.
 fn hash(key: &Object) -> u64 {
-    0x9E37_79B9_7F4A_7C15 * u64::from(*key.0 % 2 + 1)
+    0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(u64::from(*key.0 % 2 + 1))
 }
 
 type Cache = TypedCache<Object, u32>;
@@ -109,9 +109,17 @@ fn a_ticket_is_for_what_was_seen_and_nothing_else() {
     assert_eq!(cache.raw_read(hash(&key), ticket), None);
     assert!(cache.raw_remove(hash(&key), ticket).is_none());
     let options = InsertOptions::default();
-    assert!(cache.raw_insert(hash(&key), (key.clone(), 3), options, Some(ticket), &[]).is_err());
+    assert!(
+        cache
+            .raw_insert(hash(&key), (key.clone(), 3), options, Some(ticket), &[])
+            .is_err()
+    );
     // And a new entry is not written beside one that was not compared.
-    assert!(cache.raw_insert(hash(&key), (key.clone(), 3), options, None, &[ticket]).is_err());
+    assert!(
+        cache
+            .raw_insert(hash(&key), (key.clone(), 3), options, None, &[ticket])
+            .is_err()
+    );
     assert_eq!(get(&cache, &key), Some(2));
     let (ticket, _) = compare(&key, cache.raw_candidates(hash(&key)));
     let removed = cache.raw_remove(hash(&key), ticket.unwrap());

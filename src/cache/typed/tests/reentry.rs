@@ -35,8 +35,12 @@ fn a_drop_may_call_the_cache() {
     drop(cache.remove(&19));
     drop(cache.get_many(&[18, 17]));
     cache.retain(|&key, _| key != 18);
-    cache.insert_with(17, caller(), InsertOptions::ttl(millis(1))).unwrap();
-    cache.insert_with(16, caller(), InsertOptions::ttl(millis(0))).unwrap();
+    cache
+        .insert_with(17, caller(), InsertOptions::ttl(millis(1)))
+        .unwrap();
+    cache
+        .insert_with(16, caller(), InsertOptions::ttl(millis(0)))
+        .unwrap();
     hands.advance(millis(1));
     cache.run_pending();
     cache.clear();
@@ -51,7 +55,9 @@ fn a_weigher_may_call_the_cache() {
         let slot = Arc::clone(&slot);
         move |key: &u32, _: &u32| {
             let cache = slot.lock().unwrap().clone();
-            cache.map_or(1, |cache| cache.get(&(key - 1)).map_or(1, u64::from) + cache.len())
+            cache.map_or(1, |cache| {
+                cache.get(&(key - 1)).map_or(1, u64::from) + cache.len()
+            })
         }
     };
     let (cache, _) = standing(|builder| builder.max_weight(1_000).weigher(weigher));
@@ -82,7 +88,12 @@ fn a_listener_may_call_the_cache_and_make_more_entries_leave() {
     cache.insert(1, 0);
     cache.insert(2, 0);
     cache.insert(3, 0);
-    let keys: Vec<_> = told.lock().unwrap().iter().map(|&(key, value, _)| (key, value)).collect();
+    let keys: Vec<_> = told
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|&(key, value, _)| (key, value))
+        .collect();
     assert_eq!(keys, [(1, 0), (2, 0), (3, 0), (1, 1)]);
     assert_eq!((cache.get(&2), cache.get(&3)), (Some(1), Some(1)));
     *slot.lock().unwrap() = None;
@@ -102,8 +113,17 @@ fn closures_may_call_the_cache() {
     for (key, _) in cache.iter() {
         cache.remove(&key);
     }
-    assert_eq!(cache.entry(5).or_insert_with(|| cache.entry(6).or_insert(1) + 1), 2);
-    assert_eq!(cache.entry(5).compute(|_| { cache.remove(&6); crate::Op::Remove }), None);
+    assert_eq!(
+        cache.entry(5).or_insert_with(|| cache.entry(6).or_insert(1) + 1),
+        2
+    );
+    assert_eq!(
+        cache.entry(5).compute(|_| {
+            cache.remove(&6);
+            crate::Op::Remove
+        }),
+        None
+    );
     assert_eq!(cache.len(), 0);
     cache.validate();
 }

@@ -1,0 +1,294 @@
+//! Exact LRU as a log: each use of an entry writes its slot at the end of the log, and into the entry where that was. Only the record that its entry names counts, so the least recently used
+//! entry is that of the first record that does. Knows slots and stamps, and nothing else of entries.
+//!
+//! A list has to write to both neighbours of an entry, which lie anywhere: two lines to be fetched from memory for each read, and the lock cannot be released before they have come. The log is
+//! written at its end, and the stamp is in the entry, which was fetched anyway.
+//!
+//! ```text
+//! records   | tail … write |   gap   | read … head |      a ring; positions are counted modulo 2³²
+//!             records that   of no     not yet
+//!             count, alone   account   cleaned
+//! ```
+//! So that it does not grow for ever, a cleaner goes over it from time to time: it moves the records that count up to the others, and when it comes to the head, the head goes back to where they
+//! end. It does four records for each use, a batch at a time, and has fetched the entries of a batch before.
+
+use super::slots::{NONE, Slots};
+
+/// Uses between two batches of the cleaner, and records of a batch.
+const USES: u32 = 16;
+const BATCH: u32 = 64;
+/// Records of a chunk. (Fewer in tests of this crate, so that they see logs that are cleaned and grow.)
+const CHUNK: usize = if cfg!(test) { 32 } else { 512 };
+/// An eviction fetches the entry of the record so far on.
+const AHEAD: u32 = 8;
+/// A log has room for at least so many chunks.
+const LEAST: usize = 8;
+/// Of so many eighths of the room: from there on it is cleaned; and more of it must not count, or it grows. Cleaning takes a third of what there is when it begins, so it is done before
+/// seven eighths are in use.
+const CLEANED_FROM: usize = 5;
+const GROWN_FROM: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Log {
+    /// A ring of a power of two of them. Empty where no record has been; growing moves chunks, and copies no record.
+    chunks: Vec<Option<Box<[u32; CHUNK]>>>,
+    tail: u32,
+    write: u32,
+    read: u32,
+    head: u32,
+    is_cleaning: bool,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Log {
+            chunks: vec![None; LEAST],
+            tail: 0,
+            write: 0,
+            read: 0,
+            head: 0,
+            is_cleaning: false,
+        }
+    }
+
+    /// Records that there is room for.
+    fn room(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
+    #[inline(always)]
+    fn record(&self, position: u32) -> u32 {
+        let (chunk, place) = (position as usize / CHUNK, position as usize % CHUNK);
+        let chunk = self.chunks.get(chunk & (self.chunks.len() - 1));
+        chunk.and_then(Option::as_ref).map_or(NONE, |chunk| chunk[place])
+    }
+
+    #[inline(always)]
+    fn set_record(&mut self, position: u32, slot: u32) {
+        let (chunk, place) = (position as usize / CHUNK, position as usize % CHUNK);
+        let chunk = chunk & (self.chunks.len() - 1);
+        if let Some(chunk) = self.chunks.get_mut(chunk) {
+            chunk.get_or_insert_with(|| Box::new([NONE; CHUNK]))[place] = slot;
+        }
+    }
+
+    /// Records from the first that may count to the last, and those of no account between them.
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.head.wrapping_sub(self.tail) as usize
+    }
+
+    /// The entry of a slot has come.
+    #[inline]
+    pub(super) fn add<K, V>(&mut self, slot: u32, slots: &mut Slots<K, V>) {
+        let position = self.head;
+        if let Some(stamp) = slots.stamp_mut(slot) {
+            *stamp = position;
+        }
+        self.set_record(position, slot);
+        self.head = position.wrapping_add(1);
+        if position.is_multiple_of(USES) {
+            self.tidy(slots);
+        }
+    }
+
+    /// The entry of a slot, which has come, is used.
+    #[inline(always)]
+    pub(super) fn note_use<K, V>(&mut self, slot: u32, slots: &mut Slots<K, V>) {
+        let position = self.head;
+        let Some(stamp) = slots.stamp_mut(slot) else {
+            return;
+        };
+        if stamp.wrapping_add(1) == position {
+            return;
+        }
+        *stamp = position;
+        self.set_record(position, slot);
+        self.head = position.wrapping_add(1);
+        if position.is_multiple_of(USES) {
+            self.tidy(slots);
+        }
+    }
+
+    /// The entry that was used least recently.
+    #[inline]
+    pub(super) fn oldest<K, V>(&mut self, slots: &Slots<K, V>) -> Option<u32> {
+        loop {
+            if self.is_cleaning && self.tail == self.write {
+                // What the cleaner has left before itself has gone.
+                (self.tail, self.write) = (self.read, self.read);
+            }
+            if self.tail == self.head {
+                return None;
+            }
+            let slot = self.record(self.tail);
+            if slots.stamp(slot) == Some(self.tail) {
+                return Some(slot);
+            }
+            if self.is_cleaning && self.tail == self.read {
+                self.read = self.tail.wrapping_add(1);
+                self.write = self.read;
+            }
+            self.tail = self.tail.wrapping_add(1);
+        }
+    }
+
+    /// Fetches the entries that will be looked at when some have gone.
+    #[inline]
+    pub(super) fn prefetch_oldest<K, V>(&self, slots: &Slots<K, V>) {
+        slots.prefetch(self.record(self.tail.wrapping_add(AHEAD)));
+    }
+
+    /// Every `USES` uses: cleans, if it is time.
+    #[inline(never)]
+    fn tidy<K, V>(&mut self, slots: &mut Slots<K, V>) {
+        let eighth = self.room() / 8;
+        if !self.is_cleaning {
+            if self.len() < eighth * CLEANED_FROM {
+                return;
+            }
+            self.is_cleaning = true;
+            (self.write, self.read) = (self.tail, self.tail);
+        }
+        // What comes before this is called again must fit; and no two ends of the log may be in one chunk, a round apart.
+        let is_short = self.len() + 2 * USES as usize > self.room() - CHUNK;
+        let is_clean = self.clean(if is_short { u32::MAX } else { BATCH }, slots);
+        if is_clean && slots.len() > eighth * GROWN_FROM {
+            self.grow();
+        }
+    }
+
+    /// Goes over so many records, or all; whether it has come to the head.
+    fn clean<K, V>(&mut self, most: u32, slots: &mut Slots<K, V>) -> bool {
+        for _ in 0..most {
+            if self.read == self.head {
+                self.head = self.write;
+                self.is_cleaning = false;
+                return true;
+            }
+            let position = self.read;
+            slots.prefetch(self.record(position.wrapping_add(BATCH)));
+            let slot = self.record(position);
+            self.read = position.wrapping_add(1);
+            if slots.stamp(slot) != Some(position) {
+                continue;
+            }
+            if self.write != position {
+                self.set_record(self.write, slot);
+                if let Some(stamp) = slots.stamp_mut(slot) {
+                    *stamp = self.write;
+                }
+            }
+            self.write = self.write.wrapping_add(1);
+        }
+        false
+    }
+
+    /// Room for twice as many. Each record keeps its position.
+    #[cold]
+    fn grow(&mut self) {
+        let mut chunks = vec![None; self.chunks.len() * 2];
+        let (old_mask, mask) = (self.chunks.len() - 1, chunks.len() - 1);
+        let first = self.tail as usize / CHUNK;
+        for number in first..=first + self.len() / CHUNK + 1 {
+            if let (Some(old), Some(new)) = (
+                self.chunks.get_mut(number & old_mask),
+                chunks.get_mut(number & mask),
+            ) {
+                *new = old.take();
+            }
+        }
+        self.chunks = chunks;
+    }
+
+    /// The entry of a slot is in another one.
+    pub(super) fn relocate<K, V>(&mut self, to: u32, slots: &Slots<K, V>) {
+        if let Some(position) = slots.stamp(to) {
+            self.set_record(position, to);
+        }
+    }
+
+    /// Panics if the log contradicts itself. For tests and fuzzers.
+    pub(super) fn validate<K, V>(&self, slots: &Slots<K, V>) {
+        assert!(
+            self.len() <= self.room() - CHUNK,
+            "more records than there is room for"
+        );
+        let from_tail = |position: u32| position.wrapping_sub(self.tail) as usize;
+        if self.is_cleaning {
+            let (write, read) = (from_tail(self.write), from_tail(self.read));
+            assert!(
+                write <= read && read <= self.len(),
+                "the cleaner is at {read} and writes at {write}"
+            );
+            let mut gap = (write..read).map(|n| self.tail.wrapping_add(u32::try_from(n).unwrap_or(0)));
+            assert!(
+                gap.all(|position| slots.stamp(self.record(position)) != Some(position)),
+                "a record counts that was cleaned away"
+            );
+        }
+    }
+
+    /// All entries, the least recently used one first.
+    pub(super) fn in_order<K, V>(&self, slots: &Slots<K, V>) -> Vec<u32> {
+        let positions = (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).map(|n| self.tail.wrapping_add(n));
+        positions
+            .map(|position| (position, self.record(position)))
+            .filter(|&(position, slot)| slots.stamp(slot) == Some(position))
+            .map(|(_, slot)| slot)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_a_textbook_however_often_the_log_is_cleaned(
+            steps in prop::collection::vec((0u8..16, any::<u16>()), 0..6_000),
+            inserts in 1u8..8,
+        ) {
+            let (mut slots, mut log, mut book) = (Slots::new(), Log::new(), Vec::new());
+            for (turn, (step, number)) in steps.into_iter().enumerate() {
+                let at = usize::from(number) % book.len().max(1);
+                if step < inserts || book.is_empty() {
+                    let slot = slots.insert(0, (), ());
+                    log.add(slot, &mut slots);
+                    book.push(slot);
+                } else if step == 14 {
+                    slots.remove(book.remove(at));
+                } else if step == 15 {
+                    prop_assert_eq!(log.oldest(&slots), Some(book[0]));
+                    slots.remove(book.remove(0));
+                } else {
+                    let slot = book.remove(at);
+                    log.note_use(slot, &mut slots);
+                    book.push(slot);
+                }
+                if turn % 100 == 0 {
+                    log.validate(&slots);
+                    prop_assert_eq!(log.in_order(&slots), book.clone());
+                }
+            }
+            log.validate(&slots);
+            prop_assert_eq!(log.in_order(&slots), book);
+        }
+    }
+
+    #[test]
+    fn a_log_takes_no_more_room_than_so_many_records_for_each_entry() {
+        let (mut slots, mut log) = (Slots::new(), Log::new());
+        for _ in 0..10_000 {
+            let slot = slots.insert(0, (), ());
+            log.add(slot, &mut slots);
+        }
+        for turn in 0..200_000u32 {
+            log.note_use(turn.wrapping_mul(2_654_435_761) % 10_000, &mut slots);
+        }
+        assert!(log.room() <= 10_000 * 16 / 3, "room for {} records", log.room());
+        log.validate(&slots);
+    }
+}

@@ -7,7 +7,7 @@ import type { Machine } from "./binary.js";
 import { PLATFORMS, type Platform, packageOf } from "./platforms.js";
 
 const BUILD =
-  'Build it from the sources with "cargo build --release" and name the file with the option binary or with RUSTCACHE_BINARY';
+  'Build it from the sources with "cargo build --release --features daemon" and name the file with the option binary or with RUSTCACHE_BINARY';
 
 const NOT_FOR_HERE = `is it a program for this machine (${process.platform}-${process.arch})? It may be one for another, or incomplete: remove node_modules and install again, or build it here`;
 

@@ -99,7 +99,7 @@ function findBinaries(named, { PLATFORMS, binaryIn, platformsFor }) {
     const path = places.find((place) => existsSync(place));
     if (path !== undefined) found.set(platform, path);
   }
-  if (found.size === 0) fail('there is no release binary: "cargo build --release" makes one');
+  if (found.size === 0) fail('there is no release binary: "cargo build --release --features daemon" makes one');
   return found;
 }
 

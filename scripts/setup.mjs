@@ -101,13 +101,13 @@ function checkCargo() {
 
 function buildDaemon() {
   // cargo itself knows best whether the build is up to date, and says so in a fraction of a second.
-  const problem = run("cargo", ["build", "--release"]);
+  const problem = run("cargo", ["build", "--release", "--features", "daemon"]);
   if (!problem) return;
   const hasCompiler = ["cc", "gcc", "clang"].some((name) => !spawnSync(name, ["--version"]).error);
   const hint = hasCompiler
     ? ""
     : " A C compiler and linker is missing: install gcc or clang (on Debian: apt-get install build-essential).";
-  fail(`cargo build --release failed: ${problem}. Its own messages are above.${hint}`);
+  fail(`cargo build --release --features daemon failed: ${problem}. Its own messages are above.${hint}`);
 }
 
 const began = performance.now();

@@ -1,13 +1,29 @@
 //! A cache beside your process, not inside its heap.
 #![doc = include_str!("../docs/crate.md")]
+#![cfg_attr(
+    not(feature = "daemon"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only the daemon asks of the engine and of the files is there in any case"
+    )
+)]
 
 mod cache;
+#[cfg(feature = "persist")]
+mod directory;
+#[cfg(feature = "persist")]
+mod log;
+#[cfg(feature = "persist")]
 #[doc(hidden)]
 pub mod persist;
+#[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod protocol;
+#[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod session;
+#[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod transport;
 
@@ -20,6 +36,16 @@ pub use cache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
     Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
 };
+#[cfg(feature = "persist")]
+pub use directory::{
+    Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
+    SyncMode,
+};
+
+#[cfg(all(feature = "persist", not(unix)))]
+compile_error!(
+    "the feature `persist` of rustcache, which is on by default, keeps directories as Unix does: elsewhere, take the crate with `default-features = false`"
+);
 
 /// The Rust code of the README runs as a documentation test.
 #[cfg(doctest)]

@@ -1,5 +1,5 @@
 // The comparison with what Node users would pick instead: `npm ci && npm run bench`, in this directory. Prints Markdown, so that it
-// can be pasted into docs/benchmarks.md, or puts it there with --write. The daemon must have been built (`cargo build --release`).
+// can be pasted into docs/benchmarks.md, or puts it there with --write. The daemon must have been built (`cargo build --release --features daemon`).
 
 import { parseArgs } from "node:util";
 import { count } from "../../scripts/lib/terminal.js";

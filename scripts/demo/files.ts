@@ -23,6 +23,8 @@ export function defaultDirectories(): string[] {
     "--format-version",
     "1",
     "--offline",
+    "--features",
+    "daemon",
     ...(host ? ["--filter-platform", host] : []),
   ];
   const { status, stdout } = spawnSync("cargo", args, { cwd: ROOT, encoding: "utf8", maxBuffer: 2 ** 28 });

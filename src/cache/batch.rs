@@ -1,6 +1,6 @@
 //! Locks on shards: for one operation, or for a slice of many.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::inner::NO_MATTER;
 use super::payload::{Draft, takes_long};
 use super::shard::{Hashed, Reserved};
 use super::watch::Waiting;
-use super::{Cache, EntryRef, Error, Inner, SetOptions, Shard};
+use super::{Cache, EntryRef, Error, Inner, Observer, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
@@ -48,12 +48,20 @@ impl Locked {
     /// Does something while the shard is held.
     #[inline(always)]
     pub(super) fn with<R>(&self, operation: impl FnOnce(&mut Shard) -> R) -> R {
+        let (result, keeper) = self.with_unsettled(operation);
+        settle_silently(keeper);
+        result
+    }
+
+    /// The same. Who is to settle what was changed, if anything has to be, is told.
+    #[inline(always)]
+    pub(super) fn with_unsettled<R>(
+        &self,
+        operation: impl FnOnce(&mut Shard) -> R,
+    ) -> (R, Option<Arc<dyn Observer>>) {
         let mut guard = self.lock();
         let result = operation(&mut guard);
-        if guard.has_graves() {
-            let_go_with_graves(guard);
-        }
-        result
+        (result, let_go(guard))
     }
 
     #[inline]
@@ -134,6 +142,8 @@ pub(crate) struct Batch<'c> {
     now: u64,
     /// How many operations more are done before others are let in.
     left: u32,
+    /// Who has to settle what was changed so far.
+    unsettled: Option<Arc<dyn Observer>>,
 }
 
 impl<'c> Batch<'c> {
@@ -143,6 +153,7 @@ impl<'c> Batch<'c> {
             held: None,
             now: 0,
             left: BATCH_SLICE,
+            unsettled: None,
         }
     }
 
@@ -204,7 +215,7 @@ impl<'c> Batch<'c> {
 
     fn fetch_by_steps(&mut self, planned: &[Planned]) {
         // Or its own lock would be in the way.
-        self.held = None;
+        self.let_go();
         let shards = &self.cache.inner.shards;
         let mut found = [None; BATCH_SLICE as usize];
         for step in 0..3 {
@@ -238,7 +249,7 @@ impl<'c> Batch<'c> {
     }
 
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
-        self.cache.check_lengths(key, value)?;
+        self.cache.check(key, value)?;
         let inner = &self.cache.inner;
         let (number, key) = self.cache.hashed(key);
         if takes_long(value) {
@@ -271,8 +282,22 @@ impl<'c> Batch<'c> {
 
     /// Lets go of the lock, for whoever calls the cache next while the batch lives.
     pub(crate) fn release(&mut self) {
-        self.held = None;
+        self.let_go();
         self.left = BATCH_SLICE;
+    }
+
+    /// Lets go of the lock and has all settled that was changed, if the cache is kept: before anybody is told that it is. Dropping the batch does it as well.
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        self.release();
+        self.unsettled.take().map_or(Ok(()), |keeper| keeper.settle())
+    }
+
+    fn let_go(&mut self) {
+        if let Some((_, held)) = self.held.take()
+            && let Some(keeper) = held.let_go()
+        {
+            self.unsettled = Some(keeper);
+        }
     }
 
     /// The shard of the next operation, and its time.
@@ -288,7 +313,7 @@ impl<'c> Batch<'c> {
     /// The shard, locked, and no other; and when that was.
     fn hold(&mut self, number: usize) -> (&mut Shard, u64) {
         if self.held.as_ref().is_some_and(|&(held, _)| held != number) {
-            self.held = None;
+            self.let_go();
         }
         let inner = &self.cache.inner;
         let now = &mut self.now;
@@ -379,21 +404,55 @@ impl std::ops::DerefMut for Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(guard) = self.guard.take()
-            && guard.has_graves()
-        {
-            let_go_with_graves(guard);
-        }
+impl Held<'_> {
+    /// Lets go of the lock. Who is to settle what was changed, if anything has to be, is told.
+    pub(super) fn let_go(mut self) -> Option<Arc<dyn Observer>> {
+        self.end()
+    }
+
+    #[inline]
+    fn end(&mut self) -> Option<Arc<dyn Observer>> {
+        let_go(self.guard.take()?)
+    }
+}
+
+/// Lets go of a lock, and does what was not to be done under it.
+#[inline]
+fn let_go(guard: MutexGuard<'_, Shard>) -> Option<Arc<dyn Observer>> {
+    if guard.has_graves() || guard.is_unsettled() {
+        clean_up(guard)
+    } else {
+        None
     }
 }
 
 #[cold]
-fn let_go_with_graves(mut guard: MutexGuard<'_, Shard>) {
+fn clean_up(mut guard: MutexGuard<'_, Shard>) -> Option<Arc<dyn Observer>> {
+    let keeper = guard.take_unsettled();
     let graves = guard.take_graves();
     drop(guard);
     drop(graves);
+    keeper
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        settle_silently(self.end());
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        // Who has to tell has asked before.
+        let _ = self.settle();
+    }
+}
+
+/// Has changes settled by whoever cannot tell that it failed: that stays, and is told by what can, and when it is asked for.
+pub(super) fn settle_silently(keeper: Option<Arc<dyn Observer>>) {
+    if let Some(keeper) = keeper {
+        let _ = keeper.settle();
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What an operation on the cache can refuse, and why.
 
+use std::fmt;
+
 /// Why a write was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The key is longer than the cache allows. Nothing changed.
-    #[error("the key is {len} bytes long and the limit is {max}: use a shorter key, or raise the key limit")]
     KeyTooLong {
         /// Length of the key in bytes.
         len: usize,
@@ -13,7 +14,6 @@ pub enum Error {
         max: usize,
     },
     /// The value is longer than the cache allows. Nothing changed.
-    #[error("the value is {len} bytes long and the limit is {max}: store less, or raise the value limit")]
     ValueTooLong {
         /// Length of the value in bytes.
         len: usize,
@@ -21,9 +21,6 @@ pub enum Error {
         max: usize,
     },
     /// The entry weighs more than its shard may ever hold. What the key held has been removed: better a miss than a stale value.
-    #[error(
-        "the entry weighs {weight} bytes and at most {max} can ever be held: raise max_bytes, or store less"
-    )]
     TooLarge {
         /// Bytes the entry would be charged with.
         weight: u64,
@@ -31,32 +28,78 @@ pub enum Error {
         max: u64,
     },
     /// The value to be incremented is not a decimal integer of 64 bits. Nothing changed.
-    #[error("the value {found:?} is not a decimal integer of 64 bits and cannot be incremented")]
     NotAnInteger {
         /// The beginning of the value, as text.
         found: String,
     },
     /// The sum is outside the range of a signed integer of 64 bits. Nothing changed.
-    #[error(
-        "{value} + {delta} is outside the range of a signed integer of 64 bits: the value is left as it was"
-    )]
     Overflow {
         /// The value that is there.
         value: i64,
         /// What was to be added.
         delta: i64,
     },
+    /// The disk has failed, and the cache keeps itself in a directory and refuses writes then. Nothing changed.
+    DiskFailed {
+        /// What was to be done, with which file, and what the system said.
+        cause: String,
+    },
+    /// The write was done in memory and could not be written to the disk: it is served, and may be gone after a restart.
+    NotDurable {
+        /// What was to be done, with which file, and what the system said.
+        cause: String,
+    },
+    /// The cache, which was kept in a directory, has been closed. Nothing changed.
+    Closed,
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::KeyTooLong { len, max } => write!(
+                f,
+                "the key is {len} bytes long and the limit is {max}: use a shorter key, or raise the key limit"
+            ),
+            Error::ValueTooLong { len, max } => write!(
+                f,
+                "the value is {len} bytes long and the limit is {max}: store less, or raise the value limit"
+            ),
+            Error::TooLarge { weight, max } => write!(
+                f,
+                "the entry weighs {weight} bytes and at most {max} can ever be held: raise max_bytes, or store less"
+            ),
+            Error::NotAnInteger { found } => write!(
+                f,
+                "the value {found:?} is not a decimal integer of 64 bits and cannot be incremented"
+            ),
+            Error::Overflow { value, delta } => write!(
+                f,
+                "{value} + {delta} is outside the range of a signed integer of 64 bits: the value is left as it was"
+            ),
+            Error::DiskFailed { cause } => write!(
+                f,
+                "writes are refused, because the disk has failed: {cause}: make room or replace the disk, then write a snapshot"
+            ),
+            Error::NotDurable { cause } => write!(
+                f,
+                "this was done in memory and could not be written to the disk: {cause}"
+            ),
+            Error::Closed => {
+                f.write_str("the cache has been closed: open its directory again to write to it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// Why a cache could not be built.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// `max_items` is zero.
-    #[error("max_items is 0 and must be at least 1: leave it out for no limit on the number of entries")]
     NoItems,
     /// `max_bytes` is too small for a single small entry.
-    #[error("max_bytes is {max_bytes} and must be at least {least}: leave it out for no limit on bytes")]
     TooFewBytes {
         /// What was asked for.
         max_bytes: u64,
@@ -64,10 +107,8 @@ pub enum BuildError {
         least: u64,
     },
     /// The number of shards is not a power of two from 1 to 1024.
-    #[error("shards is {0} and must be a power of two from 1 to 1024")]
     Shards(usize),
     /// The limits are smaller than the number of shards.
-    #[error("max_items is {max_items} and there are {shards} shards: each must hold at least one entry")]
     FewerItemsThanShards {
         /// The limit on entries.
         max_items: u64,
@@ -75,7 +116,6 @@ pub enum BuildError {
         shards: usize,
     },
     /// A limit on keys or values is out of range.
-    #[error("{name} is {value} bytes and must be at most {max}")]
     LengthLimit {
         /// `max_key_bytes` or `max_value_bytes`.
         name: &'static str,
@@ -85,22 +125,12 @@ pub enum BuildError {
         max: usize,
     },
     /// The default TTL is zero.
-    #[error(
-        "the default TTL is 0 and every entry would expire at once: leave it out for entries that never expire"
-    )]
     ZeroDefaultTtl,
     /// The time to idle is zero.
-    #[error(
-        "the time to idle is 0 and every entry would expire at once: leave it out for entries that may be idle as long as may be"
-    )]
     ZeroTimeToIdle,
     /// `max_weight` is zero.
-    #[error("max_weight is 0 and must be at least 1: leave it out for no limit on the weight")]
     NoWeight,
     /// The limit on the weight is smaller than the number of shards.
-    #[error(
-        "max_weight is {max_weight} and there are {shards} shards: each must hold a weight of at least 1"
-    )]
     LessWeightThanShards {
         /// The limit on the weight.
         max_weight: u64,
@@ -109,10 +139,60 @@ pub enum BuildError {
     },
 }
 
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::NoItems => f.write_str(
+                "max_items is 0 and must be at least 1: leave it out for no limit on the number of entries",
+            ),
+            BuildError::TooFewBytes { max_bytes, least } => write!(
+                f,
+                "max_bytes is {max_bytes} and must be at least {least}: leave it out for no limit on bytes"
+            ),
+            BuildError::Shards(shards) => {
+                write!(f, "shards is {shards} and must be a power of two from 1 to 1024")
+            }
+            BuildError::FewerItemsThanShards { max_items, shards } => write!(
+                f,
+                "max_items is {max_items} and there are {shards} shards: each must hold at least one entry"
+            ),
+            BuildError::LengthLimit { name, value, max } => {
+                write!(f, "{name} is {value} bytes and must be at most {max}")
+            }
+            BuildError::ZeroDefaultTtl => f.write_str(
+                "the default TTL is 0 and every entry would expire at once: leave it out for entries that never expire",
+            ),
+            BuildError::ZeroTimeToIdle => f.write_str(
+                "the time to idle is 0 and every entry would expire at once: leave it out for entries that may be idle as long as may be",
+            ),
+            BuildError::NoWeight => f.write_str(
+                "max_weight is 0 and must be at least 1: leave it out for no limit on the weight",
+            ),
+            BuildError::LessWeightThanShards { max_weight, shards } => write!(
+                f,
+                "max_weight is {max_weight} and there are {shards} shards: each must hold a weight of at least 1"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
 /// There is no policy of this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no policy {found:?}: use lru, s3-fifo, tinylfu or adaptive")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPolicy {
     /// The name that was given.
     pub found: String,
 }
+
+impl fmt::Display for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "there is no policy {:?}: use lru, s3-fifo, tinylfu or adaptive",
+            self.found
+        )
+    }
+}
+
+impl std::error::Error for UnknownPolicy {}

@@ -35,6 +35,7 @@ fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::seeds::seeded;
 
     #[test]
     fn keys_are_the_same_if_each_byte_is() {
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn keys_of_zeros_have_different_hashes_for_each_length() {
-        let hasher = RandomState::new();
+        let hasher = seeded();
         let mut hashes: Vec<u64> = (0..100).map(|len| hash_of(&hasher, &[0; 100][..len])).collect();
         hashes.sort_unstable();
         hashes.dedup();

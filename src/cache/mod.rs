@@ -27,6 +27,7 @@ mod policy;
 mod prefetch;
 mod scan;
 mod seal;
+mod seeds;
 mod shard;
 mod standstill;
 mod stats;
@@ -40,7 +41,7 @@ mod watch;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use ahash::RandomState;
 
@@ -52,14 +53,14 @@ pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
 pub use error::{BuildError, Error, UnknownPolicy};
-pub(crate) use observer::{Observed, Observer};
+pub(crate) use observer::{Keep, Observed, Observer};
 pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
 pub(crate) use standstill::Standstill;
 pub use stats::Stats;
 pub use value::Value;
 
-use batch::{BATCH_SLICE, Locked};
+use batch::{BATCH_SLICE, Locked, settle_silently};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
 use keys::hash_of;
@@ -78,6 +79,8 @@ const TIDY_SLICE: u32 = 64;
 const STORM: u64 = 16;
 /// How many entries of a sweep are shown under one hold of a lock.
 const SWEEP_SLICE: u32 = 64;
+/// After so many items of one call, what has changed is settled: it must not gather without bound.
+const SETTLED_TOGETHER: usize = 4096;
 /// Results for which there is room from the beginning, whatever an iterator says of its length.
 const MOST_RESERVED: usize = 4096;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
@@ -100,6 +103,7 @@ const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
+    keep: Option<Arc<dyn Keep>>,
 }
 
 /// What the builder was told, in the engine's units.
@@ -123,6 +127,8 @@ struct Inner {
     standstill: AtomicU64,
     /// Whether the housekeeper comes by.
     watch: Watch,
+    /// Who settles changes, if the cache is kept.
+    kept: OnceLock<Arc<dyn Observer>>,
     itself: Weak<Inner>,
 }
 
@@ -133,7 +139,7 @@ impl Cache {
     }
 
     fn from_parts(settings: Settings, shards: usize, limits: Limits, clock: Clock) -> Self {
-        let hasher = RandomState::new();
+        let hasher = seeds::seeded();
         let salt = Salt::new(hasher.hash_one("the salt of policies"));
         let inner = Arc::new_cyclic(|itself| Inner {
             shards: (0..shards)
@@ -150,9 +156,10 @@ impl Cache {
             settings,
             standstill: AtomicU64::new(NEVER),
             watch: Watch::new(),
+            kept: OnceLock::new(),
             itself: itself.clone(),
         });
-        Cache { inner }
+        Cache { inner, keep: None }
     }
 
     /// The entry under a key, which becomes the most recently used one. `None` if it is absent or has expired.
@@ -163,7 +170,7 @@ impl Cache {
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it. The clock is read once for those
     /// of up to 64 keys that are in one shard: what expires while they are read may still be among them.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
-        self.in_slices(keys, |batch, keys, results| {
+        self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
             let begin = results.len();
             results.resize(begin + keys.len(), None);
             batch.read_together(keys, |at, entry| results[begin + at] = Some(entry.to_entry()));
@@ -181,7 +188,10 @@ impl Cache {
         value: impl AsRef<[u8]>,
         options: SetOptions,
     ) -> Result<bool, Error> {
-        self.batch().set(key.as_ref(), value.as_ref(), options)
+        let mut batch = self.batch();
+        let stored = batch.set(key.as_ref(), value.as_ref(), options)?;
+        batch.settle()?;
+        Ok(stored)
     }
 
     /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. Entries of one shard are written in their order; of several shards, one
@@ -191,14 +201,20 @@ impl Cache {
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
     ) -> Vec<Result<bool, Error>> {
-        self.in_slices(entries, |batch, entries, results| {
+        let mut batch = self.batch();
+        let mut results = self.in_slices(&mut batch, entries, |batch, entries, results| {
             let begin = results.len();
             results.resize(begin + entries.len(), Ok(false));
             batch.together(entries.iter().map(|(key, _, _)| key.as_ref()), |batch, at| {
                 let (key, value, options) = &entries[at];
                 results[begin + at] = batch.set(key.as_ref(), value.as_ref(), *options);
             });
-        })
+        });
+        if let Err(error) = batch.settle() {
+            let stored = results.iter_mut().filter(|result| **result == Ok(true));
+            stored.for_each(|result| *result = Err(error.clone()));
+        }
+        results
     }
 
     /// Removes an entry; `false` if it was absent or had expired.
@@ -208,7 +224,7 @@ impl Cache {
 
     /// Removes many entries; the results are in their order. They are removed as [`set_many`](Self::set_many) writes: one shard after the other.
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
-        self.in_slices(keys, |batch, keys, results| {
+        self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
             let begin = results.len();
             results.resize(begin + keys.len(), false);
             batch.together(keys.iter().map(AsRef::as_ref), |batch, at| {
@@ -261,9 +277,9 @@ impl Cache {
     /// [`Error::NotAnInteger`], [`Error::Overflow`], [`Error::KeyTooLong`], [`Error::ValueTooLong`]: nothing changed. [`Error::TooLarge`] as for [`set`](Self::set).
     pub fn increment(&self, key: impl AsRef<[u8]>, delta: i64, when_created: Expiry) -> Result<i64, Error> {
         let key = key.as_ref();
-        self.check_lengths(key, &[])?;
+        self.check(key, &[])?;
         let max_len = self.inner.settings.max_value_bytes;
-        let sum = self.with_shard(self.hashed(key), |shard, key, now| {
+        let sum = self.with_shard_settled(self.hashed(key), |shard, key, now| {
             let (Deadline::At(at) | Deadline::KeepOr(at)) = self.inner.deadline(when_created, now);
             shard.increment(key, delta, at, max_len, now)
         });
@@ -283,7 +299,7 @@ impl Cache {
         options: SetOptions,
     ) -> Result<CasOutcome, Error> {
         let (key, expected, value) = (key.as_ref(), expected.as_ref(), value.as_ref());
-        self.check_lengths(key, value)?;
+        self.check(key, value)?;
         let key = self.hashed(key);
         let draft = Draft::new(key.1.key, value, options.tag);
         let holds_it = || {
@@ -300,7 +316,7 @@ impl Cache {
         } else {
             Reserved::default()
         };
-        let found = self.with_shard(key, |shard, key, now| {
+        let found = self.with_shard_settled(key, |shard, key, now| {
             shard.end_reserving(reserved);
             let deadline = self.inner.deadline(options.expiry, now);
             shard.compare_and_set(key.hash, expected, draft, deadline, now)
@@ -320,7 +336,9 @@ impl Cache {
         let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
         let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear()).collect();
         shards[0].tell(&Observed::Clear { prefix: &[] });
+        let unsettled = shards[0].take_unsettled();
         drop(shards);
+        settle_silently(unsettled);
         let removed = old.iter().map(|shard| shard.stats().items).sum();
         if removed > FREED_IN_BACKGROUND_FROM {
             housekeeper::drop_later(Box::new(old));
@@ -440,24 +458,37 @@ impl Cache {
     /// cache.
     fn in_slices<T, R>(
         &self,
+        batch: &mut Batch<'_>,
         items: impl IntoIterator<Item = T>,
         mut each: impl FnMut(&mut Batch<'_>, &[T], &mut Vec<R>),
     ) -> Vec<R> {
         let mut items = items.into_iter();
         let mut results = Vec::with_capacity(items.size_hint().0.min(MOST_RESERVED));
-        let window = self.batch().window();
+        let window = batch.window();
         let mut slice = Vec::new();
+        let mut unsettled = 0;
         loop {
             slice.clear();
             slice.extend(items.by_ref().take(window));
             if slice.is_empty() {
                 return results;
             }
-            each(&mut self.batch(), &slice, &mut results);
+            each(batch, &slice, &mut results);
+            batch.release();
+            unsettled += slice.len();
+            if unsettled >= SETTLED_TOGETHER {
+                unsettled = 0;
+                // What fails stays failed, and is told when all is done, unless all of it has come into a snapshot meanwhile.
+                let _ = batch.settle();
+            }
         }
     }
 
-    fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    /// Whether a write can be taken.
+    fn check(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        if let Some(refusal) = self.inner.kept.get().and_then(|keeper| keeper.refusal()) {
+            return Err(refusal);
+        }
         let Settings {
             max_key_bytes,
             max_value_bytes,
@@ -497,6 +528,19 @@ impl Cache {
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
     ) -> R {
         self.inner.shards[shard].with(|shard| operation(shard, key, self.inner.now()))
+    }
+
+    /// As `with_shard`, for an operation that can say that what it has changed could not be kept.
+    fn with_shard_settled<R>(
+        &self,
+        (shard, key): (usize, Hashed<'_>),
+        operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (result, keeper) =
+            self.inner.shards[shard].with_unsettled(|shard| operation(shard, key, self.inner.now()));
+        let settled = keeper.map_or(Ok(()), |keeper| keeper.settle());
+        let result = result?;
+        settled.map(|()| result)
     }
 
     /// As `with_shard`, for an operation that brings no deadline with it: without one in the shard, the time is no matter.

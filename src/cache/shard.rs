@@ -2,6 +2,7 @@
 //!
 //! Every operation is told the time. What is past its deadline is treated as absent, and removed when met.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -70,6 +71,10 @@ pub(super) struct Shard<P> {
     #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
     graveyard: Vec<Box<Large>>,
     observer: Option<Arc<dyn Observer>>,
+    /// Whether the observer has to settle what it was shown, before anybody is told that it is done.
+    settles: bool,
+    /// Whether it was shown something since that was last asked.
+    unsettled: Cell<bool>,
     /// Entries that are not here may be where the observer keeps them, whether any was evicted or not.
     others_elsewhere: bool,
     /// While everything is being shown.
@@ -98,6 +103,8 @@ impl<P: Policy> Shard<P> {
             stats: Stats::default(),
             graveyard: Vec::new(),
             observer: None,
+            settles: false,
+            unsettled: Cell::new(false),
             others_elsewhere: false,
             sweep: None,
             expired: Vec::new(),
@@ -122,6 +129,15 @@ impl<P: Policy> Shard<P> {
 
     pub(super) fn has_graves(&self) -> bool {
         !self.graveyard.is_empty()
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled.get()
+    }
+
+    /// Who is to settle what was shown since this was last asked, if anything was: for the holder of the lock, once it has let go of it.
+    pub(super) fn take_unsettled(&mut self) -> Option<Arc<dyn Observer>> {
+        self.unsettled.take().then(|| self.observer.clone()).flatten()
     }
 
     #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
@@ -232,9 +248,9 @@ impl<P: Policy> Shard<P> {
         };
         self.expiry.set(slot, deadline);
         self.stats.bytes += self.weight(slot);
-        if let Some(observer) = &self.observer {
+        if self.observer.is_some() {
             let entry = self.payload.view(slot);
-            observer.changed(&Observed::Set {
+            self.tell(&Observed::Set {
                 key: entry.key,
                 value: entry.value,
                 shared: entry.shared,
@@ -369,7 +385,7 @@ impl<P: Policy> Shard<P> {
     pub(super) fn clear(&mut self) -> Self {
         let new = Shard::new(self.limits, self.policy.anew(), self.hasher.clone());
         let old = std::mem::replace(self, new);
-        self.observer.clone_from(&old.observer);
+        self.observe(old.observer.clone(), old.settles);
         self.others_elsewhere = old.others_elsewhere;
         // A sweep that is under way has nothing left to show.
         self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
@@ -382,13 +398,15 @@ impl<P: Policy> Shard<P> {
         old
     }
 
-    pub(super) fn observe(&mut self, observer: Option<Arc<dyn Observer>>) {
+    pub(super) fn observe(&mut self, observer: Option<Arc<dyn Observer>>, settles: bool) {
         self.observer = observer;
+        self.settles = settles;
     }
 
     /// Tells the observer, if there is one.
     pub(super) fn tell(&self, change: &Observed<'_>) {
         if let Some(observer) = &self.observer {
+            self.unsettled.set(self.settles);
             observer.changed(change);
         }
     }

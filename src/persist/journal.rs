@@ -15,6 +15,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::log;
+
 use super::disk::{Disk, DiskFile, write_all};
 use super::format::{
     Change, Content, FILE_HEADER, Note, Place, begin_record, push_note, push_record, seal_record,
@@ -23,7 +25,13 @@ use super::format::{
 pub(super) use begin::{Beginning, journal_path};
 use begin::{NoFile, create};
 
-/// When what is acknowledged is made to survive more than the death of the process.
+/// When what is acknowledged is made to survive more than the death of the process: a crash of the kernel, a power cut. The death of the process it
+/// survives in any case.
+///
+/// ```
+/// use rustcache::{Cache, SyncMode};
+/// let builder = Cache::builder().dir("sessions").sync(SyncMode::Always);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sync {
     /// Before it is acknowledged.
@@ -36,6 +44,15 @@ pub enum Sync {
 }
 
 /// Why nothing is durable any more.
+///
+/// ```no_run
+/// # let cache = rustcache::Cache::builder().dir("sessions").open()?;
+/// if let Err(error) = cache.flush() {
+///     eprintln!("{error}"); // writing the journal sessions/journal-00000000000000000001: No space left on device (os error 28)
+///     assert_eq!(error.kind, std::io::ErrorKind::StorageFull);
+/// }
+/// # Ok::<(), rustcache::OpenError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What was to be done, and with which file.
@@ -51,6 +68,8 @@ impl fmt::Display for Failure {
         write!(f, "{}: {}", self.what, self.cause)
     }
 }
+
+impl std::error::Error for Failure {}
 
 /// What the journal has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,6 +106,8 @@ pub(super) struct Journal {
     synced: AtomicU64,
     /// Whether there is a failure, for those who cannot wait for the lock.
     failed: AtomicBool,
+    /// Whether no change is to be made any more.
+    ending: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -230,6 +251,7 @@ impl Journal {
             settled: AtomicU64::new(0),
             synced: AtomicU64::new(FILE_HEADER as u64),
             failed: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -327,6 +349,36 @@ impl Journal {
         (!is_broken && place.sequence == 0).then_some(place.generation)
     }
 
+    /// No change is to be made from now on. What is made all the same, by whoever had begun to, is still written until [`end`](Self::end).
+    pub(super) fn is_to_end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Writes and syncs what is left, and from then on nothing: the directory may be another's. Whoever commits later is told.
+    pub(super) fn end(&self) {
+        let _syncing = lock(&self.syncing);
+        let mut writer = lock(&self.writer);
+        let (taken, records) = self.take_pending(None, &mut writer);
+        self.write(&mut writer, taken);
+        if writer.dirty && !writer.broken {
+            self.sync_now(&mut writer);
+        }
+        self.settled.store(records, Ordering::Release);
+        writer.broken = true;
+        if writer.failure.is_none() {
+            writer.failure = Some(Failure {
+                what: format!("writing the journal {}", writer.path.display()),
+                cause: "the cache has been closed".to_owned(),
+                kind: io::ErrorKind::Other,
+            });
+        }
+        self.failed.store(true, Ordering::Release);
+    }
+
     /// Whether anything was appended that no commit has seen.
     pub(super) fn has_pending(&self) -> bool {
         self.settled.load(Ordering::Acquire) < self.appended.load(Ordering::Acquire)
@@ -349,7 +401,7 @@ impl Journal {
         writer.bytes_at_rotation = 0;
         if !writer.broken {
             if writer.failure.take().is_some() {
-                tracing::warn!("everything is on disk again");
+                log::warn!("everything is on disk again");
             }
             self.failed.store(false, Ordering::Release);
         }
@@ -402,7 +454,7 @@ impl Journal {
 
     fn latch(&self, writer: &mut Writer, failure: Failure) {
         if writer.failure.is_none() {
-            tracing::error!(%failure, "the disk has failed");
+            log::error!(%failure, "the disk has failed");
             writer.failure = Some(failure);
         }
         self.failed.store(true, Ordering::Release);

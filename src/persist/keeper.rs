@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::TimeLeft;
 use crate::cache::{Cache, Clock};
+use crate::{TimeLeft, log};
 
 use super::disk::Disk;
 use super::format::SnapshotEntry;
@@ -82,6 +82,9 @@ impl Inner {
     /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation. A panic is a failure, after which nothing is durable.
     fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
+        if self.lock.is_released() {
+            return Err(ending());
+        }
         let written = catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
             let failure = panicked("writing a snapshot");
             self.journal.latch_now(failure.clone());
@@ -171,7 +174,7 @@ impl Inner {
                     }
                     if reported.elapsed() >= REPORTS_EVERY {
                         reported = Instant::now();
-                        tracing::info!(
+                        log::info!(
                             generation,
                             entries = writer.entries(),
                             of,
@@ -207,7 +210,7 @@ impl Inner {
             stats.last_snapshot_entries = entries;
             stats.last_snapshot_bytes = bytes;
         }
-        tracing::info!(
+        log::info!(
             generation,
             entries,
             bytes,
@@ -287,7 +290,7 @@ impl Inner {
         let result = self.write_snapshot(None);
         last.failed = result.is_err();
         if let Err(failure) = &result {
-            tracing::error!(%failure, "no snapshot could be written");
+            log::error!(%failure, "no snapshot could be written");
         }
         let done = result
             .clone()
@@ -296,7 +299,7 @@ impl Inner {
         if let Ok(Some(generation)) = result
             && let Err(failure) = self.remove_older(generation)
         {
-            tracing::warn!(%failure, "an older generation could not be removed; the next snapshot tries again");
+            log::warn!(%failure, "an older generation could not be removed; the next snapshot tries again");
         }
         ControlFlow::Continue(())
     }
@@ -349,7 +352,7 @@ fn tell(waiting: Vec<WhenWritten>, result: &Result<(), Failure>) {
 pub(super) fn ending() -> Failure {
     Failure {
         what: "writing a snapshot".to_owned(),
-        cause: "the daemon is ending".to_owned(),
+        cause: "the cache is being closed".to_owned(),
         kind: io::ErrorKind::Interrupted,
     }
 }

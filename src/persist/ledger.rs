@@ -1,8 +1,7 @@
 //! What is there under each key after files were replayed, in the order of use, with absolute deadlines; no limits, no cache. Decides as load.rs does,
 //! which puts the same into a cache.
 
-use ahash::RandomState;
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
 use crate::Tag;
 
@@ -69,7 +68,7 @@ pub struct Totals {
 #[derive(Debug)]
 pub(super) struct Ledger<V> {
     /// Also what has expired: a later record may give it another deadline.
-    entries: HashMap<Box<[u8]>, Held<V>, RandomState>,
+    entries: HashMap<Box<[u8]>, Held<V>>,
     next: u64,
 }
 

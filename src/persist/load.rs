@@ -1,12 +1,10 @@
 //! Puts what is read back into a cache.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ahash::RandomState;
-use hashbrown::HashMap;
-
 use crate::cache::{Batch, Both, Standstill};
-use crate::{Cache, Cursor, Expiry, SetOptions, Tag};
+use crate::{Cache, Cursor, Expiry, SetOptions, Tag, log};
 
 use super::format::{Change, SnapshotEntry, fingerprint};
 use super::opening::Loading;
@@ -45,7 +43,7 @@ const EXPIRED_BYTES: usize = 64 << 20;
 /// What an entry takes beside its key and value, about: two allocations and a place in a table.
 const OVERHEAD: usize = 128;
 
-type Entries = HashMap<Vec<u8>, (Vec<u8>, Tag), RandomState>;
+type Entries = HashMap<Vec<u8>, (Vec<u8>, Tag)>;
 
 /// Entries whose deadline has passed, since a later record may give them another. Beyond a bound the oldest are dropped: if such a record comes then, the
 /// entry is missing, which a cache may have, and whoever may forget one entry never serves a former one.
@@ -144,7 +142,7 @@ impl<'c> Loader<'c> {
             self.reported = Instant::now();
             self.batch.release();
             let stats = self.loading.stats();
-            tracing::info!(
+            log::info!(
                 applied = self.applied,
                 items = self.cache.stats().items,
                 bytes = stats.loaded_bytes,

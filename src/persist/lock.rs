@@ -1,10 +1,11 @@
-//! One daemon for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people, and whether it is
+//! One holder for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people, and whether it is
 //! about to end, for those who come next.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ const LOOKS_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     file: File,
+    is_released: AtomicBool,
 }
 
 /// Why a directory cannot be had.
@@ -56,7 +58,10 @@ impl DirectoryLock {
                 Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
             }
         }
-        let lock = DirectoryLock { file };
+        let lock = DirectoryLock {
+            file,
+            is_released: AtomicBool::new(false),
+        };
         lock.say("");
         Ok(lock)
     }
@@ -64,6 +69,17 @@ impl DirectoryLock {
     /// Tells those who come for the lock that it is worth waiting for.
     pub(super) fn is_ending(&self) {
         self.say(" ending");
+    }
+
+    /// Gives it up before it is dropped.
+    pub(super) fn release(&self) {
+        self.is_released.store(true, Ordering::Release);
+        // If the system does not do it now, it does when the file is closed.
+        let _ = self.file.unlock();
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.is_released.load(Ordering::Acquire)
     }
 
     /// The pid is for people and error texts; the lock itself is the system's, and needs no room on the disk.

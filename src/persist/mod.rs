@@ -14,6 +14,11 @@
 //! ```
 //! The engine knows nothing of this: it shows its changes to an observer, under the lock of a shard, which only appends to memory.
 
+#![cfg_attr(
+    not(feature = "tracing"),
+    allow(unused_variables, reason = "some are only there to be told of: see log.rs")
+)]
+
 pub mod disk;
 pub mod format;
 pub mod inspect;
@@ -32,10 +37,11 @@ mod search;
 mod snapshot;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod window;
 
 pub use journal::{Failure, JournalStats, Sync};
 pub use opening::{LoadStats, Opening, Waker};
 pub use recovery::{Recover, Recovery};
+pub(crate) use store::remedy;
 pub use store::{OnDiskError, OpenError, SnapshotProgress, Store, StoreOptions, StoreStats};

@@ -14,7 +14,12 @@ use super::journal::{Failure, failure, journal_path};
 use super::replay::{FileReport, Sink, replay_journal_after, replay_snapshot};
 use super::snapshot::snapshot_path;
 
-/// What to do about damage.
+/// What to do about damage that is found when a directory is opened.
+///
+/// ```
+/// use rustcache::{Cache, Recover};
+/// let builder = Cache::builder().dir("sessions").recover(Recover::Strict);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recover {
     /// Keep what is intact, set the damaged file aside, go on.

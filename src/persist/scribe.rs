@@ -1,19 +1,22 @@
-//! Between the cache and the journal: what the cache shows becomes records. Called under the lock of a shard, so it only appends to memory.
+//! Between the cache and the journal: what the cache shows becomes records. Called under the lock of a shard, so it only appends to memory; what was
+//! appended is written by whoever settles it, without that lock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::TimeLeft;
 use crate::cache::{Clock, Observed, Observer};
+use crate::{Error, TimeLeft};
 
 use super::format::Change;
 use super::journal::Journal;
+use super::store::OnDiskError;
 
 /// Writes what the cache shows into the journal.
 #[derive(Debug)]
 pub(super) struct Scribe {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
+    pub(super) on_disk_error: OnDiskError,
 }
 
 impl Observer for Scribe {
@@ -50,6 +53,27 @@ impl Observer for Scribe {
             Observed::Clear { prefix } => (Change::Clear { prefix }, None),
         };
         self.journal.append(&change, shared);
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        match self.journal.commit() {
+            Err(_) if self.on_disk_error == OnDiskError::Memory && !self.journal.is_ending() => Ok(()),
+            Err(failure) => Err(Error::NotDurable {
+                cause: failure.to_string(),
+            }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        if self.journal.is_ending() {
+            return Some(Error::Closed);
+        }
+        if !self.journal.has_failed() || self.on_disk_error == OnDiskError::Memory {
+            return None;
+        }
+        let cause = self.journal.failure()?.to_string();
+        Some(Error::DiskFailed { cause })
     }
 }
 

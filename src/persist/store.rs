@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cache::{Cache, Observer};
-use crate::{BuildError, Builder};
+use crate::{BuildError, Builder, log};
 
 use super::disk::{Disk, SystemDisk};
 use super::journal::{Beginning, Failure, Journal, Sync, failure, lock};
@@ -26,7 +26,12 @@ pub use stats::{SnapshotProgress, StoreStats};
 mod ahead;
 mod stats;
 
-/// What becomes of writes once something on the disk has failed.
+/// What becomes of writes once something on the disk has failed. Only a complete new snapshot ends that state; one is tried every 30 seconds.
+///
+/// ```
+/// use rustcache::{Cache, OnDiskError};
+/// let builder = Cache::builder().dir("sessions").on_disk_error(OnDiskError::Memory);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDiskError {
     /// They are refused; reads go on.
@@ -34,7 +39,7 @@ pub enum OnDiskError {
     Refuse,
     /// They are done in memory.
     Memory,
-    /// The daemon ends.
+    /// The daemon ends; for a cache in a program, a directory that cannot be written is not opened, and later writes are refused.
     Exit,
 }
 
@@ -55,6 +60,8 @@ pub struct StoreOptions {
     pub on_disk_error: OnDiskError,
     /// How long to wait for another process that is about to give the directory up.
     pub lock_patience: Duration,
+    /// Whether whoever changes something has it committed before it is told that it is done. Otherwise [`Store::commit`] is to be called.
+    pub settles: bool,
     /// The file system.
     pub disk: Arc<dyn Disk>,
 }
@@ -70,6 +77,7 @@ impl StoreOptions {
             snapshot_every: None,
             on_disk_error: OnDiskError::default(),
             lock_patience: Duration::from_secs(5),
+            settles: false,
             disk: Arc::new(SystemDisk),
         }
     }
@@ -134,7 +142,7 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
+pub(crate) fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some("make room there, or choose another directory")
@@ -188,7 +196,7 @@ impl Store {
         let is_set_back = now > by_clock;
         let mut sink = Ahead::new(Loader::new(&cache, now, loading), by_clock, now);
         let recovery = recover(&*disk, directory, files, &mut sink, |path, file| {
-            tracing::debug!(path = %path.display(), "reading");
+            log::debug!(path = %path.display(), "reading");
             Counted::boxed(file, loading.bytes())
         })
         .map_err(OpenError::Disk)?;
@@ -211,11 +219,15 @@ impl Store {
             )),
         })?;
         let journal = Arc::new(journal);
-        let scribe = Scribe {
+        let scribe: Arc<dyn Observer> = Arc::new(Scribe {
             journal: Arc::clone(&journal),
             clock: clock.clone(),
-        };
-        cache.observe(Some(&(Arc::new(scribe) as Arc<dyn Observer>)));
+            on_disk_error: options.on_disk_error,
+        });
+        match options.settles {
+            true => cache.keep(&scribe),
+            false => cache.observe(Some(&scribe)),
+        }
 
         let stats = Arc::clone(loading.store_stats());
         *lock(&stats) = StoreStats {
@@ -246,7 +258,7 @@ impl Store {
             inner.journal.latch_now(failure);
         }
         if let Some(failure) = inner.journal.failure() {
-            tracing::error!(
+            log::error!(
                 %failure,
                 remedy = remedy(failure.kind).unwrap_or("a snapshot that succeeds ends this"),
                 "the directory is loaded and cannot be written: {}; a snapshot is tried every 30 seconds, and when one is asked for",
@@ -256,7 +268,7 @@ impl Store {
                 }
             );
         }
-        tracing::info!(
+        log::info!(
             directory = %inner.options.directory.display(),
             recovered = recovery.applied(),
             lost = recovery.lost(),
@@ -309,6 +321,16 @@ impl Store {
     /// The first failure since the last complete snapshot: it stays.
     pub fn commit(&self) -> Result<(), Failure> {
         self.inner.journal.commit()
+    }
+
+    /// As [`commit`](Self::commit), and syncs, whatever is asked for otherwise.
+    ///
+    /// # Errors
+    /// As `commit`.
+    pub fn flush(&self) -> Result<(), Failure> {
+        self.commit()?;
+        self.inner.journal.sync_written();
+        self.failure().map_or(Ok(()), Err)
     }
 
     /// Whether anything has failed since the last complete snapshot. Costs nothing.
@@ -396,14 +418,14 @@ impl Store {
         match thread::Builder::new().name("rustcache-end".into()).spawn(last) {
             Ok(thread) => lock(&self.threads).push(thread),
             // The next start replays the journal.
-            Err(error) => tracing::warn!(%error, "no thread could be started for the last snapshot"),
+            Err(error) => log::warn!(%error, "no thread could be started for the last snapshot"),
         }
         match end.recv_timeout(by.saturating_duration_since(Instant::now())) {
             // Whatever has failed before: all is in there.
             Ok(true) => Ok(()),
             Ok(false) => saved,
             Err(_) => {
-                tracing::info!("the last snapshot would take too long; the journal is enough");
+                log::info!("the last snapshot would take too long; the journal is enough");
                 saved
             }
         }
@@ -415,6 +437,31 @@ impl Store {
         self.inner.cache.observe(None);
         self.inner.journal.forget_pending();
         self.stop();
+    }
+
+    /// As [`close`](Self::close), and gives the directory up: nothing is written there any more, whatever the handles of the cache are used for.
+    ///
+    /// # Errors
+    /// When what was changed is not on the disk, whatever was told before.
+    pub fn end(&self, within: Duration) -> Result<(), Failure> {
+        if self.inner.lock.is_released() {
+            return Ok(());
+        }
+        self.inner.journal.is_to_end();
+        let closed = self.close(within);
+        // What failed before may have come into the last snapshot.
+        self.stop();
+        let failed = self.failure();
+        self.give_up();
+        closed.and(failed.map_or(Ok(()), Err))
+    }
+
+    fn give_up(&self) {
+        self.stop();
+        // No snapshot is begun after this one.
+        let _writing = lock(&self.inner.writing);
+        self.inner.journal.end();
+        self.inner.lock.release();
     }
 
     fn tell_to_stop(&self) {
@@ -437,6 +484,11 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        if self.inner.options.settles {
+            // Handles that are left are told that nothing is kept any more.
+            self.inner.journal.is_to_end();
+            return self.give_up();
+        }
         self.inner.cache.observe(None);
         let _ = self.commit();
         self.stop();

@@ -2,10 +2,10 @@
 
 mod damage;
 mod faults;
-mod hooked_disk;
+pub(crate) mod hooked_disk;
 mod model;
 mod order;
-mod quick_disk;
+pub(crate) mod quick_disk;
 mod start;
 mod threads;
 
@@ -20,10 +20,10 @@ use hooked_disk::{HookedDisk, no_room};
 use quick_disk::quick_disk;
 
 /// A directory of its own, removed with what is in it.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("rustcache-test-{}-{number}", std::process::id()));
@@ -31,7 +31,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
@@ -44,7 +44,7 @@ impl Scratch {
     }
 
     /// The files of the store and their bytes; not the lock, and not what was set aside.
-    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(&self.0).unwrap() {
             let path = entry.unwrap().path();
@@ -57,7 +57,7 @@ impl Scratch {
     }
 
     /// Makes the directory hold exactly these files.
-    pub(super) fn set_files(&self, files: &BTreeMap<String, Vec<u8>>) {
+    pub(crate) fn set_files(&self, files: &BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(&self.0).unwrap() {
             fs::remove_file(entry.unwrap().path()).unwrap();
         }
@@ -83,7 +83,7 @@ pub(super) fn crash(store: Store) {
 }
 
 /// All live entries.
-pub(super) fn contents(cache: &Cache) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(crate) fn contents(cache: &Cache) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let (mut contents, mut next) = (BTreeMap::new(), Some(Cursor::default()));
     while let Some(cursor) = next {
         let page = cache.scan(cursor, [], 1000, true);

@@ -500,6 +500,9 @@ impl From<Error> for Refusal {
             Error::TooLarge { .. } => Status::TOO_LARGE,
             Error::NotAnInteger { .. } => Status::NOT_AN_INTEGER,
             Error::Overflow { .. } => Status::OVERFLOW,
+            // A session commits by itself, so that these are answered before they can come to be.
+            Error::DiskFailed { .. } | Error::Closed => Status::DISK_FAILED,
+            Error::NotDurable { .. } => Status::NOT_DURABLE,
         };
         Refusal::new(status, error.to_string())
     }

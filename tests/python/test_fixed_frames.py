@@ -36,7 +36,7 @@ def find_binary():
         if place.is_file():
             return str(place)
     looked = ", ".join(str(place) for place in places)
-    raise FileNotFoundError(f"no rustcache binary at {looked}: run `cargo build --release` first")
+    raise FileNotFoundError(f"no rustcache binary at {looked}: run `cargo build --release --features daemon` first")
 
 
 def frame(command, key=b"", value=b"", ttl=0, created=0):

@@ -1,5 +1,5 @@
 //! How many operations per second the daemon answers, beside redis-server, memcached and an echo, for one client that writes pipelines:
-//! `cargo build --release && cargo run --release -p bench-daemon`. Prints Markdown. Here is the order of events; `server.rs` has the
+//! `cargo build --release --features daemon && cargo run --release -p bench-daemon`. Prints Markdown. Here is the order of events; `server.rs` has the
 //! participants, `wire.rs` what they speak, `load.rs` what is timed, `report.rs` what is said about it. Nothing here is a test.
 
 mod echo;
@@ -148,7 +148,7 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
         say(&format!("round {round} of {rounds} is done"));
     }
 
-    let mut command = "cargo build --release && cargo run --release -p bench-daemon".to_owned();
+    let mut command = "cargo build --release --features daemon && cargo run --release -p bench-daemon".to_owned();
     let given: Vec<String> = std::env::args().skip(1).collect();
     if !given.is_empty() {
         command = format!("{command} -- {}", given.join(" "));

@@ -3,6 +3,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use super::super::seeds;
+
 /// Hashes keys with a seed of its own. Fast, and not for use outside of a process: the same key has another hash in the next one.
 ///
 /// ```
@@ -35,7 +37,7 @@ impl RandomState {
     /// # let _ = state;
     /// ```
     pub fn new() -> Self {
-        RandomState(ahash::RandomState::new())
+        RandomState(seeds::seeded())
     }
 }
 

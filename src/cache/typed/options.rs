@@ -56,11 +56,22 @@ impl InsertOptions {
 /// assert_eq!(refused, Err(TooHeavy { weight: 101, max: 100 }));
 /// # Ok::<(), rustcache::BuildError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the entry weighs {weight} and at most {max} can ever be held: raise max_weight, or store less")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooHeavy {
     /// What the weigher said.
     pub weight: u64,
     /// The most that one entry may weigh: `max_weight` over the number of shards.
     pub max: u64,
 }
+
+impl std::fmt::Display for TooHeavy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TooHeavy { weight, max } = self;
+        write!(
+            f,
+            "the entry weighs {weight} and at most {max} can ever be held: raise max_weight, or store less"
+        )
+    }
+}
+
+impl std::error::Error for TooHeavy {}

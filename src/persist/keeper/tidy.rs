@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Read};
 use std::path::Path;
 
+use crate::log;
 use crate::persist::disk::{Disk, create_anew, write_all};
 use crate::persist::journal::{Failure, failure};
 use crate::persist::recovery::Recovery;
@@ -24,16 +25,16 @@ impl Inner {
         let disk = &*self.options.disk;
         for path in &recovery.stale {
             if let Err(failure) = remove(disk, path) {
-                tracing::warn!(%failure, "a file that belongs to nothing could not be removed; the next snapshot tries again");
+                log::warn!(%failure, "a file that belongs to nothing could not be removed; the next snapshot tries again");
             }
         }
         let mut is_torn = false;
         for (path, report) in &recovery.files {
             for damage in &report.damage {
-                tracing::error!(path = %path.display(), %damage, "damage was found; what is intact is kept");
+                log::error!(path = %path.display(), %damage, "damage was found; what is intact is kept");
             }
             if let Some(offset) = report.torn_at {
-                tracing::warn!(path = %path.display(), offset, "an unfinished write at the end was dropped");
+                log::warn!(path = %path.display(), offset, "an unfinished write at the end was dropped");
                 is_torn = true;
             }
         }
@@ -43,7 +44,7 @@ impl Inner {
         // What was read goes to a new snapshot before any old file is removed.
         for (path, report) in &recovery.files {
             if let Err(failure) = set_aside(disk, &self.options.directory, path, report) {
-                tracing::warn!(%failure, "what is damaged could not be set aside; a new snapshot supersedes it all the same");
+                log::warn!(%failure, "what is damaged could not be set aside; a new snapshot supersedes it all the same");
             }
         }
         self.snapshot(None).map(|_| ())

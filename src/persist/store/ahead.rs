@@ -1,16 +1,26 @@
 //! Files that are dated in the future: what that costs is counted while they are read, and told. That time does not go back is the loader's business.
 
+use std::collections::HashSet;
+#[cfg(feature = "tracing")]
 use std::time::{Duration, UNIX_EPOCH};
 
-use ahash::RandomState;
-use hashbrown::HashSet;
-
+use crate::log;
 use crate::persist::format::{Change, SnapshotEntry, fingerprint};
 use crate::persist::load::Loader;
 use crate::persist::replay::Sink;
 
 /// Clocks of file systems are a bit behind, and those of other machines a bit off.
 const WORTH_A_WORD: u64 = 2000;
+
+#[cfg(feature = "tracing")]
+fn date(millis: u64) -> String {
+    // What the calendar cannot hold is no date to go by.
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    time.map_or_else(
+        || millis.to_string(),
+        |time| humantime::format_rfc3339_seconds(time).to_string(),
+    )
+}
 
 /// A loader, and the keys that count as expired only because files are dated in the future. All times are in Unix milliseconds.
 pub(super) struct Ahead<'c> {
@@ -19,7 +29,7 @@ pub(super) struct Ahead<'c> {
     clock: u64,
     files: u64,
     /// By their fingerprints: that is near enough.
-    expired: HashSet<u32, RandomState>,
+    expired: HashSet<u32>,
 }
 
 impl<'c> Ahead<'c> {
@@ -43,15 +53,7 @@ impl<'c> Ahead<'c> {
 
     pub(super) fn report(&self, directory: &std::path::Path) {
         let Some(expired) = self.costs() else { return };
-        let date = |millis| {
-            // What the calendar cannot hold is no date to go by.
-            let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis));
-            time.map_or_else(
-                || millis.to_string(),
-                |time| humantime::format_rfc3339_seconds(time).to_string(),
-            )
-        };
-        tracing::warn!(
+        log::warn!(
             directory = %directory.display(),
             written = date(self.files),
             clock = date(self.clock),

@@ -11,7 +11,7 @@ use crate::persist::disk::{Disk, DiskFile, SystemDisk};
 type Hook = Arc<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
 
 #[derive(Clone)]
-pub(super) struct HookedDisk(Hook);
+pub(crate) struct HookedDisk(Hook);
 
 struct HookedFile {
     file: Arc<dyn DiskFile>,
@@ -20,7 +20,7 @@ struct HookedFile {
 }
 
 impl HookedDisk {
-    pub(super) fn new(hook: impl Fn(&str, &str) -> io::Result<()> + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(hook: impl Fn(&str, &str) -> io::Result<()> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(HookedDisk(Arc::new(hook)))
     }
 
@@ -41,7 +41,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-pub(super) fn no_room() -> io::Result<()> {
+pub(crate) fn no_room() -> io::Result<()> {
     Err(io::Error::from_raw_os_error(28))
 }
 

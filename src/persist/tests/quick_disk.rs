@@ -10,7 +10,7 @@ use crate::persist::disk::{Disk, DiskFile};
 #[derive(Debug)]
 struct QuickFile(Arc<dyn DiskFile>);
 
-pub(super) fn quick_disk() -> Arc<dyn Disk> {
+pub(crate) fn quick_disk() -> Arc<dyn Disk> {
     Arc::new(WrappedDisk::new(|_: &Path, file| -> Arc<dyn DiskFile> {
         Arc::new(QuickFile(file))
     }))

@@ -10,6 +10,8 @@
 )]
 
 mod cache;
+#[cfg(feature = "cache-ro")]
+pub mod compat;
 #[cfg(feature = "persist")]
 mod directory;
 #[cfg(feature = "persist")]

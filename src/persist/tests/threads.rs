@@ -342,7 +342,7 @@ fn who_asks_for_a_snapshot_at_the_end_is_told_so() {
     let store = open(&scratch);
     store.close(NEVER).unwrap();
     let answer = asked_for(&store).recv_timeout(NEVER).expect("it is answered");
-    assert!(answer.unwrap_err().to_string().contains("ending"));
+    assert!(answer.unwrap_err().to_string().contains("being closed"));
 }
 
 #[test]

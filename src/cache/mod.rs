@@ -188,10 +188,20 @@ impl Cache {
         value: impl AsRef<[u8]>,
         options: SetOptions,
     ) -> Result<bool, Error> {
-        let mut batch = self.batch();
-        let stored = batch.set(key.as_ref(), value.as_ref(), options)?;
-        batch.settle()?;
-        Ok(stored)
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.check(key, value)?;
+        let key = self.hashed(key);
+        let draft = Draft::new(key.1.key, value, options.tag);
+        let reserved = if takes_long(value) {
+            self.inner.shards[key.0].reserve(key.1.hash, &draft, options, &self.inner)
+        } else {
+            Reserved::default()
+        };
+        self.write(key, options.expiry, |shard, key, now| {
+            let deadline = self.inner.deadline(options.expiry, now);
+            shard.end_reserving(reserved);
+            shard.store(key.hash, draft, deadline, options.condition, now)
+        })
     }
 
     /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. Entries of one shard are written in their order; of several shards, one
@@ -279,12 +289,10 @@ impl Cache {
         let key = key.as_ref();
         self.check(key, &[])?;
         let max_len = self.inner.settings.max_value_bytes;
-        let sum = self.with_shard_settled(self.hashed(key), |shard, key, now| {
+        self.write(self.hashed(key), when_created, |shard, key, now| {
             let (Deadline::At(at) | Deadline::KeepOr(at)) = self.inner.deadline(when_created, now);
             shard.increment(key, delta, at, max_len, now)
-        });
-        self.inner.watch_if_needed(when_created);
-        sum
+        })
     }
 
     /// Writes a value if the key holds exactly the bytes `expected`, atomically. Tags are not compared. The condition in the options is not looked at.
@@ -316,12 +324,11 @@ impl Cache {
         } else {
             Reserved::default()
         };
-        let found = self.with_shard_settled(key, |shard, key, now| {
+        let found = self.write(key, options.expiry, |shard, key, now| {
             shard.end_reserving(reserved);
             let deadline = self.inner.deadline(options.expiry, now);
             shard.compare_and_set(key.hash, expected, draft, deadline, now)
         });
-        self.inner.watch_if_needed(options.expiry);
         found.map(|comparison| match comparison {
             Comparison::Equal => CasOutcome::Stored,
             Comparison::Different => CasOutcome::Mismatch,
@@ -530,17 +537,30 @@ impl Cache {
         self.inner.shards[shard].with(|shard| operation(shard, key, self.inner.now()))
     }
 
-    /// As `with_shard`, for an operation that can say that what it has changed could not be kept.
-    fn with_shard_settled<R>(
+    /// As `with_shard`, for an operation that may give a deadline and can say that what it has changed could not be kept.
+    fn write<R>(
         &self,
         (shard, key): (usize, Hashed<'_>),
+        expiry: Expiry,
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let (result, keeper) =
-            self.inner.shards[shard].with_unsettled(|shard| operation(shard, key, self.inner.now()));
-        let settled = keeper.map_or(Ok(()), |keeper| keeper.settle());
-        let result = result?;
-        settled.map(|()| result)
+        let (result, keeper) = self.inner.shards[shard].with_unsettled(|shard| {
+            let now = match self.inner.may_expire(expiry) {
+                true => self.inner.now(),
+                false => self.inner.now_for(shard),
+            };
+            operation(shard, key, now)
+        });
+        self.inner.watch_if_needed(expiry);
+        match keeper {
+            None => result,
+            Some(keeper) => {
+                let settled = keeper.settle();
+                // What is wrong with the operation itself is the more useful to know.
+                let result = result?;
+                settled.map(|()| result)
+            }
+        }
     }
 
     /// As `with_shard`, for an operation that brings no deadline with it: without one in the shard, the time is no matter.

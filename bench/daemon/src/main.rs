@@ -148,7 +148,8 @@ fn bench(arguments: &Arguments) -> io::Result<()> {
         say(&format!("round {round} of {rounds} is done"));
     }
 
-    let mut command = "cargo build --release --features daemon && cargo run --release -p bench-daemon".to_owned();
+    let mut command =
+        "cargo build --release --features daemon && cargo run --release -p bench-daemon".to_owned();
     let given: Vec<String> = std::env::args().skip(1).collect();
     if !given.is_empty() {
         command = format!("{command} -- {}", given.join(" "));

@@ -14,6 +14,8 @@ mod cache;
 pub mod compat;
 #[cfg(feature = "persist")]
 mod directory;
+mod flight;
+mod key_lock;
 #[cfg(feature = "persist")]
 mod log;
 #[cfg(feature = "persist")]
@@ -22,9 +24,11 @@ pub mod persist;
 #[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod protocol;
+mod seat;
 #[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod session;
+mod sync;
 #[cfg(feature = "daemon")]
 #[doc(hidden)]
 pub mod transport;
@@ -35,7 +39,7 @@ pub use cache::typed::{
 #[doc(hidden)]
 pub use cache::typed::{Lookup, Raced, Ticket};
 pub use cache::{
-    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, ManualClock,
+    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, Load, ManualClock,
     Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
 };
 #[cfg(feature = "persist")]
@@ -43,6 +47,10 @@ pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
     SyncMode,
 };
+pub use flight::LoadError;
+#[cfg(feature = "async")]
+pub use key_lock::AsyncKeyGuard;
+pub use key_lock::KeyGuard;
 
 #[cfg(all(feature = "persist", not(unix)))]
 compile_error!(

@@ -93,7 +93,7 @@ impl SetOptions {
 pub enum TimeLeft {
     /// It does not expire.
     Forever,
-    /// It expires after this time, which is not zero.
+    /// It expires after this time. That is zero only in what [`Cache::get_with`](super::Cache::get_with) and its like give without having stored it.
     Left(Duration),
 }
 

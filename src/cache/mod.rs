@@ -18,7 +18,9 @@ mod expiry;
 mod housekeeper;
 mod index;
 mod inner;
+mod key_lock;
 mod keys;
+mod load;
 mod observer;
 mod paged;
 mod pages;
@@ -53,6 +55,7 @@ pub use clock::{Clock, ManualClock};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
 pub use error::{BuildError, Error, UnknownPolicy};
+pub use load::Load;
 pub(crate) use observer::{Keep, Observed, Observer};
 pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
@@ -68,6 +71,8 @@ use payload::{Draft, takes_long};
 use policy::{AnyPolicy, Salt};
 use shard::{Comparison, Deadline, Hashed, Limits, Reserved, index_hash};
 use watch::Watch;
+
+use crate::key_lock::KeyLocks;
 
 type Shard = shard::Shard<AnyPolicy>;
 
@@ -129,6 +134,8 @@ struct Inner {
     watch: Watch,
     /// Who settles changes, if the cache is kept.
     kept: OnceLock<Arc<dyn Observer>>,
+    /// Made when a key is locked for the first time.
+    key_locks: OnceLock<Arc<KeyLocks<Box<[u8]>>>>,
     itself: Weak<Inner>,
 }
 
@@ -157,6 +164,7 @@ impl Cache {
             standstill: AtomicU64::new(NEVER),
             watch: Watch::new(),
             kept: OnceLock::new(),
+            key_locks: OnceLock::new(),
             itself: itself.clone(),
         });
         Cache { inner, keep: None }
@@ -192,11 +200,7 @@ impl Cache {
         self.check(key, value)?;
         let key = self.hashed(key);
         let draft = Draft::new(key.1.key, value, options.tag);
-        let reserved = if takes_long(value) {
-            self.inner.shards[key.0].reserve(key.1.hash, &draft, options, &self.inner)
-        } else {
-            Reserved::default()
-        };
+        let reserved = self.reserve(key, &draft, options);
         self.write(key, options.expiry, |shard, key, now| {
             let deadline = self.inner.deadline(options.expiry, now);
             shard.end_reserving(reserved);
@@ -320,7 +324,7 @@ impl Cache {
                 condition: Condition::IfPresent,
                 ..options
             };
-            self.inner.shards[key.0].reserve(key.1.hash, &draft, options, &self.inner)
+            self.reserve(key, &draft, options)
         } else {
             Reserved::default()
         };
@@ -527,6 +531,15 @@ impl Cache {
                 hash: index_hash(hash),
             },
         )
+    }
+
+    /// Keeps room for what needs the place of many others; nothing, for all else. To be given to `end_reserving`.
+    fn reserve(&self, (shard, key): (usize, Hashed<'_>), draft: &Draft<'_>, options: SetOptions) -> Reserved {
+        if draft.is_large() {
+            self.inner.shards[shard].reserve(key.hash, draft, options, &self.inner)
+        } else {
+            Reserved::default()
+        }
     }
 
     fn with_shard<R>(

@@ -116,6 +116,11 @@ impl<'a> Draft<'a> {
         Draft { key, tag, content }
     }
 
+    /// Whether it is kept by itself, and may need the place of many others.
+    pub(super) const fn is_large(&self) -> bool {
+        matches!(self.content, Content::Large(_))
+    }
+
     /// What is large about it, to be dropped without a lock.
     pub(super) fn into_large(self) -> Option<Box<Large>> {
         match self.content {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::clock::NEVER;
-use super::entry::{Condition, EntryRef, TimeLeft};
+use super::entry::{Condition, Entry, EntryRef, TimeLeft};
 use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
@@ -18,10 +18,13 @@ use super::payload::{self, DEADLINE_OVERHEAD, Draft, Large, Payload};
 use super::policy::{Entries, Policy};
 use super::stats::Stats;
 use super::sweep::Sweep;
+use crate::flight::Flights;
 
+mod loading;
 mod room;
 mod walk;
 
+pub(super) use loading::{Loading, spread};
 pub(super) use room::Reserved;
 pub(super) use walk::Walk;
 
@@ -77,6 +80,8 @@ pub(super) struct Shard<P> {
     unsettled: Cell<bool>,
     /// Entries that are not here may be where the observer keeps them, whether any was evicted or not.
     others_elsewhere: bool,
+    /// What is being loaded. `clear` leaves all of it behind.
+    flights: Flights<Box<[u8]>, Entry>,
     /// While everything is being shown.
     sweep: Option<Sweep>,
     /// Slots that have expired and are being removed; kept for its memory.
@@ -106,6 +111,7 @@ impl<P: Policy> Shard<P> {
             settles: false,
             unsettled: Cell::new(false),
             others_elsewhere: false,
+            flights: Flights::new(),
             sweep: None,
             expired: Vec::new(),
             is_expiring: false,
@@ -203,6 +209,7 @@ impl<P: Policy> Shard<P> {
             }
             _ => {}
         }
+        self.outdate_load(key);
         let deadline = self.deadline_of(deadline, found);
         let weight = self.payload.weight_of(&draft) + weight_of(deadline);
         let fits = weight <= self.limits.bytes;
@@ -272,6 +279,7 @@ impl<P: Policy> Shard<P> {
         now: u64,
         seen: impl FnOnce(EntryRef<'_>) -> R,
     ) -> Option<R> {
+        self.outdate_load(key);
         let found = self.live(key, now);
         self.tell_removal(key.key, found.is_some());
         let slot = found?;

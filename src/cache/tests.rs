@@ -8,6 +8,7 @@ mod build;
 mod compaction;
 mod concurrency;
 mod deadlines;
+mod loading;
 mod model;
 mod policies;
 mod promises;

@@ -25,6 +25,7 @@ impl<P: Policy> Shard<P> {
         prefix: &[u8],
         now: u64,
     ) -> (u64, Option<u32>) {
+        self.outdate_loads(prefix);
         let before = self.stats.removals;
         let mut found = Vec::new();
         let mut next = Some(from);

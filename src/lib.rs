@@ -35,6 +35,7 @@ pub mod transport;
 
 pub use cache::typed::{
     InsertOptions, KeyHasher, Op, RandomState, TooHeavy, TypedBuilder, TypedCache, TypedEntry, TypedIter,
+    TypedLoad,
 };
 #[doc(hidden)]
 pub use cache::typed::{Lookup, Raced, Ticket};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::super::clock::{Clock, NEVER, nanos};
@@ -354,6 +354,7 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
                 listener: self.listener,
                 weigher: self.weigher,
                 watch: Watch::new(),
+                key_locks: OnceLock::new(),
                 itself,
             }
         });

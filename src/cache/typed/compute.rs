@@ -210,7 +210,10 @@ where
             let (value, version) = cache.look(hash, &key).unzip();
             match (decide(value.clone()), version) {
                 (Op::Keep, _) => return value,
-                (Op::Remove, None) => return None,
+                (Op::Remove, None) => {
+                    cache.inner.outdate_load(hash);
+                    return None;
+                }
                 (Op::Remove, Some(version)) => {
                     if let Some((key, value)) = cache.remove_entry(hash, is_version(version)) {
                         cache.tell_removal(key, value);

@@ -1,9 +1,10 @@
 //! What all handles of a typed cache share: the shards, the time, deadlines, and how what has left is told of. All code of the user's runs in here without a lock, but for
 //! what shard.rs names.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::super::clock::{Clock, NEVER, later, nanos};
 use super::super::entry::Expiry;
@@ -45,6 +46,8 @@ pub(super) struct Inner<K, V, S> {
     pub(super) weigher: Option<Weigher<K, V>>,
     /// Whether the housekeeper comes by.
     pub(super) watch: Watch,
+    /// The `KeyLocks<K>`, made when a key is locked for the first time. Of any type, since they ask more of a key than the cache does.
+    pub(super) key_locks: OnceLock<Arc<dyn Any + Send + Sync>>,
     pub(super) itself: Weak<dyn Watched>,
 }
 
@@ -104,6 +107,19 @@ impl<K, V, S> Inner<K, V, S> {
     pub(super) fn watch_if_needed(&self, expiry: Expiry) {
         if self.may_expire(expiry) && self.watch.is_to_begin() && !housekeeper::watch(self.itself.clone()) {
             self.watch.could_not_begin();
+        }
+    }
+
+    /// What is being loaded for keys of this hash may be older than the write that comes now.
+    pub(super) fn outdate_load(&self, hash: u64) {
+        let (shard, hash) = self.place(hash);
+        shard.hold().outdate_load(hash);
+    }
+
+    /// As `outdate_load`, for all keys.
+    pub(super) fn outdate_loads(&self) {
+        for shard in &self.shards {
+            shard.hold().outdate_loads();
         }
     }
 

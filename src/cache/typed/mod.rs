@@ -14,6 +14,8 @@ mod few;
 mod hasher;
 mod index;
 mod inner;
+mod key_lock;
+mod load;
 mod lock;
 mod many;
 mod options;
@@ -40,6 +42,7 @@ pub use builder::TypedBuilder;
 pub use compute::{Op, TypedEntry};
 pub use hasher::{KeyHasher, RandomState};
 use inner::Inner;
+pub use load::TypedLoad;
 pub use options::{InsertOptions, TooHeavy};
 #[doc(hidden)]
 pub use raw::{Lookup, Raced, Ticket};
@@ -454,6 +457,7 @@ impl<K, V, S> TypedCache<K, V, S> {
         let mut taken = Gone::new();
         {
             let mut held = shard.hold();
+            held.outdate_load(hash);
             let now = inner.now_for(&held);
             if let Some(slot) = held.live(hash, is_it, now, &mut gone) {
                 held.take(slot, &mut taken);

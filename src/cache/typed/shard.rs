@@ -15,7 +15,9 @@ use super::few::Few;
 use super::index::Index;
 use super::order::Order;
 use super::slots::{Held, Slots, Version};
+use crate::flight::Flights;
 
+mod loading;
 mod room;
 
 /// What has left the shard, and why, in the order in which it did.
@@ -84,6 +86,8 @@ pub(super) struct Shard<K, V> {
     /// Weights of entries; `None` if each weighs 1.
     weights: Option<Paged<u64>>,
     limits: Limits,
+    /// What is being loaded. `clear` leaves all of it behind.
+    flights: Flights<K, V>,
     /// `items`, `bytes` and `items_with_deadline` are filled in when asked for.
     stats: Stats,
     weight: u64,
@@ -106,6 +110,7 @@ impl<K, V> Shard<K, V> {
             hard: Paged::new(),
             weights: weighs.then(Paged::new),
             limits,
+            flights: Flights::new(),
             stats: Stats::default(),
             weight: 0,
             expired: Vec::new(),
@@ -235,6 +240,7 @@ impl<K, V> Shard<K, V> {
             }
             _ => {}
         }
+        self.outdate_load(hash);
         let deadline = match (write.deadline, found) {
             (Deadline::At(at), _) | (Deadline::KeepOr(at), None) => at,
             (Deadline::KeepOr(_), Some(slot)) => self.hard_deadline(slot),

@@ -1,9 +1,10 @@
-//! Tests of typed caches as a whole. `model` compares one with a textbook; `promises` are named after what they keep; `panics` is about code of the user's that
+//! Tests of typed caches as a whole. `model` compares one with a textbook; `promises` are named after what they keep; `loading` is about reading through it; `panics` about code of the user's that
 //! fails, `reentry` about code that calls the cache; `concurrency` has several threads; `raw` is about the lower layer.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod concurrency;
+mod loading;
 mod model;
 mod panics;
 mod promises;

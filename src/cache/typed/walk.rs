@@ -76,6 +76,8 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> u64 {
+        // Nobody can ask `keep` of what is being loaded.
+        self.inner.outdate_loads();
         let mut removed = 0;
         let mut walk = Walk::BEGIN;
         let mut piece = Vec::new();

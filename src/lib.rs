@@ -40,8 +40,9 @@ pub use cache::typed::{
 #[doc(hidden)]
 pub use cache::typed::{Lookup, Raced, Ticket};
 pub use cache::{
-    BuildError, Builder, Cache, CasOutcome, Clock, Condition, Cursor, Entry, Error, Expiry, Load, ManualClock,
-    Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag, TimeLeft, UnknownPolicy, Value,
+    BuildError, Builder, Cache, CasOutcome, Clock, Computed, Condition, Cursor, Entry, EntrySelector, Error,
+    Expiry, Iter, Load, ManualClock, Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag,
+    TimeLeft, UnknownPolicy, Value,
 };
 #[cfg(feature = "persist")]
 pub use directory::{

@@ -1,19 +1,22 @@
 //! Locks on shards: for one operation, or for a slice of many.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::departures::Unsettled;
 use super::inner::NO_MATTER;
 use super::payload::{Draft, takes_long};
 use super::shard::{Hashed, Reserved};
 use super::watch::Waiting;
-use super::{Cache, EntryRef, Error, Inner, Observer, SetOptions, Shard};
+use super::{Cache, EntryRef, Error, Inner, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
 pub(super) const BATCH_SLICE: u32 = 64;
 /// Of how many keys of a batch the order is changed at most, so that those of one shard come together.
 const MOST_PLANNED: usize = 1024;
+/// After so many operations of one call, what has changed is settled: it must not gather without bound.
+const SETTLED_TOGETHER: usize = 4096;
 /// How long those who wait for a lock are let in, at most. Not for long: if there is always somebody, the work must get done all the same.
 const PAUSE: Duration = Duration::from_micros(150);
 /// Entries that are evicted under one hold of a lock for one that needs the place of many.
@@ -48,17 +51,19 @@ impl Locked {
     /// Does something while the shard is held.
     #[inline(always)]
     pub(super) fn with<R>(&self, operation: impl FnOnce(&mut Shard) -> R) -> R {
-        let (result, keeper) = self.with_unsettled(operation);
-        settle_silently(keeper);
+        let (result, unsettled) = self.with_unsettled(operation);
+        if let Some(unsettled) = unsettled {
+            unsettled.settle_silently();
+        }
         result
     }
 
-    /// The same. Who is to settle what was changed, if anything has to be, is told.
+    /// The same, and leaves what there is to do afterwards to the caller.
     #[inline(always)]
     pub(super) fn with_unsettled<R>(
         &self,
         operation: impl FnOnce(&mut Shard) -> R,
-    ) -> (R, Option<Arc<dyn Observer>>) {
+    ) -> (R, Option<Unsettled>) {
         let mut guard = self.lock();
         let result = operation(&mut guard);
         (result, let_go(guard))
@@ -142,8 +147,10 @@ pub(crate) struct Batch<'c> {
     now: u64,
     /// How many operations more are done before others are let in.
     left: u32,
-    /// Who has to settle what was changed so far.
-    unsettled: Option<Arc<dyn Observer>>,
+    /// What is left to do about what was changed so far.
+    unsettled: Option<Unsettled>,
+    /// By how many operations.
+    gathered: usize,
 }
 
 impl<'c> Batch<'c> {
@@ -154,6 +161,7 @@ impl<'c> Batch<'c> {
             now: 0,
             left: BATCH_SLICE,
             unsettled: None,
+            gathered: 0,
         }
     }
 
@@ -289,15 +297,43 @@ impl<'c> Batch<'c> {
     /// Lets go of the lock and has all settled that was changed, if the cache is kept: before anybody is told that it is. Dropping the batch does it as well.
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
         self.release();
-        self.unsettled.take().map_or(Ok(()), |keeper| keeper.settle())
+        self.unsettled.take().map_or(Ok(()), Unsettled::settle)
+    }
+
+    /// Lets go of the lock after some more operations, and settles if there is so much that it must not gather any longer, or somebody is to be told: in order, and before the caller's own
+    /// code runs again.
+    pub(super) fn release_after(&mut self, operations: usize) {
+        self.release();
+        self.gathered += operations;
+        let is_told = |unsettled: &Unsettled| unsettled.is_to_be_told();
+        if self.gathered >= SETTLED_TOGETHER || self.unsettled.as_ref().is_some_and(is_told) {
+            self.gathered = 0;
+            // What fails stays failed, and is told when all is done, unless all of it has come into a snapshot meanwhile.
+            let _ = self.settle();
+        }
     }
 
     fn let_go(&mut self) {
-        if let Some((_, held)) = self.held.take()
-            && let Some(keeper) = held.let_go()
-        {
-            self.unsettled = Some(keeper);
+        let Some(mut after) = self.held.take().and_then(|(_, held)| held.let_go()) else {
+            return;
+        };
+        after.free();
+        match self.unsettled.take() {
+            Some(before) => self.unsettled = Some(before.and_then(after)),
+            None if after.is_to_be_kept() => self.unsettled = Some(after),
+            None => after.settle_silently(),
         }
+    }
+
+    /// Does something with the shard of a key, as the next operation.
+    pub(super) fn with_next<R>(
+        &mut self,
+        key: &[u8],
+        operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> R,
+    ) -> R {
+        let (number, key) = self.cache.hashed(key);
+        let (shard, now) = self.next(number);
+        operation(shard, key, now)
     }
 
     /// The shard of the next operation, and its time.
@@ -384,7 +420,7 @@ fn plan<'k>(cache: &Cache, keys: impl IntoIterator<Item = &'k [u8]>) -> Vec<Plan
     in_order
 }
 
-/// A locked shard. When it is let go, what was too large to be freed under the lock is freed after it.
+/// A locked shard. When it is let go, what was too large to be freed under the lock is freed after it, and a listener is told of what has left.
 pub(super) struct Held<'c> {
     /// `None` only while it is dropped.
     guard: Option<MutexGuard<'c, Shard>>,
@@ -405,39 +441,38 @@ impl std::ops::DerefMut for Held<'_> {
 }
 
 impl Held<'_> {
-    /// Lets go of the lock. Who is to settle what was changed, if anything has to be, is told.
-    pub(super) fn let_go(mut self) -> Option<Arc<dyn Observer>> {
+    /// Lets go of the lock, and leaves what there is to do afterwards to the caller.
+    pub(super) fn let_go(mut self) -> Option<Unsettled> {
         self.end()
     }
 
     #[inline]
-    fn end(&mut self) -> Option<Arc<dyn Observer>> {
+    fn end(&mut self) -> Option<Unsettled> {
         let_go(self.guard.take()?)
     }
 }
 
-/// Lets go of a lock, and does what was not to be done under it.
 #[inline]
-fn let_go(guard: MutexGuard<'_, Shard>) -> Option<Arc<dyn Observer>> {
+fn let_go(guard: MutexGuard<'_, Shard>) -> Option<Unsettled> {
     if guard.has_graves() || guard.is_unsettled() {
-        clean_up(guard)
+        Some(let_go_unsettled(guard))
     } else {
         None
     }
 }
 
 #[cold]
-fn clean_up(mut guard: MutexGuard<'_, Shard>) -> Option<Arc<dyn Observer>> {
+fn let_go_unsettled(mut guard: MutexGuard<'_, Shard>) -> Unsettled {
     let keeper = guard.take_unsettled();
-    let graves = guard.take_graves();
-    drop(guard);
-    drop(graves);
-    keeper
+    let (graves, listener) = guard.take_graves();
+    Unsettled::new(keeper, graves, listener)
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        settle_silently(self.end());
+        if let Some(unsettled) = self.end() {
+            unsettled.settle_silently();
+        }
     }
 }
 
@@ -445,13 +480,6 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         // Who has to tell has asked before.
         let _ = self.settle();
-    }
-}
-
-/// Has changes settled by whoever cannot tell that it failed: that stays, and is told by what can, and when it is asked for.
-pub(super) fn settle_silently(keeper: Option<Arc<dyn Observer>>) {
-    if let Some(keeper) = keeper {
-        let _ = keeper.settle();
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::cause::RemovalCause;
 use super::clock::{Clock, NEVER, nanos};
+use super::departures::Listener;
+use super::entry::Entry;
 use super::error::BuildError;
 use super::expiry::MAX_SLOTS;
 use super::payload::ENTRY_OVERHEAD;
@@ -27,6 +32,8 @@ pub struct Builder {
     max_items: Option<u64>,
     max_bytes: Option<u64>,
     default_ttl: Option<Duration>,
+    time_to_idle: Option<Duration>,
+    listener: Option<Listener>,
     max_key_bytes: usize,
     max_value_bytes: usize,
     shards: Option<usize>,
@@ -40,6 +47,8 @@ impl Builder {
             max_items: None,
             max_bytes: None,
             default_ttl: None,
+            time_to_idle: None,
+            listener: None,
             max_key_bytes: 64 << 10,
             max_value_bytes: 64 << 20,
             shards: None,
@@ -63,6 +72,66 @@ impl Builder {
     /// The TTL of entries that are written without one. Default: they never expire.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.default_ttl = Some(ttl);
+        self
+    }
+
+    /// How long an entry stays without being used, to the nanosecond, at least 1 ns. It is used when it is read, written or touched; looking at it
+    /// ([`contains`](Cache::contains), [`time_left`](Cache::time_left), [`iter`](Cache::iter), [`scan`](Cache::scan)) is no use. Its TTL holds as well: what comes first counts, and
+    /// `time_left` is about the TTL alone. Default: entries may idle.
+    ///
+    /// It makes every entry one with a deadline, which `max_bytes` is charged 9 bytes for, and 8 more where there is a TTL as well. What is kept on disk, or in a snapshot, has its TTL
+    /// there; after loading, all entries count as just used.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustcache::{Cache, Clock, SetOptions};
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().time_to_idle(Duration::from_secs(60)).clock(clock).build()?;
+    /// cache.set("used", "v", SetOptions::default())?;
+    /// cache.set("idle", "v", SetOptions::default())?;
+    /// hands.advance(Duration::from_secs(59));
+    /// assert!(cache.get("used").is_some());
+    /// hands.advance(Duration::from_secs(1));
+    /// assert!(cache.contains("used") && !cache.contains("idle"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn time_to_idle(mut self, time: Duration) -> Self {
+        self.time_to_idle = Some(time);
+        self
+    }
+
+    /// Whom to tell of each entry that leaves the cache: its key, what it was, and why. Default: nobody, which costs nothing. A second listener takes the
+    /// place of the first.
+    ///
+    /// It is told once for each entry, without any lock held, by the thread that made the entry leave, and before that call returns: of what has expired, by whoever
+    /// met it, by [`run_pending`](Cache::run_pending), or by the background thread. One thread tells in the order in which entries left; what different threads removed may be told in any order, and at
+    /// the same time. It may call the cache: what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
+    /// nothing else. It is not told of what is left when the cache itself is dropped.
+    ///
+    /// Be quick, or hand over to a channel: the thread that told waits, and the background thread works for all caches of the process. While an operation
+    /// is under way, what left by it is kept in memory beside `max_bytes`.
+    ///
+    /// The entry of what has expired has no time left ([`TimeLeft::Left`](crate::TimeLeft::Left) of zero); others have what they had, so that they can be moved elsewhere.
+    ///
+    /// ```
+    /// use rustcache::{Cache, RemovalCause, SetOptions};
+    ///
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let cache = Cache::builder()
+    ///     .max_items(1)
+    ///     .eviction_listener(move |key, entry, cause| drop(sender.send((key, entry.value, cause))))
+    ///     .build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// cache.set("b", "2", SetOptions::default())?;
+    /// let (key, value, cause) = receiver.try_recv()?;
+    /// assert_eq!((&key[..], &value[..], cause), (&b"a"[..], &b"1"[..], RemovalCause::MaxItems));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn eviction_listener(
+        mut self,
+        listener: impl Fn(Bytes, Entry, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Listener::new(listener));
         self
     }
 
@@ -130,6 +199,9 @@ impl Builder {
         if self.default_ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(BuildError::ZeroDefaultTtl);
         }
+        if self.time_to_idle.is_some_and(|time| time.is_zero()) {
+            return Err(BuildError::ZeroTimeToIdle);
+        }
         let shards = match self.shards {
             Some(shards) if shards.is_power_of_two() && shards <= MOST_SHARDS => shards,
             Some(shards) => return Err(BuildError::Shards(shards)),
@@ -154,11 +226,18 @@ impl Builder {
             max_items: self.max_items,
             max_bytes: self.max_bytes,
             default_ttl: self.default_ttl.map_or(NEVER, nanos),
+            time_to_idle: self.time_to_idle.map_or(NEVER, nanos),
             max_key_bytes: self.max_key_bytes,
             max_value_bytes: self.max_value_bytes,
             policy: self.policy,
         };
-        Ok(Cache::from_parts(settings, shards, limits, self.clock))
+        let cache = Cache::from_parts(settings, shards, limits, self.clock);
+        if self.listener.is_some() {
+            for shard in &cache.inner.shards {
+                shard.hold().listen(self.listener.clone());
+            }
+        }
+        Ok(cache)
     }
 
     fn fitting_shards(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Why an entry left a cache: what an eviction listener is told. Nothing else lives here, and no cache is known.
 
-/// Why an entry left the cache: see [`TypedBuilder::eviction_listener`](crate::TypedBuilder::eviction_listener).
+/// Why an entry left the cache: see [`Builder::eviction_listener`](crate::Builder::eviction_listener) and [`TypedBuilder::eviction_listener`](crate::TypedBuilder::eviction_listener).
 ///
 /// ```
 /// use rustcache::RemovalCause;
@@ -13,15 +13,15 @@
 pub enum RemovalCause {
     /// It was evicted because of `max_items`.
     MaxItems,
-    /// It was evicted because of `max_weight`.
+    /// It was evicted because of `max_weight`; in a cache of bytes, of `max_bytes`.
     MaxWeight,
     /// Its deadline had passed, or it was not used for the time to idle.
     Expired,
-    /// Another value was written over it.
+    /// Its key was written again.
     Replaced,
-    /// A caller removed it; or wrote what expires at once, or what can never fit.
+    /// A caller removed it; or wrote under its key what expires at once, or what can never fit.
     Removed,
-    /// Everything was cleared.
+    /// A caller cleared everything, or everything under a prefix.
     Cleared,
 }
 

@@ -11,11 +11,16 @@
 //! bounds[0][i]      ≤ all of deadlines[16 i .. 16 i + 16]
 //! bounds[l][i]      ≤ all of bounds[l - 1][16 i .. 16 i + 16]; the highest level has one node    0.53 bytes for each slot, all together
 //! ```
+//! Where entries that are not used are to go as well (idle.rs), a deadline here is the earlier one of two, and moves with each use.
+//!
 //! Half of what a timing wheel takes (Varghese and Lauck, 1987: a deadline and two links), and entries that expire together lie together.
 
 use super::clock::NEVER;
 use super::paged::Paged;
 use super::prefetch::prefetch;
+use idle::Idle;
+
+mod idle;
 
 /// Children of a node: two cache lines.
 const FAN_OUT: u32 = 16;
@@ -31,6 +36,7 @@ pub(super) struct Expiry {
     deadlines: Paged<u64>,
     bounds: Vec<Paged<u64>>,
     len: usize,
+    idle: Option<Box<Idle>>,
 }
 
 impl Expiry {
@@ -39,6 +45,15 @@ impl Expiry {
             deadlines: Paged::new(),
             bounds: Vec::new(),
             len: 0,
+            idle: None,
+        }
+    }
+
+    /// `time_to_idle`: nanoseconds, or `NEVER` if it is no matter whether entries are used.
+    pub(super) fn of_idle(time_to_idle: u64) -> Self {
+        Expiry {
+            idle: Idle::new(time_to_idle),
+            ..Expiry::new()
         }
     }
 
@@ -47,7 +62,7 @@ impl Expiry {
         self.len
     }
 
-    /// When the entry of `slot` expires, or `NEVER`.
+    /// When the entry of `slot` expires, unless it is used before; or `NEVER`.
     #[inline]
     pub(super) fn deadline(&self, slot: u32) -> u64 {
         self.deadlines.get(slot).copied().unwrap_or(NEVER)
@@ -60,9 +75,10 @@ impl Expiry {
         }
     }
 
+    /// Writes a deadline into the tree. Where entries can be idle, `give` does so with the right one.
     pub(super) fn set(&mut self, slot: u32, deadline: u64) {
         if deadline == NEVER {
-            return self.remove(slot);
+            return self.take(slot);
         }
         let before = self.deadline(slot);
         self.len += usize::from(before == NEVER);
@@ -74,6 +90,11 @@ impl Expiry {
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
+        self.take(slot);
+        self.forget_taken(slot);
+    }
+
+    fn take(&mut self, slot: u32) {
         if self.deadline(slot) != NEVER {
             self.deadlines[slot] = NEVER;
             self.len -= 1;
@@ -83,13 +104,15 @@ impl Expiry {
     /// What was in slot `from` is now in slot `to`, which has no deadline.
     pub(super) fn relocate(&mut self, from: u32, to: u32) {
         let deadline = self.deadline(from);
-        self.remove(from);
+        self.take(from);
         self.set(to, deadline);
+        self.relocate_fixed(from, to);
     }
 
     /// No slot at `end` or above has a deadline; what is kept about them can go.
     pub(super) fn truncate(&mut self, end: usize) {
         self.deadlines.truncate(end);
+        self.truncate_fixed(end);
         let mut nodes = end;
         for level in &mut self.bounds {
             nodes = nodes.div_ceil(FAN_OUT as usize);
@@ -106,7 +129,7 @@ impl Expiry {
         if end > 0 {
             self.truncate(end);
         } else {
-            *self = Expiry::new();
+            *self = Expiry::of_idle(self.time_to_idle());
         }
         end > 0
     }
@@ -118,7 +141,7 @@ impl Expiry {
         self.group(group).find(|&slot| self.deadline(slot) <= now)
     }
 
-    /// Takes the deadlines of slots out that are at or before `now`, about `most` of them, and collects those slots. Gives up after looking at
+    /// Takes the deadlines of slots out that are at or before `now`, about `most` of them, and collects those slots, to be told to `forget_taken`. Gives up after looking at
     /// `budget` groups of nodes: call again to go on. `budget` is lowered by the work done.
     pub(super) fn take_expired(&mut self, now: u64, most: usize, budget: &mut u32, found: &mut Vec<u32>) {
         while found.len() < most
@@ -129,7 +152,7 @@ impl Expiry {
                 let deadline = self.deadline(slot);
                 if deadline <= now {
                     found.push(slot);
-                    self.remove(slot);
+                    self.take(slot);
                 } else {
                     least = least.min(deadline);
                 }
@@ -257,6 +280,7 @@ impl Expiry {
             }
         }
         assert_eq!(seen, self.len, "slots with a deadline");
+        self.validate_fixed();
         assert!(
             self.bounds.last().is_none_or(|root| root.end() <= 1),
             "more than one root"

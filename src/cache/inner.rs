@@ -42,11 +42,12 @@ impl Inner {
 
     /// Whether an entry that is written with this may get a deadline by it.
     pub(super) fn may_expire(&self, expiry: Expiry) -> bool {
-        match expiry {
+        let of_itself = match expiry {
             Expiry::Never => false,
             Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
             Expiry::After(_) | Expiry::At(_) => true,
-        }
+        };
+        of_itself || self.settings.time_to_idle != NEVER
     }
 
     /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.

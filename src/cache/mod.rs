@@ -12,12 +12,15 @@ mod batch;
 mod builder;
 mod cause;
 mod clock;
+mod compute;
+mod departures;
 mod entry;
 mod error;
 mod expiry;
 mod housekeeper;
 mod index;
 mod inner;
+mod iter;
 mod key_lock;
 mod keys;
 mod load;
@@ -41,9 +44,8 @@ mod value;
 mod watch;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use ahash::RandomState;
 
@@ -52,9 +54,11 @@ pub use builder::Builder;
 pub use cause::RemovalCause;
 pub(crate) use clock::Both;
 pub use clock::{Clock, ManualClock};
+pub use compute::{Computed, EntrySelector};
 pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
 pub use error::{BuildError, Error, UnknownPolicy};
+pub use iter::Iter;
 pub use load::Load;
 pub(crate) use observer::{Keep, Observed, Observer};
 pub use policy::PolicyKind;
@@ -63,9 +67,10 @@ pub(crate) use standstill::Standstill;
 pub use stats::Stats;
 pub use value::Value;
 
-use batch::{BATCH_SLICE, Locked, settle_silently};
+use batch::{BATCH_SLICE, Locked};
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
+use departures::Unsettled;
 use keys::hash_of;
 use payload::{Draft, takes_long};
 use policy::{AnyPolicy, Salt};
@@ -82,10 +87,6 @@ const TIDY_SLICE: u32 = 64;
 /// While at least this part of what is held expires each time that the housekeeper comes by, what it leaves vacant is left alone: most of what would be moved
 /// goes soon.
 const STORM: u64 = 16;
-/// How many entries of a sweep are shown under one hold of a lock.
-const SWEEP_SLICE: u32 = 64;
-/// After so many items of one call, what has changed is settled: it must not gather without bound.
-const SETTLED_TOGETHER: usize = 4096;
 /// Results for which there is room from the beginning, whatever an iterator says of its length.
 const MOST_RESERVED: usize = 4096;
 /// A shard of more entries than this is freed by the background thread when it is cleared.
@@ -118,6 +119,8 @@ struct Settings {
     max_bytes: Option<u64>,
     /// Nanoseconds, or `NEVER`.
     default_ttl: u64,
+    /// Nanoseconds, or `NEVER`.
+    time_to_idle: u64,
     max_key_bytes: usize,
     max_value_bytes: usize,
     policy: PolicyKind,
@@ -136,6 +139,8 @@ struct Inner {
     kept: OnceLock<Arc<dyn Observer>>,
     /// Made when a key is locked for the first time.
     key_locks: OnceLock<Arc<KeyLocks<Box<[u8]>>>>,
+    /// Held while everything is being shown: one sweep at a time. No lock of a shard is held when it is taken.
+    sweeping: Mutex<()>,
     itself: Weak<Inner>,
 }
 
@@ -154,6 +159,7 @@ impl Cache {
                     Locked::new(Shard::new(
                         limits,
                         AnyPolicy::new(settings.policy, salt),
+                        settings.time_to_idle,
                         hasher.clone(),
                     ))
                 })
@@ -165,6 +171,7 @@ impl Cache {
             watch: Watch::new(),
             kept: OnceLock::new(),
             key_locks: OnceLock::new(),
+            sweeping: Mutex::new(()),
             itself: itself.clone(),
         });
         Cache { inner, keep: None }
@@ -345,11 +352,13 @@ impl Cache {
     pub fn clear(&self) -> u64 {
         // All locks at once, so that an observer can be told in one word.
         let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
+        let now = self.inner.now();
         let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear()).collect();
         shards[0].tell(&Observed::Clear { prefix: &[] });
-        let unsettled = shards[0].take_unsettled();
+        let keeper = shards[0].take_unsettled();
         drop(shards);
-        settle_silently(unsettled);
+        Unsettled::new(keeper, Vec::new(), None).settle_silently();
+        old.iter().for_each(|shard| shard.tell_all_departed(now));
         let removed = old.iter().map(|shard| shard.stats().items).sum();
         if removed > FREED_IN_BACKGROUND_FROM {
             housekeeper::drop_later(Box::new(old));
@@ -411,6 +420,24 @@ impl Cache {
         self.inner.reclaim(true);
     }
 
+    /// Removes what has expired, now, and tells the [eviction listener](Builder::eviction_listener) of it: all that is ever pending. Everything else is done by the call
+    /// that is the cause of it, so that most programs never need this.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustcache::{Cache, Clock, SetOptions};
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().clock(clock).build()?;
+    /// cache.set("code", "4711", SetOptions::ttl(Duration::from_secs(30)))?;
+    /// hands.advance(Duration::from_secs(30));
+    /// cache.run_pending();
+    /// assert_eq!(cache.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_pending(&self) {
+        self.reclaim_expired();
+    }
+
     /// Panics if the engine's structures contradict each other or a limit is broken. For tests and fuzzers; takes time in
     /// proportion to the entries held.
     #[doc(hidden)]
@@ -418,35 +445,6 @@ impl Cache {
         for shard in &self.inner.shards {
             shard.hold().validate();
         }
-    }
-
-    /// Shows all live entries, about coldest first, to `show` under the lock: it says when it has seen enough for a while, and `pause` is called
-    /// without the lock; when that says `Break`, this ends.
-    ///
-    /// Each entry that is there throughout and is not overwritten is shown. One sweep at a time.
-    pub(crate) fn sweep(
-        &self,
-        mut show: impl FnMut(EntryRef<'_>) -> bool,
-        mut pause: impl FnMut() -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        for shard in &self.inner.shards {
-            shard.hold().begin_sweep();
-        }
-        for shard in &self.inner.shards {
-            loop {
-                let more = {
-                    let mut held = shard.hold();
-                    let now = self.inner.now();
-                    held.sweep_slice(SWEEP_SLICE, now, &mut show)
-                };
-                pause()?;
-                if !more {
-                    break;
-                }
-                shard.let_others_in();
-            }
-        }
-        ControlFlow::Continue(())
     }
 
     /// Reads under the lock: be quick, and do not call the cache.
@@ -457,7 +455,7 @@ impl Cache {
 
     /// Lets nothing expire until the result is dropped.
     pub(crate) fn stand_still(&self) -> Standstill<'_> {
-        Standstill::new(&self.inner.standstill, self.inner.clock.now())
+        Standstill::new(&self.inner)
     }
 
     /// Several operations, one after the other, with few changes of lock.
@@ -477,7 +475,6 @@ impl Cache {
         let mut results = Vec::with_capacity(items.size_hint().0.min(MOST_RESERVED));
         let window = batch.window();
         let mut slice = Vec::new();
-        let mut unsettled = 0;
         loop {
             slice.clear();
             slice.extend(items.by_ref().take(window));
@@ -485,13 +482,7 @@ impl Cache {
                 return results;
             }
             each(batch, &slice, &mut results);
-            batch.release();
-            unsettled += slice.len();
-            if unsettled >= SETTLED_TOGETHER {
-                unsettled = 0;
-                // What fails stays failed, and is told when all is done, unless all of it has come into a snapshot meanwhile.
-                let _ = batch.settle();
-            }
+            batch.release_after(slice.len());
         }
     }
 
@@ -557,7 +548,7 @@ impl Cache {
         expiry: Expiry,
         operation: impl FnOnce(&mut Shard, Hashed<'_>, u64) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let (result, keeper) = self.inner.shards[shard].with_unsettled(|shard| {
+        let (result, unsettled) = self.inner.shards[shard].with_unsettled(|shard| {
             let now = match self.inner.may_expire(expiry) {
                 true => self.inner.now(),
                 false => self.inner.now_for(shard),
@@ -565,10 +556,10 @@ impl Cache {
             operation(shard, key, now)
         });
         self.inner.watch_if_needed(expiry);
-        match keeper {
+        match unsettled {
             None => result,
-            Some(keeper) => {
-                let settled = keeper.settle();
+            Some(unsettled) => {
+                let settled = unsettled.settle();
                 // What is wrong with the operation itself is the more useful to know.
                 let result = result?;
                 settled.map(|()| result)

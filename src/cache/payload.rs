@@ -35,6 +35,8 @@ pub(super) const SHARED_FROM: usize = 16 * 1024;
 pub(crate) const ENTRY_OVERHEAD: u64 = 28;
 /// What a deadline costs.
 pub(crate) const DEADLINE_OVERHEAD: u64 = 9;
+/// What a deadline costs beside the one that moves with each use.
+pub(crate) const FIXED_OVERHEAD: u64 = 8;
 
 const VACANT: u32 = u32::MAX;
 /// Marks where a large entry is.

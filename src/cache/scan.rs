@@ -2,7 +2,7 @@
 
 use super::seal::{open, seal};
 use super::shard::Walk;
-use super::{Cache, Observed, ScanEntry};
+use super::{Cache, EntryRef, Observed, ScanEntry};
 
 /// Entries looked at under one hold of a lock; the segment of the index in which the last one lies is finished.
 const ENTRIES_PER_HOLD: usize = 256;
@@ -66,17 +66,31 @@ impl Cache {
     /// Going on until `next` is `None` gives every entry that was there throughout, exactly once, and no key twice. Entries written or removed meanwhile may
     /// or may not be among them. No lock is held for longer than about a thousand entries take.
     pub fn scan(&self, cursor: Cursor, prefix: impl AsRef<[u8]>, limit: usize, with_values: bool) -> Page {
-        let prefix = prefix.as_ref();
+        let mut entries = Vec::new();
+        let next = self.show_page(cursor, prefix.as_ref(), limit, with_values, |entry| {
+            entries.push(entry.to_scan_entry(with_values));
+        });
+        Page { entries, next }
+    }
+
+    /// Shows a page of a scan, under the lock: be quick, and do not call the cache. Gives where to go on.
+    pub(super) fn show_page(
+        &self,
+        cursor: Cursor,
+        prefix: &[u8],
+        limit: usize,
+        with_values: bool,
+        mut show: impl FnMut(&EntryRef<'_>),
+    ) -> Option<Cursor> {
         let limit = limit.max(1);
         let shards = &self.inner.shards;
-        let mut page = Page::default();
+        let mut shown = 0;
         let mut bytes = 0;
         let mut holds_left = HOLDS_PER_PAGE;
         let mut at = self.position(cursor);
         while let Some(shard) = shards.get(at.shard as usize) {
-            if holds_left == 0 || page.entries.len() >= limit {
-                page.next = Some(self.cursor(at));
-                return page;
+            if holds_left == 0 || shown >= limit {
+                return Some(self.cursor(at));
             }
             holds_left -= 1;
             let mut full = false;
@@ -85,16 +99,13 @@ impl Cache {
             let next = held.scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
                 bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
                 // A page of one entry may be larger, or it would never be shown.
-                full = bytes > BYTES_PER_PAGE && !page.entries.is_empty() && !inseparable;
+                full = bytes > BYTES_PER_PAGE && shown > 0 && !inseparable;
                 if full {
                     return Walk::StopBefore;
                 }
-                page.entries.push(entry.to_scan_entry(with_values));
-                if page.entries.len() >= limit {
-                    Walk::StopAfter
-                } else {
-                    Walk::On
-                }
+                show(&entry);
+                shown += 1;
+                if shown >= limit { Walk::StopAfter } else { Walk::On }
             });
             drop(held);
             shard.let_others_in();
@@ -106,11 +117,10 @@ impl Cache {
                 },
             };
             if full {
-                page.next = Some(self.cursor(at));
-                return page;
+                return Some(self.cursor(at));
             }
         }
-        page
+        None
     }
 
     /// Removes the live entries whose keys begin with `prefix` and gives their number; an empty prefix is [`clear`](Self::clear). Entries written meanwhile may

@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::clock::NEVER;
+use super::cause::RemovalCause;
+use super::departures::{Grave, Listener};
 use super::entry::{Condition, Entry, EntryRef, TimeLeft};
 use super::error::Error;
 use super::expiry::Expiry;
 use super::index::Index;
 use super::keys::{hash_of, is_same};
 use super::observer::{Observed, Observer};
-use super::payload::{self, DEADLINE_OVERHEAD, Draft, Large, Payload};
+use super::payload::{self, Draft, Payload};
 use super::policy::{Entries, Policy};
 use super::stats::Stats;
 use super::sweep::Sweep;
 use crate::flight::Flights;
 
+mod departing;
 mod loading;
 mod room;
 mod walk;
@@ -70,9 +72,10 @@ pub(super) struct Shard<P> {
     hasher: RandomState,
     /// `items` and `items_with_deadline` are filled in when asked for.
     stats: Stats,
-    /// Large entries that are gone, for the holder of the lock to drop once it has let go of it: freeing many MiB takes a while.
-    #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
-    graveyard: Vec<Box<Large>>,
+    /// What the holder of the lock has to do about entries that are gone, once it has let go of it.
+    graveyard: Vec<Grave>,
+    /// Who is told of what leaves, if anybody.
+    listener: Option<Listener>,
     observer: Option<Arc<dyn Observer>>,
     /// Whether the observer has to settle what it was shown, before anybody is told that it is done.
     settles: bool,
@@ -97,16 +100,18 @@ pub(super) struct Shard<P> {
 }
 
 impl<P: Policy> Shard<P> {
-    pub(super) fn new(limits: Limits, policy: P, hasher: RandomState) -> Self {
+    /// `idle`: for how many nanoseconds an entry stays without being used, or `NEVER`.
+    pub(super) fn new(limits: Limits, policy: P, idle: u64, hasher: RandomState) -> Self {
         Shard {
             index: Index::new(limits.bytes, limits.shards),
             payload: Payload::new(limits.bytes, limits.shards, policy.overhead()),
             policy,
-            expiry: Expiry::new(),
+            expiry: Expiry::of_idle(idle),
             limits,
             hasher,
             stats: Stats::default(),
             graveyard: Vec::new(),
+            listener: None,
             observer: None,
             settles: false,
             unsettled: Cell::new(false),
@@ -133,10 +138,6 @@ impl<P: Policy> Shard<P> {
         self.expiry.len() > 0
     }
 
-    pub(super) fn has_graves(&self) -> bool {
-        !self.graveyard.is_empty()
-    }
-
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled.get()
     }
@@ -144,11 +145,6 @@ impl<P: Policy> Shard<P> {
     /// Who is to settle what was shown since this was last asked, if anything was: for the holder of the lock, once it has let go of it.
     pub(super) fn take_unsettled(&mut self) -> Option<Arc<dyn Observer>> {
         self.unsettled.take().then(|| self.observer.clone()).flatten()
-    }
-
-    #[expect(clippy::vec_box, reason = "they are boxed where they come from")]
-    pub(super) fn take_graves(&mut self) -> Vec<Box<Large>> {
-        std::mem::take(&mut self.graveyard)
     }
 
     /// Reads an entry: counts, and refreshes it.
@@ -165,8 +161,9 @@ impl<P: Policy> Shard<P> {
                 self.stats.hits += 1;
                 let entries = known(&self.payload, &self.hasher, self.limits);
                 self.policy.access(slot, key.hash, &entries);
+                let fixed = self.expiry.used(slot, deadline, now);
                 // Last, so that the result is made where the caller wants it.
-                return Some(seen(EntryRef::new(held.view(), now, deadline)));
+                return Some(seen(EntryRef::new(held.view(), now, fixed)));
             }
             self.expire(slot, key.hash);
         }
@@ -185,7 +182,8 @@ impl<P: Policy> Shard<P> {
         let (slot, held) = find(&self.index, &self.payload, key)?;
         let deadline = self.expiry.deadline(slot);
         if deadline > now {
-            return Some(seen(EntryRef::new(held.view(), now, deadline)));
+            let fixed = self.expiry.fixed(slot);
+            return Some(seen(EntryRef::new(held.view(), now, fixed)));
         }
         self.expire(slot, key.hash);
         None
@@ -211,11 +209,12 @@ impl<P: Policy> Shard<P> {
         }
         self.outdate_load(key);
         let deadline = self.deadline_of(deadline, found);
-        let weight = self.payload.weight_of(&draft) + weight_of(deadline);
+        let weight = self.payload.weight_of(&draft) + self.expiry.charge_for(deadline);
         let fits = weight <= self.limits.bytes;
         if deadline <= now || !fits {
             self.tell_removal(key.key, found.is_some());
             if let Some(slot) = found {
+                self.depart(slot, RemovalCause::Removed, now);
                 self.stats.removals += 1;
                 self.discard_hashed(slot, hash);
                 self.compact();
@@ -232,6 +231,7 @@ impl<P: Policy> Shard<P> {
         }
         let slot = match found {
             Some(slot) => {
+                self.depart(slot, RemovalCause::Replaced, now);
                 self.stats.updates += 1;
                 self.policy
                     .access(slot, hash, &known(&self.payload, &self.hasher, self.limits));
@@ -253,7 +253,7 @@ impl<P: Policy> Shard<P> {
                 slot
             }
         };
-        self.expiry.set(slot, deadline);
+        self.expiry.give(slot, deadline, now);
         self.stats.bytes += self.weight(slot);
         if self.observer.is_some() {
             let entry = self.payload.view(slot);
@@ -284,6 +284,7 @@ impl<P: Policy> Shard<P> {
         self.tell_removal(key.key, found.is_some());
         let slot = found?;
         let result = seen(self.entry(slot, now));
+        self.depart(slot, RemovalCause::Removed, now);
         self.stats.removals += 1;
         self.discard_hashed(slot, key.hash);
         self.compact();
@@ -316,15 +317,19 @@ impl<P: Policy> Shard<P> {
         self.policy
             .access(slot, key.hash, &known(&self.payload, &self.hasher, self.limits));
         match deadline {
-            Deadline::KeepOr(_) => {}
+            Deadline::KeepOr(_) => {
+                let deadline = self.expiry.deadline(slot);
+                self.expiry.used(slot, deadline, now);
+            }
             Deadline::At(at) if at <= now => {
                 self.tell_removal(key.key, true);
+                self.depart(slot, RemovalCause::Removed, now);
                 self.stats.removals += 1;
                 self.discard_hashed(slot, key.hash);
             }
             Deadline::At(at) => {
                 self.stats.bytes -= self.weight(slot);
-                self.expiry.set(slot, at);
+                self.expiry.give(slot, at, now);
                 self.stats.bytes += self.weight(slot);
                 self.tell(&Observed::Deadline {
                     key: key.key,
@@ -391,9 +396,11 @@ impl<P: Policy> Shard<P> {
 
     /// Empties the shard at once. What it held is in the result, to be dropped without the lock.
     pub(super) fn clear(&mut self) -> Self {
-        let new = Shard::new(self.limits, self.policy.anew(), self.hasher.clone());
+        let idle = self.expiry.time_to_idle();
+        let new = Shard::new(self.limits, self.policy.anew(), idle, self.hasher.clone());
         let old = std::mem::replace(self, new);
         self.observe(old.observer.clone(), old.settles);
+        self.listener.clone_from(&old.listener);
         self.others_elsewhere = old.others_elsewhere;
         // A sweep that is under way has nothing left to show.
         self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
@@ -473,7 +480,7 @@ impl<P: Policy> Shard<P> {
 
     #[inline]
     fn entry(&self, slot: u32, now: u64) -> EntryRef<'_> {
-        EntryRef::new(self.payload.view(slot), now, self.expiry.deadline(slot))
+        EntryRef::new(self.payload.view(slot), now, self.expiry.fixed(slot))
     }
 
     /// The slot that holds the key, unless it has expired: then it is removed.
@@ -490,6 +497,7 @@ impl<P: Policy> Shard<P> {
     /// Removes an entry that was met past its deadline.
     #[cold]
     fn expire(&mut self, slot: u32, hash: u32) {
+        self.depart(slot, RemovalCause::Expired, 0);
         self.stats.expirations += 1;
         self.discard_hashed(slot, hash);
         // Or what many reads leave behind would be up to one write.
@@ -500,22 +508,18 @@ impl<P: Policy> Shard<P> {
     fn deadline_of(&self, deadline: Deadline, found: Option<u32>) -> u64 {
         match (deadline, found) {
             (Deadline::At(at), _) | (Deadline::KeepOr(at), None) => at,
-            (Deadline::KeepOr(_), Some(slot)) => self.expiry.deadline(slot),
+            (Deadline::KeepOr(_), Some(slot)) => self.expiry.fixed(slot),
         }
     }
 
     /// Bytes charged for what a slot holds.
     fn weight(&self, slot: u32) -> u64 {
-        self.payload.weight(slot) + weight_of(self.expiry.deadline(slot))
+        self.payload.weight(slot) + self.expiry.charge(slot)
     }
 
     #[inline]
     fn hash_of(&self, key: &[u8]) -> u32 {
         index_hash(hash_of(&self.hasher, key))
-    }
-
-    fn bury(&mut self, large: Option<Box<Large>>) {
-        self.graveyard.extend(large);
     }
 }
 
@@ -527,11 +531,6 @@ impl<P: Policy> Shard<P> {
 )]
 pub(super) const fn index_hash(hash: u64) -> u32 {
     hash as u32
-}
-
-/// Bytes charged for a deadline.
-const fn weight_of(deadline: u64) -> u64 {
-    if deadline == NEVER { 0 } else { DEADLINE_OVERHEAD }
 }
 
 /// The slot that holds the key, expired or not, and where to look at what it holds.

@@ -1,4 +1,70 @@
-//! How far a sweep over everything in a shard has come, and what it has shown: see `Shard::sweep_slice`.
+//! A sweep over everything: its slices, and for each shard how far it has come and what it has shown (see `Shard::sweep_slice`).
+
+use std::ops::ControlFlow;
+use std::sync::{PoisonError, TryLockError};
+
+use super::{Cache, EntryRef};
+
+/// How many entries are shown under one hold of a lock.
+const SWEEP_SLICE: u32 = 64;
+
+impl Cache {
+    /// Shows all live entries, about coldest first, to `show` under the lock: it says when it has seen enough for a while, and `pause` is called
+    /// without the lock; when that says `Break`, this ends.
+    ///
+    /// Each entry that is there throughout and is not overwritten is shown. Waits while another sweep is under way.
+    pub(crate) fn sweep(
+        &self,
+        show: impl FnMut(EntryRef<'_>) -> bool,
+        pause: impl FnMut() -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let _alone = self.inner.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sweep_alone(show, pause)
+    }
+
+    /// As `sweep`, but `None` if another one is under way.
+    pub(crate) fn try_sweep(
+        &self,
+        show: impl FnMut(EntryRef<'_>) -> bool,
+        pause: impl FnMut() -> ControlFlow<()>,
+    ) -> Option<ControlFlow<()>> {
+        let _alone = match self.inner.sweeping.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(self.sweep_alone(show, pause))
+    }
+
+    fn sweep_alone(
+        &self,
+        mut show: impl FnMut(EntryRef<'_>) -> bool,
+        mut pause: impl FnMut() -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for shard in &self.inner.shards {
+            shard.hold().begin_sweep();
+        }
+        // In turns, so that the coldest of all come before the hottest of any.
+        let mut under_way: Vec<_> = self.inner.shards.iter().collect();
+        while !under_way.is_empty() {
+            let mut remaining = Vec::with_capacity(under_way.len());
+            for shard in under_way {
+                let more = {
+                    let mut held = shard.hold();
+                    let now = self.inner.now();
+                    held.sweep_slice(SWEEP_SLICE, now, &mut show)
+                };
+                pause()?;
+                if more {
+                    shard.let_others_in();
+                    remaining.push(shard);
+                }
+            }
+            under_way = remaining;
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Sweep {

@@ -1,13 +1,17 @@
 //! Tests of the engine as a whole. `model` compares it with a textbook; `promises`, `deadlines` and `concurrency` are named after what they
 //! keep; `policies` is about what holds with each of them; `reclaiming` is about the background thread;
-//! `compaction` is about the memory of what is gone.
+//! `compaction` is about the memory of what is gone; `idle`, `listener`, `iteration` and `compute` about what each is named after.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod build;
 mod compaction;
+mod compute;
 mod concurrency;
 mod deadlines;
+mod idle;
+mod iteration;
+mod listener;
 mod loading;
 mod model;
 mod policies;

@@ -52,13 +52,13 @@ impl<P: Policy> Shard<P> {
 
     /// What is being loaded for a key may be older than the write that comes now.
     #[inline]
-    pub(super) fn outdate_load(&mut self, key: Hashed<'_>) {
+    pub(in crate::cache) fn outdate_load(&mut self, key: Hashed<'_>) {
         self.flights
             .outdate(spread(key.hash), |other| **other == *key.key);
     }
 
     /// As `outdate_load`, for all keys under a prefix.
-    pub(super) fn outdate_loads(&mut self, prefix: &[u8]) {
+    pub(in crate::cache) fn outdate_loads(&mut self, prefix: &[u8]) {
         self.flights.outdate_where(|key| key.starts_with(prefix));
     }
 }

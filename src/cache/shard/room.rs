@@ -1,10 +1,11 @@
 //! Room for what comes: expiry, eviction, and holding together what is left.
 
+use super::super::cause::RemovalCause;
 use super::super::entry::Condition;
 use super::super::keys::hash_of;
-use super::super::payload::{DEADLINE_OVERHEAD, Draft};
+use super::super::payload::Draft;
 use super::super::policy::{Entries, Measure, Policy};
-use super::{Deadline, Hashed, Shard, index_hash, known, weight_of};
+use super::{Deadline, Hashed, Shard, index_hash, known};
 
 /// Groups of deadlines at which one eviction may look for an expired entry to take first: it takes so many only once for what many removals have left.
 const EXPIRY_STEPS_PER_EVICTION: u32 = 1024;
@@ -73,7 +74,7 @@ impl<P: Policy> Shard<P> {
     ) -> Reserved {
         let found = self.live(Hashed { key: draft.key, hash }, now);
         let deadline = self.deadline_of(deadline, found);
-        let weight = self.payload.weight_of(draft) + weight_of(deadline);
+        let weight = self.payload.weight_of(draft) + self.expiry.charge_for(deadline);
         let is_refused = match condition {
             Condition::Always => false,
             Condition::IfAbsent => found.is_some(),
@@ -129,6 +130,7 @@ impl<P: Policy> Shard<P> {
             left -= 1;
             let mut budget = EXPIRY_STEPS_PER_EVICTION;
             if let Some(slot) = self.expiry.expired(now, &mut budget) {
+                self.depart(slot, RemovalCause::Expired, now);
                 self.stats.expirations += 1;
                 self.discard(slot);
                 continue;
@@ -138,10 +140,18 @@ impl<P: Policy> Shard<P> {
             let Some(slot) = self.policy.victim(measure, &entries) else {
                 return false;
             };
-            match measure {
-                Measure::Items => self.stats.evictions_by_items += 1,
-                Measure::Bytes => self.stats.evictions_by_bytes += 1,
-            }
+            let cause = match measure {
+                Measure::Items => {
+                    self.stats.evictions_by_items += 1;
+                    RemovalCause::MaxItems
+                }
+                Measure::Bytes => {
+                    self.stats.evictions_by_bytes += 1;
+                    RemovalCause::MaxWeight
+                }
+            };
+            self.depart(slot, cause, now);
+            let entries = known(&self.payload, &self.hasher, self.limits);
             let hash = entries.hash(slot);
             self.policy.evict(slot, hash, &entries);
             self.vacate(slot, hash);
@@ -179,7 +189,7 @@ impl<P: Policy> Shard<P> {
 
     /// Takes a slot that the policy does not know any more out of the other three parts.
     fn vacate(&mut self, slot: u32, hash: u32) {
-        self.stats.bytes -= weight_of(self.expiry.deadline(slot));
+        self.stats.bytes -= self.expiry.charge(slot);
         self.expiry.remove(slot);
         self.empty(slot, hash);
     }
@@ -210,9 +220,10 @@ impl<P: Policy> Shard<P> {
                 self.index.prefetch(*hash);
             }
             for (&hash, &slot) in hashes.iter().zip(slots) {
+                self.depart(slot, RemovalCause::Expired, 0);
                 let entries = known(&self.payload, &self.hasher, self.limits);
                 self.policy.remove(slot, hash, &entries);
-                self.stats.bytes -= DEADLINE_OVERHEAD;
+                self.stats.bytes -= self.expiry.forget_taken(slot);
                 self.empty(slot, hash);
             }
         }

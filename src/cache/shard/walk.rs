@@ -1,5 +1,6 @@
 //! Walks over a shard: in slices, ordered by hash, for callers; and over everything, to see that it is sound.
 
+use super::super::cause::RemovalCause;
 use super::super::clock::NEVER;
 use super::super::entry::EntryRef;
 use super::super::observer::Observed;
@@ -38,8 +39,10 @@ impl<P: Policy> Shard<P> {
                     continue;
                 }
                 if self.expiry.deadline(slot) <= now {
+                    self.depart(slot, RemovalCause::Expired, now);
                     self.stats.expirations += 1;
                 } else {
+                    self.depart(slot, RemovalCause::Cleared, now);
                     self.stats.removals += 1;
                     self.tell(&Observed::Remove {
                         key: self.payload.key(slot),
@@ -74,7 +77,8 @@ impl<P: Policy> Shard<P> {
         };
         let mut show_once = |sweep: &mut Sweep, slot| {
             let deadline = self.expiry.deadline(slot);
-            sweep.mark(slot) && deadline > now && show(EntryRef::new(self.payload.view(slot), now, deadline))
+            let fixed = self.expiry.fixed(slot);
+            sweep.mark(slot) && deadline > now && show(EntryRef::new(self.payload.view(slot), now, fixed))
         };
         for _ in 0..count {
             if sweep.left == 0 {
@@ -154,6 +158,11 @@ impl<P: Policy> Shard<P> {
         next
     }
 
+    /// Everything is used now, as far as being idle goes.
+    pub(in crate::cache) fn use_all(&mut self, now: u64) {
+        self.expiry.use_all(now);
+    }
+
     /// The keys of the live entries, in the order in which they would be evicted.
     #[cfg(test)]
     pub(in crate::cache) fn coldest_first(&self, now: u64) -> Vec<Vec<u8>> {
@@ -185,6 +194,10 @@ impl<P: Policy> Shard<P> {
             occupied += 1;
             bytes += self.weight(slot);
             with_deadline += usize::from(deadline != NEVER);
+            assert!(
+                deadline != NEVER || self.expiry.time_to_idle() == NEVER,
+                "slot {slot} may be idle for ever"
+            );
             let hash = self.hash_of(self.payload.key(slot));
             assert_eq!(
                 self.index.find(hash, |other| other == slot),

@@ -1,4 +1,4 @@
-//! Random operations on a cache and on a model of it, side by side.
+//! Random operations on a cache and on a model of it, side by side; and what a listener is told beside what has left the model.
 //!
 //! The model is a vector of live entries, coldest first, and a clock; what expires leaves it at once. That is all that a caller can see of an
 //! exact LRU with deadlines in which expired entries go before live ones.
@@ -6,15 +6,16 @@
 mod textbook;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::super::{
-    Builder, Cache, Clock, Condition, Cursor, Expiry, ManualClock, SetOptions, Stats, Tag, TimeLeft,
+    Builder, Cache, RemovalCause, Clock, Condition, Cursor, Expiry, ManualClock, SetOptions, Stats, Tag, TimeLeft,
 };
-use textbook::{MAX_KEY, MAX_VALUE, Textbook};
+use textbook::{Gone, MAX_KEY, MAX_VALUE, Textbook};
 
 const KEYS: [&str; 12] = [
     "", "a", "ab", "abc", "b", "ba", "key", "key:1", "key:2", "n", "n2", "zzzzzzzz",
@@ -192,6 +193,10 @@ struct Pair {
     model: Textbook,
     /// Whether the order of eviction is that of one list.
     one_shard: bool,
+    /// What the listener was told.
+    told: Arc<Mutex<Vec<Gone>>>,
+    /// What was told of what has expired: when that is, is no matter.
+    told_expired: Vec<Gone>,
 }
 
 impl Pair {
@@ -200,10 +205,17 @@ impl Pair {
         max_items: Option<u64>,
         max_bytes: Option<u64>,
         default_ttl: Option<u64>,
+        time_to_idle: Option<u64>,
         shards: usize,
     ) -> Self {
         let (clock, hands) = Clock::manual();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
         let mut builder = builder
+            .eviction_listener(move |key, entry, cause| {
+                let gone = (key.to_vec(), entry.value.to_vec(), cause);
+                telling.lock().unwrap().push(gone);
+            })
             .clock(clock)
             .shards(shards)
             .max_key_bytes(MAX_KEY)
@@ -217,13 +229,19 @@ impl Pair {
         if let Some(ttl) = default_ttl {
             builder = builder.default_ttl(Duration::from_nanos(ttl));
         }
+        if let Some(idle) = time_to_idle {
+            builder = builder.time_to_idle(Duration::from_nanos(idle));
+        }
         let cache = builder.build().unwrap();
-        let model = Textbook::new(max_items, max_bytes, default_ttl, cache.clock().unix_millis());
+        let mut model = Textbook::new(max_items, max_bytes, default_ttl, cache.clock().unix_millis());
+        model.time_to_idle = time_to_idle;
         Pair {
             cache,
             hands,
             model,
             one_shard: shards == 1,
+            told,
+            told_expired: Vec::new(),
         }
     }
 
@@ -233,8 +251,14 @@ impl Pair {
             self.step(step)?;
             self.cache.validate();
             self.compare(&shown)?;
+            self.compare_told(&shown)?;
         }
-        self.cache.reclaim_expired();
+        self.cache.run_pending();
+        self.compare_told("the end")?;
+        self.told_expired.sort();
+        let mut expired = std::mem::take(&mut self.model.gone);
+        expired.sort();
+        prop_assert_eq!(&self.told_expired, &expired, "each that expired is told once");
         self.cache.validate();
         let stats = self.cache.stats();
         prop_assert_eq!(stats.items, self.model.entries.len() as u64);
@@ -341,6 +365,29 @@ impl Pair {
         Ok(())
     }
 
+    /// What left by this step was told during it; what expired may be told later.
+    fn compare_told(&mut self, step: &str) -> Result<(), TestCaseError> {
+        let is_expired = |gone: &Gone| gone.2 == RemovalCause::Expired;
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        let (expired, mut told): (Vec<_>, Vec<_>) = told.into_iter().partition(is_expired);
+        self.told_expired.extend(expired);
+        let gone = std::mem::take(&mut self.model.gone);
+        let (expired, mut gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(is_expired);
+        self.model.gone = expired;
+        if !self.one_shard || step.starts_with("Clear") {
+            // In the order of shards, or of slots.
+            told.sort();
+            gone.sort();
+        }
+        // What a large value takes the place of goes before it is written, what others take the place of afterwards.
+        let is_eviction = |gone: &Gone| gone.2.is_eviction();
+        let (evicted, told): (Vec<_>, Vec<_>) = told.into_iter().partition(is_eviction);
+        let (victims, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(is_eviction);
+        prop_assert_eq!(evicted, victims, "what was evicted by {}", step);
+        prop_assert_eq!(told, gone, "what left by {}", step);
+        Ok(())
+    }
+
     fn compare(&self, step: &str) -> Result<(), TestCaseError> {
         let stats = self.cache.stats();
         let counted = Stats {
@@ -406,30 +453,30 @@ fn some_ttl() -> impl Strategy<Value = Option<u64>> {
 proptest! {
     #[test]
     fn a_cache_bounded_by_items_is_a_textbook_lru(
-        max_items in 1u64..8, ttl in some_ttl(), steps in steps(40)
+        max_items in 1u64..8, ttl in some_ttl(), idle in some_ttl(), steps in steps(40)
     ) {
-        Pair::new(Cache::builder(), Some(max_items), None, ttl, 1).run(steps)?;
+        Pair::new(Cache::builder(), Some(max_items), None, ttl, idle, 1).run(steps)?;
     }
 
     #[test]
     fn a_cache_bounded_by_bytes_is_a_textbook_lru(
-        max_bytes in 4096u64..9000, ttl in some_ttl(), steps in steps(2_000)
+        max_bytes in 4096u64..9000, ttl in some_ttl(), idle in some_ttl(), steps in steps(2_000)
     ) {
-        Pair::new(Cache::builder(), None, Some(max_bytes), ttl, 1).run(steps)?;
+        Pair::new(Cache::builder(), None, Some(max_bytes), ttl, idle, 1).run(steps)?;
     }
 
     #[test]
     fn a_cache_of_large_values_is_a_textbook_lru(
-        max_items in 3u64..12, max_bytes in 10_000u64..120_000, ttl in some_ttl(), steps in steps(MAX_VALUE)
+        max_items in 3u64..12, max_bytes in 10_000u64..120_000, ttl in some_ttl(), idle in some_ttl(), steps in steps(MAX_VALUE)
     ) {
-        Pair::new(Cache::builder(), Some(max_items), Some(max_bytes), ttl, 1).run(steps)?;
+        Pair::new(Cache::builder(), Some(max_items), Some(max_bytes), ttl, idle, 1).run(steps)?;
     }
 
     #[test]
     fn a_cache_of_several_shards_holds_everything_until_it_expires(
-        shards in select(&[2usize, 4, 64][..]), ttl in some_ttl(), steps in steps(60)
+        shards in select(&[2usize, 4, 64][..]), ttl in some_ttl(), idle in some_ttl(), steps in steps(60)
     ) {
-        Pair::new(Cache::builder(), None, None, ttl, shards).run(steps)?;
+        Pair::new(Cache::builder(), None, None, ttl, idle, shards).run(steps)?;
     }
 
 }

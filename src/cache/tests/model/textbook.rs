@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, Payload};
+use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, FIXED_OVERHEAD, Payload};
 use super::super::super::{
-    CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft, Value,
+    CasOutcome, RemovalCause, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft, Value,
 };
 use super::Found;
 
@@ -16,6 +16,10 @@ pub(super) struct Textbook {
     pub(super) entries: Vec<Item>,
     /// What can be counted without knowing when expired entries are reclaimed.
     pub(super) stats: Stats,
+    /// What has left, in this order.
+    pub(super) gone: Vec<Gone>,
+    /// For how long an entry stays without being used.
+    pub(super) time_to_idle: Option<u64>,
     max_items: usize,
     max_bytes: u64,
     /// Knows what things weigh.
@@ -33,7 +37,10 @@ pub(super) struct Item {
     value: Vec<u8>,
     tag: Tag,
     deadline: Option<u64>,
+    used: u64,
 }
+
+pub(super) type Gone = (Vec<u8>, Vec<u8>, RemovalCause);
 
 impl Textbook {
     pub(super) fn new(
@@ -45,6 +52,8 @@ impl Textbook {
         Textbook {
             entries: Vec::new(),
             stats: Stats::default(),
+            gone: Vec::new(),
+            time_to_idle: None,
             max_items: max_items.map_or(usize::MAX, |items| items as usize),
             max_bytes: max_bytes.unwrap_or(u64::MAX),
             scales: Payload::new(max_bytes.unwrap_or(u64::MAX), 1, 0),
@@ -60,27 +69,54 @@ impl Textbook {
 
     fn weight(&self, entry: &Item) -> u64 {
         let draft = Draft::new(&entry.key, &entry.value, entry.tag);
-        self.scales.weight_of(&draft) + entry.deadline.map_or(0, |_| DEADLINE_OVERHEAD)
+        let deadlines = match (self.time_to_idle, entry.deadline) {
+            (None, None) => 0,
+            (Some(_), Some(_)) => DEADLINE_OVERHEAD + FIXED_OVERHEAD,
+            _ => DEADLINE_OVERHEAD,
+        };
+        self.scales.weight_of(&draft) + deadlines
     }
 
     fn evict(&mut self) {
         loop {
-            if self.entries.len() > self.max_items {
+            let cause = if self.entries.len() > self.max_items {
                 self.stats.evictions_by_items += 1;
+                RemovalCause::MaxItems
             } else if self.max_bytes != u64::MAX && self.bytes() > self.max_bytes {
                 self.stats.evictions_by_bytes += 1;
+                RemovalCause::MaxWeight
             } else {
                 return;
-            }
-            self.entries.remove(0);
+            };
+            self.part_with(0, cause);
         }
+    }
+
+    fn part_with(&mut self, at: usize, cause: RemovalCause) -> Item {
+        let item = self.entries.remove(at);
+        self.gone.push((item.key.clone(), item.value.clone(), cause));
+        item
+    }
+
+    /// Everything of which this is true goes; gives its number.
+    fn part_with_all(&mut self, goes: impl Fn(&Item) -> bool, cause: RemovalCause) -> u64 {
+        let mut count = 0;
+        while let Some(at) = self.entries.iter().position(&goes) {
+            self.part_with(at, cause);
+            count += 1;
+        }
+        count
     }
 
     pub(super) fn advance(&mut self, by: u64) {
         self.now += by;
         let now = self.now;
-        self.entries
-            .retain(|entry| entry.deadline.is_none_or(|deadline| deadline > now));
+        let idle = self.time_to_idle;
+        let is_over = |entry: &Item| {
+            entry.deadline.is_some_and(|deadline| deadline <= now)
+                || idle.is_some_and(|idle| entry.used.saturating_add(idle) <= now)
+        };
+        self.part_with_all(is_over, RemovalCause::Expired);
     }
 
     pub(super) fn jump_wall_clock(&mut self, by: i64) {
@@ -107,7 +143,8 @@ impl Textbook {
     }
 
     fn refresh(&mut self, at: usize) {
-        let entry = self.entries.remove(at);
+        let mut entry = self.entries.remove(at);
+        entry.used = self.now;
         self.entries.push(entry);
     }
 
@@ -129,7 +166,7 @@ impl Textbook {
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
         let at = self.find(key)?;
         self.stats.removals += 1;
-        let entry = self.entries.remove(at);
+        let entry = self.part_with(at, RemovalCause::Removed);
         Some(self.shown(&entry))
     }
 
@@ -215,6 +252,7 @@ impl Textbook {
             value: value.to_vec(),
             tag: options.tag,
             deadline,
+            used: self.now,
         };
         let weight = self.weight(&entry);
         if weight > self.max_bytes {
@@ -232,7 +270,7 @@ impl Textbook {
         match found {
             Some(at) => {
                 self.stats.updates += 1;
-                self.entries.remove(at);
+                self.part_with(at, RemovalCause::Replaced);
             }
             None => self.stats.inserts += 1,
         }
@@ -301,13 +339,11 @@ impl Textbook {
     /// The cache says how many went: those past their deadline that it still held count as well.
     pub(super) fn clear(&mut self, removed: u64) {
         self.stats.removals += removed;
-        self.entries.clear();
+        self.part_with_all(|_| true, RemovalCause::Cleared);
     }
 
     pub(super) fn clear_prefix(&mut self, prefix: &[u8]) -> u64 {
-        let before = self.entries.len();
-        self.entries.retain(|entry| !entry.key.starts_with(prefix));
-        let removed = (before - self.entries.len()) as u64;
+        let removed = self.part_with_all(|entry| entry.key.starts_with(prefix), RemovalCause::Cleared);
         self.stats.removals += removed;
         removed
     }

@@ -1,0 +1,155 @@
+//! Going through a cache entry by entry, and removing what a caller's condition is true of. Pages of a scan lie under it, so a caller's code never runs
+//! while a lock is held.
+
+use std::iter::FusedIterator;
+use std::{fmt, vec};
+
+use bytes::Bytes;
+
+use super::{Cache, Cursor, Entry};
+
+/// Entries that are fetched at once, unless they are large.
+const ENTRIES_PER_PAGE: usize = 256;
+
+/// The live entries of a cache, in no particular order: see [`Cache::iter`]. Holds no lock, and a handle of the cache.
+#[must_use = "an iterator does nothing until it is asked for an item"]
+pub struct Iter {
+    cache: Cache,
+    prefix: Box<[u8]>,
+    page: vec::IntoIter<(Bytes, Entry)>,
+    next: Option<Cursor>,
+}
+
+impl Iter {
+    fn fetch(&mut self, at: Cursor) {
+        let mut page = Vec::new();
+        self.next = self
+            .cache
+            .show_page(at, &self.prefix, ENTRIES_PER_PAGE, true, |entry| {
+                page.push((Bytes::copy_from_slice(entry.key()), entry.to_entry()));
+            });
+        self.page = page.into_iter();
+    }
+}
+
+impl Iterator for Iter {
+    type Item = (Bytes, Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                return Some(entry);
+            }
+            let at = self.next.take()?;
+            self.fetch(at);
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let fetched = self.page.len();
+        (fetched, self.next.is_none().then_some(fetched))
+    }
+}
+
+impl FusedIterator for Iter {}
+
+impl fmt::Debug for Iter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter")
+            .field("prefix", &self.prefix.escape_ascii().to_string())
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IntoIterator for &Cache {
+    type Item = (Bytes, Entry);
+    type IntoIter = Iter;
+
+    fn into_iter(self) -> Iter {
+        self.iter()
+    }
+}
+
+impl Cache {
+    /// The live entries, in no particular order. Going through them neither refreshes them nor counts.
+    ///
+    /// Every entry that is there throughout comes exactly once, and no key comes twice; what is written or removed meanwhile may or may not come. An entry is what it
+    /// was when its page was fetched: 256 entries, or 1 MiB of them, at once; it may have changed, expired or gone since. No lock is held between items, so the cache may be used
+    /// in any way meanwhile.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// cache.set("b", "22", SetOptions::default())?;
+    /// let bytes: usize = cache.iter().map(|(key, entry)| key.len() + entry.value.len()).sum();
+    /// assert_eq!(bytes, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter(&self) -> Iter {
+        self.iter_prefix("")
+    }
+
+    /// As [`iter`](Self::iter), for those whose keys begin with `prefix`. All keys are looked at: it takes as long.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("user:1", "Ada", SetOptions::default())?;
+    /// cache.set("page:1", "<h1>", SetOptions::default())?;
+    /// assert_eq!(cache.iter_prefix("user:").next().unwrap().1.value, "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter_prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
+        Iter {
+            cache: self.clone(),
+            prefix: prefix.as_ref().into(),
+            page: Vec::new().into_iter(),
+            next: Some(Cursor::default()),
+        }
+    }
+
+    /// Removes the entries of which `keep` is false, and gives their number. It takes what [`iter`](Self::iter) gives, with the same words about what changes meanwhile; and an entry
+    /// that was written again after `keep` saw it stays. `keep` runs without any lock and may call the cache; if it panics, what it has refused so far is gone.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, Tag};
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("short", "abc", SetOptions::default())?;
+    /// cache.set("long", "abcdefgh", SetOptions::default())?;
+    /// assert_eq!(cache.retain(|_, entry| entry.value.len() < 5), 1);
+    /// assert!(cache.contains("short") && !cache.contains("long"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], &Entry) -> bool) -> u64 {
+        // Nobody can ask `keep` of what is being loaded.
+        for shard in &self.inner.shards {
+            shard.hold().outdate_loads(&[]);
+        }
+        let mut batch = self.batch();
+        let mut removed = 0;
+        for (key, entry) in self {
+            if !keep(&key, &entry) && batch.remove_if_same(&key, &entry) {
+                removed += 1;
+            }
+            batch.release_after(1);
+        }
+        removed
+    }
+
+    /// Removes the entries of which `condition` is true, and gives their number: the opposite of [`retain`](Self::retain), in all else the same. For a prefix,
+    /// [`clear_prefix`](Self::clear_prefix) is quicker.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, Tag};
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("a", "{}", SetOptions { tag: Tag::JSON, ..SetOptions::default() })?;
+    /// cache.set("b", "{}", SetOptions::default())?;
+    /// assert_eq!(cache.invalidate_if(|_, entry| entry.tag == Tag::JSON), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn invalidate_if(&self, mut condition: impl FnMut(&[u8], &Entry) -> bool) -> u64 {
+        self.retain(|key, entry| !condition(key, entry))
+    }
+}

@@ -53,6 +53,8 @@ pub use flight::LoadError;
 #[cfg(feature = "async")]
 pub use key_lock::AsyncKeyGuard;
 pub use key_lock::KeyGuard;
+#[cfg(feature = "persist")]
+pub use persist::{OnDamage, RestoreError, Restored, SnapshotError};
 
 #[cfg(all(feature = "persist", not(unix)))]
 compile_error!(

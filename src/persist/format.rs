@@ -111,6 +111,13 @@ impl FileHeader {
     }
 }
 
+/// Whether the beginning of a file is what was written there, be it the header of this format or of another.
+pub fn header_is_intact(bytes: &[u8]) -> bool {
+    bytes
+        .first_chunk::<FILE_HEADER>()
+        .is_some_and(|bytes| crc32c::crc32c(&bytes[..28]) == LittleEndian::read_u32(&bytes[28..]))
+}
+
 /// A change, absolute: replaying it twice is replaying it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'a> {

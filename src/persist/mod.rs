@@ -9,6 +9,7 @@
 //! snapshot.rs   entries → file                     replay.rs     file → changes, past any damage
 //! load.rs       changes → cache                   search.rs     what is intact in a damaged stretch
 //! format.rs     the bytes of both                  disk.rs       what is asked of the file system
+//! image.rs      a cache that is kept in no directory, as a snapshot to and from anywhere
 //! inspect.rs    what is there, for people          repair.rs     what can be kept → a new directory
 //! reading.rs    how they look, leaving no trace    ledger.rs     changes → what is there, without a cache
 //! ```
@@ -21,6 +22,7 @@
 
 pub mod disk;
 pub mod format;
+mod image;
 pub mod inspect;
 mod journal;
 mod keeper;
@@ -40,6 +42,7 @@ mod store;
 pub(crate) mod tests;
 mod window;
 
+pub use image::{OnDamage, RestoreError, Restored, SnapshotError};
 pub use journal::{Failure, JournalStats, Sync};
 pub use opening::{LoadStats, Opening, Waker};
 pub use recovery::{Recover, Recovery};

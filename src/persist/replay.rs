@@ -297,7 +297,7 @@ pub fn replay_snapshot(file: Box<dyn Read>, generation: u64, sink: &mut impl Sin
 
 /// Reads the header. A damaged one does not make the rest worthless: its generation is in the file's name, and in each checksum.
 fn read_header(
-    window: &mut Window,
+    window: &mut Window<'_>,
     kind: FileKind,
     generation: u64,
     report: &mut FileReport,

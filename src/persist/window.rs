@@ -5,8 +5,8 @@ use std::io::{self, Read};
 /// Bytes that are asked of the file at once.
 const CHUNK: usize = 1 << 20;
 
-pub(super) struct Window {
-    file: Box<dyn Read>,
+pub(super) struct Window<'r> {
+    file: Box<dyn Read + 'r>,
     /// The bytes in the window are `buffer[start..]`.
     buffer: Vec<u8>,
     start: usize,
@@ -15,8 +15,8 @@ pub(super) struct Window {
     at_end: bool,
 }
 
-impl Window {
-    pub(super) fn new(file: Box<dyn Read>) -> Self {
+impl<'r> Window<'r> {
+    pub(super) fn new(file: Box<dyn Read + 'r>) -> Self {
         Window {
             file,
             buffer: Vec::new(),

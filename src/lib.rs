@@ -14,6 +14,8 @@ mod cache;
 pub mod compat;
 #[cfg(feature = "persist")]
 mod directory;
+#[cfg(feature = "serde")]
+mod encoding;
 mod flight;
 mod key_lock;
 #[cfg(feature = "persist")]
@@ -49,6 +51,8 @@ pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
     SyncMode,
 };
+#[cfg(feature = "serde")]
+pub use encoding::{EncodedIter, EncodedView, EncodingError};
 pub use flight::LoadError;
 #[cfg(feature = "async")]
 pub use key_lock::AsyncKeyGuard;

@@ -25,7 +25,7 @@
 //! # What is the same
 //!
 //! Every name, every signature, the defaults, the time left in whole calls, `Box<dyn Error>` as the error. What is in the boxes is [`Error`], [`OpenError`](crate::OpenError) or
-//! [`UnsupportedValue`], which are `Send + Sync`.
+//! [`EncodingError`], which are `Send + Sync`.
 //!
 //! # What is better
 //!
@@ -59,10 +59,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Expiry, SetOptions, TimeLeft};
+use crate::{EncodingError, Error, Expiry, SetOptions, TimeLeft};
 
 pub use migrate::{Migration, Skipped, migrate};
-pub use values::UnsupportedValue;
 
 /// How a cache is made: all that cache_ro had.
 ///
@@ -248,7 +247,7 @@ impl Cache {
     /// Stores a value for a time, in whole milliseconds; zero stores nothing, and what the key held is gone. With a directory it is there after the death of the process once this has returned.
     ///
     /// # Errors
-    /// [`UnsupportedValue`] if the value cannot be encoded, [`Error`] if the cache cannot take or keep it.
+    /// [`EncodingError`] if the value cannot be encoded, [`Error`] if the cache cannot take or keep it.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -259,15 +258,16 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set<V: Serialize>(&self, key: &str, value: V, ttl: Duration) -> Boxed<()> {
-        let value = values::encode(&value)?;
         self.check_open()?;
         let options = SetOptions {
-            tag: values::TAG,
             expiry: Expiry::After(whole_millis(ttl)),
             ..SetOptions::default()
         };
-        self.shared.cache.set(key, value, options)?;
-        Ok(())
+        match self.shared.cache.set_as(key, &value, options) {
+            Ok(_) => Ok(()),
+            Err(EncodingError::Refused(error)) => Err(error.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// As [`set`](Self::set), which never takes the lock of a key: the two are one.

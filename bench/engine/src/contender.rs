@@ -3,6 +3,7 @@
 
 mod ours;
 mod rivals;
+pub(crate) mod typed;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -30,7 +30,7 @@ pub(crate) enum Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    fn ops(&self) -> u64 {
+    pub(crate) fn ops(&self) -> u64 {
         match self {
             Load::Insert(keys) => keys.end - keys.start,
             Load::Get(keys) | Load::GetBatch(keys) | Load::GetOrInsert(keys) | Load::Mixed(keys) => {
@@ -41,7 +41,7 @@ impl<'a> Load<'a> {
     }
 
     /// About equal parts, one for each thread.
-    fn parts(&self, threads: usize) -> Vec<Load<'a>> {
+    pub(crate) fn parts(&self, threads: usize) -> Vec<Load<'a>> {
         let chunks = |keys: &'a [u32]| keys.chunks(keys.len().div_ceil(threads).max(1));
         match self {
             Load::Insert(keys) => {

@@ -11,6 +11,7 @@ mod process;
 mod report;
 mod throughput;
 mod ttl;
+mod typed;
 mod workload;
 
 use std::io::{self, Write};
@@ -91,6 +92,8 @@ enum What {
     Latency,
     /// What 1 M entries cost that expire within a second
     Ttl,
+    /// Get, insert, get or insert of objects without serialization: one thread and two, 100 k and 1 M entries
+    Typed,
     /// Hit ratios on traces and made-up workloads, beside OPT
     Hits(HitsOptions),
     /// All of these, one after the other
@@ -183,6 +186,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         What::Memory => vec![("memory", Box::new(memory::memory))],
         What::Latency => vec![("latency", Box::new(latency::latency))],
         What::Ttl => vec![("ttl", Box::new(ttl::ttl))],
+        What::Typed => vec![("typed", Box::new(typed::typed))],
         What::Hits(options) => {
             let wanted = options.wanted();
             vec![("hits", Box::new(move |settings| hits::hits(settings, &wanted)))]
@@ -194,6 +198,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 ("memory", Box::new(memory::memory)),
                 ("latency", Box::new(latency::latency)),
                 ("ttl", Box::new(ttl::ttl)),
+                ("typed", Box::new(typed::typed)),
                 ("hits", Box::new(move |settings| hits::hits(settings, &wanted))),
             ]
         }

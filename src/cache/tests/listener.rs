@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::super::{Cache, CasOutcome, RemovalCause, Clock, Expiry, ManualClock, SetOptions, TimeLeft};
+use super::super::{
+    Cache, CasOutcome, Clock, Error, Expiry, ManualClock, Observed, Observer, RemovalCause, SetOptions,
+    TimeLeft,
+};
 use super::{PLAIN, eventually, millis, set};
+use crate::Op;
 
 type Told = Arc<Mutex<Vec<(String, String, RemovalCause)>>>;
 
@@ -342,4 +346,69 @@ fn the_listener_is_let_go_with_the_cache() {
     cache.clear();
     drop(cache);
     assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// Writes down when something was to be kept.
+#[derive(Debug)]
+struct Keeper(Arc<Mutex<Vec<&'static str>>>);
+
+impl Observer for Keeper {
+    fn changed(&self, _: &Observed<'_>) {}
+
+    fn settle(&self) -> Result<(), Error> {
+        self.0.lock().unwrap().push("kept");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_change_is_kept_before_the_listener_is_told_what_left_by_it() {
+    type Leave = fn(&Cache);
+    let ways: [(&str, Leave); 11] = [
+        ("set", |cache| set(cache, "k", "new")),
+        ("set_many", |cache| {
+            cache.set_many([("k", "new", PLAIN)]);
+        }),
+        ("increment", |cache| {
+            cache.increment("k", 1, Expiry::Never).unwrap();
+        }),
+        ("compare_and_set", |cache| {
+            cache.compare_and_set("k", "7", "8", PLAIN).unwrap();
+        }),
+        ("entry", |cache| {
+            cache.entry("k").compute(|_| Op::<&str>::Remove).unwrap();
+        }),
+        ("remove", |cache| assert!(cache.remove("k"))),
+        ("remove_many", |cache| {
+            cache.remove_many(["k"]);
+        }),
+        ("take", |cache| drop(cache.take("k"))),
+        ("retain", |cache| {
+            cache.retain(|_, _| false);
+        }),
+        ("clear", |cache| {
+            cache.clear();
+        }),
+        ("clear_prefix", |cache| {
+            cache.clear_prefix("k");
+        }),
+    ];
+    for (name, leave) in ways {
+        let happened = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&happened);
+        let cache = Cache::builder()
+            .eviction_listener(move |_, _, _| told.lock().unwrap().push("told"))
+            .build()
+            .unwrap();
+        let keeper: Arc<dyn Observer> = Arc::new(Keeper(Arc::clone(&happened)));
+        cache.keep(&keeper);
+        set(&cache, "k", "7");
+        happened.lock().unwrap().clear();
+
+        leave(&cache);
+        let mut happened = std::mem::take(&mut *happened.lock().unwrap());
+        // A prefix is written before what is under it.
+        happened.dedup();
+        assert_eq!(happened, ["kept", "told"], "{name}");
+    }
 }

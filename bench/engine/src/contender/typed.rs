@@ -111,7 +111,7 @@ impl<P: Payload> Objects<P> for TypedCache<P::Key, P::Value> {
     }
 
     fn get_or_insert(&self, key: P::Key, value: P::Value) -> P::Value {
-        self.entry(key).or_insert(value)
+        self.get_with(&key, || value)
     }
 }
 

@@ -21,9 +21,11 @@ use super::stats::Stats;
 use super::sweep::Sweep;
 use crate::flight::Flights;
 
+mod ahead;
 mod departing;
 mod loading;
 mod room;
+mod telling;
 mod walk;
 
 pub(super) use loading::{Loading, spread};
@@ -136,15 +138,6 @@ impl<P: Policy> Shard<P> {
 
     pub(super) fn has_deadlines(&self) -> bool {
         self.expiry.len() > 0
-    }
-
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.unsettled.get()
-    }
-
-    /// Who is to settle what was shown since this was last asked, if anything was: for the holder of the lock, once it has let go of it.
-    pub(super) fn take_unsettled(&mut self) -> Option<Arc<dyn Observer>> {
-        self.unsettled.take().then(|| self.observer.clone()).flatten()
     }
 
     /// Reads an entry: counts, and refreshes it.
@@ -411,71 +404,6 @@ impl<P: Policy> Shard<P> {
             ..old.stats
         };
         old
-    }
-
-    pub(super) fn observe(&mut self, observer: Option<Arc<dyn Observer>>, settles: bool) {
-        self.observer = observer;
-        self.settles = settles;
-    }
-
-    /// Tells the observer, if there is one.
-    pub(super) fn tell(&self, change: &Observed<'_>) {
-        if let Some(observer) = &self.observer {
-            self.unsettled.set(self.settles);
-            observer.changed(change);
-        }
-    }
-
-    pub(super) fn note_entries_elsewhere(&mut self) {
-        self.others_elsewhere = true;
-    }
-
-    /// Tells of a removal, also of a key that is absent here if it may be there elsewhere.
-    fn tell_removal(&self, key: &[u8], found: bool) {
-        let has_evicted = self.stats.evictions_by_items + self.stats.evictions_by_bytes > 0;
-        if found || has_evicted || self.others_elsewhere {
-            self.tell(&Observed::Remove { key });
-        }
-    }
-
-    /// Fetches what is to be looked at for these keys from memory at the same time, instead of one after the other: the places where their searches
-    /// begin, then what the slots found there lead to, then what those lead to. (Chen, Gibbons, Mowry 2001: "group prefetching".)
-    pub(super) fn prefetch(&self, hashes: impl Iterator<Item = u32> + Clone) {
-        let mut slots = [None; super::BATCH_SLICE as usize];
-        self.prefetch_cells(hashes.clone());
-        self.prefetch_slots(hashes, &mut slots);
-        self.prefetch_entries(&slots);
-    }
-
-    /// The first step.
-    pub(super) fn prefetch_cells(&self, hashes: impl Iterator<Item = u32>) {
-        for hash in hashes {
-            self.index.prefetch(hash);
-            self.policy.prefetch_hash(hash);
-        }
-    }
-
-    /// The second: the slots found there.
-    pub(super) fn prefetch_slots(&self, hashes: impl Iterator<Item = u32>, slots: &mut [Option<u32>]) {
-        for (hash, place) in hashes.zip(slots) {
-            // Hardly ever another one with the same hash.
-            *place = self.index.find(hash, |_| true);
-            if let Some(slot) = *place {
-                self.payload.prefetch_slot(slot);
-                self.policy.prefetch(slot);
-                self.expiry.prefetch(slot);
-            }
-        }
-    }
-
-    /// The third. A slot may have been vacated since it was found, if the lock was let go.
-    pub(super) fn prefetch_entries(&self, slots: &[Option<u32>]) {
-        for &slot in slots.iter().flatten() {
-            if self.payload.is_occupied(slot) {
-                self.payload.prefetch_entry(slot);
-                self.policy.prefetch_neighbours(slot);
-            }
-        }
     }
 
     #[inline]

@@ -81,7 +81,10 @@ fn a_listener_that_writes_to_a_kept_cache_has_its_writes_kept() {
     let told: Vec<_> = receiver.try_iter().map(|(key, _, cause)| (key, cause)).collect();
     assert_eq!(
         told,
-        [("a".into(), RemovalCause::MaxItems), ("b".into(), RemovalCause::Removed)]
+        [
+            ("a".into(), RemovalCause::MaxItems),
+            ("b".into(), RemovalCause::Removed)
+        ]
     );
 }
 

@@ -23,7 +23,11 @@ impl<P: Policy> Shard<P> {
     }
 
     /// The second: the slots found there.
-    pub(in crate::cache) fn prefetch_slots(&self, hashes: impl Iterator<Item = u32>, slots: &mut [Option<u32>]) {
+    pub(in crate::cache) fn prefetch_slots(
+        &self,
+        hashes: impl Iterator<Item = u32>,
+        slots: &mut [Option<u32>],
+    ) {
         for (hash, place) in hashes.zip(slots) {
             // Hardly ever another one with the same hash.
             *place = self.index.find(hash, |_| true);

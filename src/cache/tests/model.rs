@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::super::{
-    Builder, Cache, RemovalCause, Clock, Condition, Cursor, Expiry, ManualClock, SetOptions, Stats, Tag, TimeLeft,
+    Builder, Cache, Clock, Condition, Cursor, Expiry, ManualClock, RemovalCause, SetOptions, Stats, Tag,
+    TimeLeft,
 };
 use textbook::{Gone, MAX_KEY, MAX_VALUE, Textbook};
 

@@ -1,7 +1,7 @@
 //! Room for one entry that needs the place of many is made in slices, and nobody else takes it meanwhile.
 
-use super::super::locked::EVICTED_TOGETHER;
 use super::super::clock::NEVER;
+use super::super::locked::EVICTED_TOGETHER;
 use super::super::payload::Draft;
 use super::super::shard::{Deadline, Reserved};
 use super::super::{Cache, Condition, SetOptions, Tag};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::super::payload::{DEADLINE_OVERHEAD, Draft, FIXED_OVERHEAD, Payload};
 use super::super::super::{
-    CasOutcome, RemovalCause, Condition, Entry, Error, Expiry, SetOptions, Stats, Tag, TimeLeft, Value,
+    CasOutcome, Condition, Entry, Error, Expiry, RemovalCause, SetOptions, Stats, Tag, TimeLeft, Value,
 };
 use super::Found;
 

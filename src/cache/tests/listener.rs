@@ -57,7 +57,7 @@ fn each_way_of_leaving_is_told_with_its_cause_before_the_call_returns() {
             );
         }),
         ("remove", RemovalCause::Removed, |cache, _| {
-            assert!(cache.remove("k"))
+            assert!(cache.remove("k"));
         }),
         ("remove_many", RemovalCause::Removed, |cache, _| {
             cache.remove_many(["k"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rustcache::{Cache, Clock, Condition, Cursor, Expiry, PolicyKind, SetOptions};
+use rustcache::{Cache, CasOutcome, Clock, Condition, Cursor, Expiry, PolicyKind, SetOptions};
 
 #[derive(Debug, Arbitrary)]
 struct Input {
@@ -27,13 +27,30 @@ enum Step {
         expiry: u8,
         time: u16,
     },
+    SetMany {
+        /// Keys and lengths.
+        entries: Vec<(u8, u16)>,
+        expiry: u8,
+        time: u16,
+    },
     Get(u8),
+    GetMany(Vec<u8>),
     Take(u8),
     Remove(u8),
+    RemoveMany(Vec<u8>),
+    CompareAndSet {
+        key: u8,
+        /// Whether what the key should hold is expected, or something else.
+        right: bool,
+        len: u16,
+        expiry: u8,
+        time: u16,
+    },
     Touch {
         key: u8,
         ttl: u16,
     },
+    Persist(u8),
     Increment(u8),
     Clear,
     ClearPrefix(u8),
@@ -104,15 +121,7 @@ fuzz_target!(|input: Input| {
                     _ => Condition::Always,
                 };
                 let kept = deadline_held(&cache, &model, &key);
-                let (expiry, deadline) = match expiry % 4 {
-                    0 => (Expiry::Never, None),
-                    1 => {
-                        let ttl = Duration::from_millis((*time).into());
-                        (Expiry::After(ttl), Some(now + u64::from(*time)))
-                    }
-                    2 => (Expiry::Keep, kept),
-                    _ => (Expiry::Default, None),
-                };
+                let (expiry, deadline) = expiry_of(&cache, *expiry, *time, now, kept);
                 let options = SetOptions {
                     expiry,
                     condition,
@@ -122,6 +131,85 @@ fuzz_target!(|input: Input| {
                     Ok(true) => drop(model.insert(key, (value, deadline))),
                     Ok(false) => {}
                     Err(_) => drop(model.remove(&key)),
+                }
+            }
+            Step::SetMany {
+                entries,
+                expiry,
+                time,
+            } => {
+                // Not the one that keeps what each key has.
+                let expiry = [0, 1, 3, 4][usize::from(expiry % 4)];
+                let (expiry, deadline) = expiry_of(&cache, expiry, *time, now, None);
+                let options = SetOptions {
+                    expiry,
+                    ..SetOptions::default()
+                };
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|&(n, len)| (key(n), vec![number as u8; value_len(len)], options))
+                    .collect();
+                let stored =
+                    cache.set_many(entries.iter().map(|(key, value, options)| (key, value, *options)));
+                assert_eq!(stored.len(), entries.len());
+                for ((key, value, _), stored) in entries.into_iter().zip(stored) {
+                    match stored {
+                        Ok(true) => drop(model.insert(key, (value, deadline))),
+                        Ok(false) => panic!("there was no condition"),
+                        Err(_) => drop(model.remove(&key)),
+                    }
+                }
+            }
+            Step::GetMany(keys) => {
+                let found = cache.get_many(keys.iter().map(|&n| key(n)));
+                assert_eq!(found.len(), keys.len());
+                for (&n, found) in keys.iter().zip(found) {
+                    expect(&model, &key(n), found.map(|entry| entry.value.to_vec()));
+                }
+            }
+            Step::RemoveMany(keys) => {
+                let removed = cache.remove_many(keys.iter().map(|&n| key(n)));
+                assert_eq!(removed.len(), keys.len());
+                for (&n, was_there) in keys.iter().zip(removed) {
+                    let was_written = model.remove(&key(n)).is_some();
+                    assert!(!was_there || was_written);
+                    assert!(!cache.contains(key(n)));
+                }
+            }
+            Step::CompareAndSet {
+                key: n,
+                right,
+                len,
+                expiry,
+                time,
+            } => {
+                let key = key(*n);
+                let written = model.get(&key).map(|(value, _)| value.clone());
+                let expected = match &written {
+                    Some(value) if *right => value.clone(),
+                    _ => b"nobody writes this".to_vec(),
+                };
+                let value = vec![number as u8; value_len(*len)];
+                let kept = deadline_held(&cache, &model, &key);
+                let (expiry, deadline) = expiry_of(&cache, *expiry, *time, now, kept);
+                let options = SetOptions {
+                    expiry,
+                    ..SetOptions::default()
+                };
+                match cache.compare_and_set(&key, &expected, &value, options) {
+                    Ok(CasOutcome::Stored) => {
+                        assert_eq!(written, Some(expected));
+                        model.insert(key, (value, deadline));
+                    }
+                    Ok(CasOutcome::Mismatch) => assert!(written.is_some_and(|written| written != expected)),
+                    Ok(_) => assert!(!cache.contains(&key)),
+                    Err(_) => drop(model.remove(&key)),
+                }
+            }
+            Step::Persist(n) => {
+                if cache.persist(key(*n)) {
+                    let entry = model.get_mut(&key(*n)).expect("what was kept was written");
+                    entry.1 = None;
                 }
             }
             Step::Get(n) => {
@@ -193,6 +281,18 @@ fuzz_target!(|input: Input| {
         cache.validate();
     }
 });
+
+/// When to expire, as the cache and as the model has it.
+fn expiry_of(cache: &Cache, expiry: u8, time: u16, now: u64, kept: Option<u64>) -> (Expiry, Option<u64>) {
+    let time = u64::from(time);
+    match expiry % 5 {
+        0 => (Expiry::Never, None),
+        1 => (Expiry::After(Duration::from_millis(time)), Some(now + time)),
+        2 => (Expiry::Keep, kept),
+        3 => (Expiry::At(cache.clock().unix_millis() + time), Some(now + time)),
+        _ => (Expiry::Default, None),
+    }
+}
 
 /// The deadline that an entry has, if it was not evicted.
 fn deadline_held(cache: &Cache, model: &Model, key: &[u8]) -> Option<u64> {

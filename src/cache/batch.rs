@@ -6,8 +6,8 @@ mod tests;
 use super::departures::Unsettled;
 use super::inner::NO_MATTER;
 use super::locked::Held;
-use super::payload::{Draft, takes_long};
-use super::shard::{Hashed, Reserved};
+use super::payload::{Draft, is_large};
+use super::shard::Hashed;
 use super::{Cache, EntryRef, Error, SetOptions, Shard};
 
 /// How many keys of a batch are done under one hold of a lock.
@@ -140,16 +140,12 @@ impl<'c> Batch<'c> {
         self.cache.check(key, value)?;
         let inner = &self.cache.inner;
         let (number, key) = self.cache.hashed(key);
-        if takes_long(value) {
-            // Copying it may take longer than a lock may be held.
+        if is_large(key.key, value) {
+            // Copying it may take longer than a lock may be held, and the room for it is made under holds of their own.
             self.release();
         }
         let draft = Draft::new(key.key, value, options.tag);
-        let reserved = if takes_long(value) {
-            inner.shards[number].reserve(key.hash, &draft, options, inner)
-        } else {
-            Reserved::default()
-        };
+        let reserved = self.cache.reserve((number, key), &draft, options);
         let (shard, now) = if inner.may_expire(options.expiry) {
             self.next_in_time(number)
         } else {

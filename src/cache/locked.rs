@@ -64,22 +64,23 @@ impl Locked {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Shard> {
-        match self.shard.try_lock() {
-            Ok(guard) => guard,
-            // A panic while the lock was held leaves a shard that is at worst short of an entry: not a reason to fail all later calls.
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => self.wait_for_lock(),
-        }
+        self.try_lock().unwrap_or_else(|| self.wait_for_lock())
     }
 
     /// If nobody else holds it.
     pub(super) fn try_hold(&self) -> Option<Held<'_>> {
-        let guard = match self.shard.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let guard = self.try_lock()?;
         Some(Held { guard: Some(guard) })
+    }
+
+    #[inline]
+    fn try_lock(&self) -> Option<MutexGuard<'_, Shard>> {
+        match self.shard.try_lock() {
+            Ok(guard) => Some(guard),
+            // A panic while the lock was held leaves a shard that is at worst short of an entry: not a reason to fail all later calls.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     #[cold]
@@ -104,13 +105,15 @@ impl Locked {
             let now = inner.now();
             held.begin_reserving(hash, draft, inner.deadline(expiry, now), condition, now)
         };
-        let rounds = LEAST_ROUNDS + reserved.bytes / BYTES_PER_ROUND;
-        for _ in 0..rounds {
-            let is_to_go_on = reserved.bytes > 0 && {
+        if reserved.bytes == 0 {
+            return reserved;
+        }
+        for _ in 0..LEAST_ROUNDS + reserved.bytes / BYTES_PER_ROUND {
+            let is_enough = {
                 let mut held = self.hold();
-                held.make_reserved_room(reserved, EVICTED_TOGETHER, inner.now())
+                !held.make_reserved_room(reserved, EVICTED_TOGETHER, inner.now())
             };
-            if !is_to_go_on {
+            if is_enough {
                 break;
             }
             self.let_others_in();

@@ -74,7 +74,7 @@ pub(crate) use clock::millis_rounded_up;
 use departures::Unsettled;
 use keys::hash_of;
 use locked::Locked;
-use payload::{Draft, takes_long};
+use payload::Draft;
 use policy::{AnyPolicy, Salt};
 use shard::{Comparison, Deadline, Hashed, Limits, Reserved, index_hash};
 use watch::Watch;
@@ -282,12 +282,12 @@ impl Cache {
                 shard.peek(key, now, |entry| entry.value() == expected)
             })
         };
-        let reserved = if takes_long(value) && holds_it() == Some(true) {
-            let options = SetOptions {
-                condition: Condition::IfPresent,
-                ..options
-            };
-            self.reserve(key, &draft, options)
+        let to_replace = SetOptions {
+            condition: Condition::IfPresent,
+            ..options
+        };
+        let reserved = if draft.is_large() && holds_it() == Some(true) {
+            self.reserve(key, &draft, to_replace)
         } else {
             Reserved::default()
         };

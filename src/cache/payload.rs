@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::entry::Tag;
 use super::paged::Paged;
-use super::pages::{LONGEST, Pages, Place};
+use super::pages::{Pages, Place};
 use super::prefetch::{prefetch, prefetch_bytes};
 pub(super) use larges::Large;
 use larges::Larges;
@@ -132,9 +132,9 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Whether a value takes so long to copy that no lock should be held meanwhile.
-pub(super) const fn takes_long(value: &[u8]) -> bool {
-    value.len() > LONGEST
+/// Whether an entry would be kept by itself. It also takes so long to copy that no lock should be held meanwhile.
+pub(super) const fn is_large(key: &[u8], value: &[u8]) -> bool {
+    packed_len(key.len(), value.len()).is_none()
 }
 
 /// Slots and what they hold.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! directory[first `depth` bits of the hash]  number of a segment
-//! segment   512 cells of hash u32 | slot u32, or EMPTY; linear probing from the bits that follow; 4 KiB
+//! segment   512 cells of hash u32 | slot u32, or EMPTY; linear probing from its last bits; 4 KiB
 //! ```
 //! Twelve bytes for each entry and half as many instructions as segments of 21 sizes take, which is what counts where keys and values take more than that anyway. Growing splits one
 //! segment, so that no operation waits for more than 448 cells to be moved; removing moves cells back, and leaves no tombstones.
@@ -66,7 +66,7 @@ impl Index {
     #[inline(always)]
     pub(super) fn find_map<T>(&self, hash: u32, mut look: impl FnMut(u32) -> Option<T>) -> Option<(u32, T)> {
         let segment = self.segment(hash);
-        let mut at = segment.home(hash);
+        let mut at = Segment::home(hash);
         loop {
             let cell = segment.cells[at & MASK];
             if cell == EMPTY {
@@ -95,7 +95,7 @@ impl Index {
     #[inline]
     pub(super) fn prefetch(&self, hash: u32) {
         let segment = self.segment(hash);
-        prefetch(&segment.cells[segment.home(hash) & MASK]);
+        prefetch(&segment.cells[Segment::home(hash) & MASK]);
     }
 
     /// Adds a slot that is not there.
@@ -242,10 +242,10 @@ impl Segment {
         })
     }
 
-    /// Where a probe for a hash begins: the bits after those that all hashes here share.
+    /// Where a probe for a hash begins: its last bits, which the directory does not use. They are known before the segment has come from memory.
     #[inline(always)]
-    const fn home(&self, hash: u32) -> usize {
-        (hash << self.depth >> (u32::BITS - BITS)) as usize
+    const fn home(hash: u32) -> usize {
+        hash as usize & MASK
     }
 
     /// Adds a slot; `false` if there is no room.
@@ -254,7 +254,7 @@ impl Segment {
         if self.len == MOST {
             return false;
         }
-        let mut at = self.home(hash);
+        let mut at = Self::home(hash);
         while self.cells[at & MASK] != EMPTY {
             at += 1;
         }
@@ -276,7 +276,7 @@ impl Segment {
             if cell == EMPTY {
                 break;
             }
-            let steps = at.wrapping_sub(self.home(hash_of(cell))) & MASK;
+            let steps = at.wrapping_sub(Self::home(hash_of(cell))) & MASK;
             if steps >= at.wrapping_sub(hole) & MASK {
                 self.cells[hole & MASK] = cell;
                 hole = at;
@@ -290,7 +290,7 @@ impl Segment {
     #[inline]
     fn position(&self, hash: u32, slot: u32) -> Option<usize> {
         let wanted = cell(hash, slot);
-        let mut at = self.home(hash);
+        let mut at = Self::home(hash);
         loop {
             match self.cells[at & MASK] {
                 found if found == wanted => return Some(at & MASK),

@@ -32,9 +32,9 @@ impl<K, V> Entries for Known<'_, K, V> {
 }
 
 /// The entries, as each call is told of them: they and their weights.
-pub(super) type Held<'s, K, V> = (&'s mut Slots<K, V>, &'s Option<Paged<u64>>);
+pub(super) type Held<'s, K, V> = (&'s Slots<K, V>, &'s Option<Paged<u64>>);
 
-const fn known<'s, K, V>((slots, weights): (&'s Slots<K, V>, &'s Option<Paged<u64>>)) -> Known<'s, K, V> {
+const fn known<'s, K, V>((slots, weights): Held<'s, K, V>) -> Known<'s, K, V> {
     Known {
         slots,
         weights: weights.as_ref(),
@@ -59,19 +59,19 @@ impl Order {
 
     /// A slot holds a new entry.
     #[inline]
-    pub(super) fn insert<K, V>(&mut self, slot: u32, hash: u32, (slots, weights): Held<'_, K, V>) {
+    pub(super) fn insert<K, V>(&mut self, slot: u32, hash: u32, held: Held<'_, K, V>) {
         match self {
-            Order::Lru(log) => log.add(slot, slots),
-            Order::Other(policy) => policy.insert(slot, hash, &known((slots, weights))),
+            Order::Lru(log) => log.add(slot),
+            Order::Other(policy) => policy.insert(slot, hash, &known(held)),
         }
     }
 
     /// The entry was read or overwritten.
     #[inline(always)]
-    pub(super) fn access<K, V>(&mut self, slot: u32, hash: u32, (slots, weights): Held<'_, K, V>) {
+    pub(super) fn access<K, V>(&mut self, slot: u32, hash: u32, held: Held<'_, K, V>) {
         match self {
-            Order::Lru(log) => log.note_use(slot, slots),
-            Order::Other(policy) => access_other(policy, slot, hash, &known((slots, weights))),
+            Order::Lru(log) => log.note_use(slot),
+            Order::Other(policy) => access_other(policy, slot, hash, &known(held)),
         }
     }
 
@@ -90,32 +90,26 @@ impl Order {
 
     /// The entry goes, because the policy named it if `is_victim`.
     #[inline]
-    pub(super) fn remove<K, V>(
-        &mut self,
-        slot: u32,
-        hash: u32,
-        is_victim: bool,
-        (slots, weights): Held<'_, K, V>,
-    ) {
+    pub(super) fn remove<K, V>(&mut self, slot: u32, hash: u32, is_victim: bool, held: Held<'_, K, V>) {
         match self {
-            // What it has left in the log does not count any more.
-            Order::Lru(_) => {}
-            Order::Other(policy) if is_victim => policy.evict(slot, hash, &known((slots, weights))),
-            Order::Other(policy) => policy.remove(slot, hash, &known((slots, weights))),
+            Order::Lru(log) => log.remove(slot),
+            Order::Other(policy) if is_victim => policy.evict(slot, hash, &known(held)),
+            Order::Other(policy) => policy.remove(slot, hash, &known(held)),
         }
     }
 
     /// The entry has moved from one slot to another.
-    pub(super) fn relocate<K, V>(&mut self, from: u32, to: u32, slots: &mut Slots<K, V>) {
+    pub(super) fn relocate(&mut self, from: u32, to: u32) {
         match self {
-            Order::Lru(log) => log.relocate(to, slots),
+            Order::Lru(log) => log.relocate(from, to),
             Order::Other(policy) => policy.relocate(from, to),
         }
     }
 
     pub(super) fn truncate(&mut self, end: usize) {
-        if let Order::Other(policy) = self {
-            policy.truncate(end);
+        match self {
+            Order::Lru(log) => log.truncate(end),
+            Order::Other(policy) => policy.truncate(end),
         }
     }
 
@@ -157,7 +151,7 @@ impl Order {
         weights: &Option<Paged<u64>>,
     ) -> Option<u32> {
         match self {
-            Order::Lru(log) => log.oldest(slots),
+            Order::Lru(log) => log.oldest(),
             Order::Other(policy) => policy.victim(measure, &known((slots, weights))),
         }
     }
@@ -167,8 +161,8 @@ impl Order {
     pub(super) fn next_victim<K, V>(&mut self, slots: &Slots<K, V>) -> Option<u32> {
         match self {
             Order::Lru(log) => {
-                log.prefetch_oldest(slots);
-                log.oldest(slots)
+                slots.prefetch(log.upcoming());
+                log.oldest()
             }
             Order::Other(policy) => {
                 let [next, second, third] = policy.upcoming();
@@ -180,9 +174,9 @@ impl Order {
     }
 
     /// All known slots, about in the order in which they would go; exactly so, if that can be told in advance.
-    pub(super) fn coldest_first<K, V>(&self, slots: &Slots<K, V>) -> Vec<u32> {
+    pub(super) fn coldest_first(&self) -> Vec<u32> {
         match self {
-            Order::Lru(log) => log.in_order(slots),
+            Order::Lru(log) => log.in_order(),
             Order::Other(policy) => policy.coldest_first(),
         }
     }
@@ -190,7 +184,7 @@ impl Order {
     /// Panics if the order contradicts itself. For tests and fuzzers.
     pub(super) fn validate<K, V>(&self, slots: &Slots<K, V>, weights: &Option<Paged<u64>>) {
         match self {
-            Order::Lru(log) => log.validate(slots),
+            Order::Lru(log) => log.validate(),
             Order::Other(policy) => policy.validate(&known((slots, weights))),
         }
     }

@@ -156,7 +156,7 @@ impl<K, V> Shard<K, V> {
             self.expiry.set(slot, hard.min(later(now, self.idle)));
         }
         self.stats.hits += 1;
-        self.order.access(slot, hash, (&mut self.slots, &self.weights));
+        self.order.access(slot, hash, (&self.slots, &self.weights));
         Found::Live(result)
     }
 
@@ -261,7 +261,7 @@ impl<K, V> Shard<K, V> {
         let slot = match found {
             Some(slot) => {
                 self.stats.updates += 1;
-                self.order.access(slot, hash, (&mut self.slots, &self.weights));
+                self.order.access(slot, hash, (&self.slots, &self.weights));
                 if let Some((key, value)) = self.slots.replace(slot, key, value) {
                     gone.push((key, value, RemovalCause::Replaced));
                 }
@@ -277,7 +277,7 @@ impl<K, V> Shard<K, V> {
                     weights.put(slot, weight, &0);
                 }
                 self.weight += weight;
-                self.order.insert(slot, hash, (&mut self.slots, &self.weights));
+                self.order.insert(slot, hash, (&self.slots, &self.weights));
                 slot
             }
         };
@@ -301,7 +301,7 @@ impl<K, V> Shard<K, V> {
             self.take(slot, gone);
             return;
         }
-        self.order.access(slot, hash, (&mut self.slots, &self.weights));
+        self.order.access(slot, hash, (&self.slots, &self.weights));
         self.set_deadline(slot, deadline, now);
     }
 
@@ -434,7 +434,7 @@ impl<K, V> Shard<K, V> {
         K: Clone,
     {
         let live = |&slot: &u32| self.expiry.deadline(slot) > now;
-        let slots = self.order.coldest_first(&self.slots).into_iter().filter(live);
+        let slots = self.order.coldest_first().into_iter().filter(live);
         slots
             .filter_map(|slot| self.slots.get(slot).map(|held| held.key.clone()))
             .collect()
@@ -465,7 +465,7 @@ impl<K, V> Shard<K, V> {
         assert_eq!(held, self.index.len(), "slots in the index");
         assert_eq!(with_deadline, self.expiry.len(), "slots with a deadline");
         assert_eq!(weight, self.weight, "weight");
-        let mut order = self.order.coldest_first(&self.slots);
+        let mut order = self.order.coldest_first();
         assert_eq!(order.len(), held, "slots known to the policy");
         order.sort_unstable();
         order.dedup();

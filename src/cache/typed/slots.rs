@@ -2,8 +2,8 @@
 //! what leaves a slot is given to the caller, to be dropped without a lock.
 //!
 //! ```text
-//! nodes[slot]   hash u32 | version u32, not 0 | stamp u32 | key | value     held: 12 bytes beyond key and value
-//!               next u32 | previous u32                                     vacant: a list of all vacant slots
+//! nodes[slot]   hash u32 | version u32, not 0 | key | value     held: 8 bytes beyond key and value
+//!               next u32 | previous u32                         vacant: a list of all vacant slots
 //! ```
 //! The slot that was vacated last is given first: it is in the processor's caches. Slots lie in pages of 256, so that growing copies nothing; of a number that is known when this
 //! is compiled, since a slot is looked at in each operation.
@@ -26,8 +26,6 @@ pub(super) struct Held<K, V> {
     pub(super) hash: u32,
     /// Another one each time that an entry is written: what was seen of an entry without the lock can be told from what came after it.
     pub(super) version: Version,
-    /// When it was used last: see recency.rs.
-    pub(super) stamp: u32,
     pub(super) key: K,
     pub(super) value: V,
 }
@@ -99,19 +97,6 @@ impl<K, V> Slots<K, V> {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn stamp(&self, slot: u32) -> Option<u32> {
-        self.get(slot).map(|held| held.stamp)
-    }
-
-    #[inline(always)]
-    pub(super) fn stamp_mut(&mut self, slot: u32) -> Option<&mut u32> {
-        match self.node_mut(slot) {
-            Some(Node::Held(held)) => Some(&mut held.stamp),
-            _ => None,
-        }
-    }
-
     #[inline]
     pub(super) fn prefetch(&self, slot: u32) {
         if let Some(node) = self.node(slot) {
@@ -126,7 +111,6 @@ impl<K, V> Slots<K, V> {
         let held = Node::Held(Held {
             hash,
             version: self.next_version(),
-            stamp: 0,
             key,
             value,
         });
@@ -299,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    const _: () = assert!(size_of::<Node<u64, u64>>() == 32, "no room for a tag");
+    const _: () = assert!(size_of::<Node<u64, u64>>() == 24, "no room for a tag");
 
     proptest! {
         #[test]

@@ -100,7 +100,7 @@ impl<K, V> Shard<K, V> {
             return;
         };
         self.order
-            .remove(slot, hash, is_victim, (&mut self.slots, &self.weights));
+            .remove(slot, hash, is_victim, (&self.slots, &self.weights));
         if self.has_deadlines() {
             self.expiry.remove(slot);
         }
@@ -130,7 +130,7 @@ impl<K, V> Shard<K, V> {
             }
             if let Some((from, to, hash)) = self.slots.give_up_last() {
                 self.index.relocate(hash, from, to);
-                self.order.relocate(from, to, &mut self.slots);
+                self.order.relocate(from, to);
                 self.expiry.relocate(from, to);
                 if let Some(weights) = &mut self.weights {
                     weights[to] = weights[from];

@@ -174,7 +174,7 @@ impl Order {
     }
 
     /// All known slots, about in the order in which they would go; exactly so, if that can be told in advance.
-    pub(super) fn coldest_first(&self) -> Vec<u32> {
+    pub(super) fn coldest_first(&mut self) -> Vec<u32> {
         match self {
             Order::Lru(log) => log.in_order(),
             Order::Other(policy) => policy.coldest_first(),

@@ -11,17 +11,19 @@
 //! stamps[slot]   the position of its last use
 //! ```
 //! So that it does not grow for ever, a cleaner goes over it from time to time: it moves the records that count up to the others, and when it comes to the head, the head goes back to where they
-//! end. It does four records for each use, a batch at a time, and has fetched the entries of a batch before.
+//! end. It does four records for each use, a batch at a time.
 
-use super::super::paged::Paged;
 use super::super::prefetch::prefetch;
 use super::slots::NONE;
 
-/// Uses between two batches of the cleaner, and records of a batch.
-const USES: u32 = 16;
-const BATCH: u32 = 64;
+/// Uses that are noted before they go into the log, together: what has to be written for them is fetched meanwhile.
+const NOTED: usize = 16;
+/// Records that the cleaner goes over with each so many uses.
+const BATCH: usize = 64;
 /// Records of a chunk. (Fewer in tests of this crate, so that they see logs that are cleaned and grow.)
 const CHUNK: usize = if cfg!(test) { 32 } else { 512 };
+/// Stamps of a page.
+const PAGE: usize = 1024;
 /// An eviction fetches what belongs to the record so far on.
 const AHEAD: u32 = 8;
 /// A log has room for at least so many chunks.
@@ -35,9 +37,17 @@ const GROWN_FROM: usize = 3;
 pub(super) struct Log {
     /// A ring of a power of two of them. Empty where no record has been; growing moves chunks, and copies no record.
     chunks: Vec<Option<Box<[u32; CHUNK]>>>,
-    stamps: Paged<u32>,
+    /// In pages, so that growing copies none; of a number that is known when this is compiled, since one is looked at in each operation.
+    stamps: Vec<Box<[u32; PAGE]>>,
     /// Slots that hold an entry: so many records count.
     len: usize,
+    /// The first `due` are uses that are not in the log yet, the others `NONE`.
+    noted: [u32; NOTED],
+    due: usize,
+    /// The slot that was used last, or `NONE`.
+    newest: u32,
+    /// Records written since the cleaner had its turn.
+    untidied: usize,
     tail: u32,
     write: u32,
     read: u32,
@@ -49,8 +59,12 @@ impl Log {
     pub(super) fn new() -> Self {
         Log {
             chunks: vec![None; LEAST],
-            stamps: Paged::new(),
+            stamps: Vec::new(),
             len: 0,
+            noted: [NONE; NOTED],
+            due: 0,
+            newest: NONE,
+            untidied: 0,
             tail: 0,
             write: 0,
             read: 0,
@@ -90,59 +104,143 @@ impl Log {
     #[inline]
     pub(super) fn add(&mut self, slot: u32) {
         self.len += 1;
-        self.stamps.put(slot, self.head, &0);
-        self.append(slot);
+        if slot as usize >= self.stamps.len() * PAGE {
+            self.add_page_for(slot);
+        }
+        self.note_use(slot);
+    }
+
+    #[cold]
+    fn add_page_for(&mut self, slot: u32) {
+        self.stamps
+            .resize_with(slot as usize / PAGE + 1, || Box::new([0; PAGE]));
     }
 
     /// The entry of a slot, which has come, is used.
     #[inline(always)]
     pub(super) fn note_use(&mut self, slot: u32) {
-        let position = self.head;
-        let stamp = &mut self.stamps[slot];
-        if stamp.wrapping_add(1) != position {
-            *stamp = position;
-            self.append(slot);
+        if self.newest == slot {
+            return;
+        }
+        self.newest = slot;
+        self.prefetch_stamp(slot);
+        self.noted[self.due % NOTED] = slot;
+        self.due += 1;
+        if self.due == NOTED {
+            self.write_noted();
+        }
+    }
+
+    /// Whether a use of this slot is not in the log yet.
+    #[inline(always)]
+    fn is_noted(&self, slot: u32) -> bool {
+        // All of them, without a branch for each: beyond `due` there is no slot.
+        self.noted
+            .iter()
+            .fold(false, |is_any, &noted| is_any | (noted == slot))
+    }
+
+    /// Writes what is noted into the log.
+    #[inline(never)]
+    fn write_noted(&mut self) {
+        let noted = std::mem::replace(&mut self.noted, [NONE; NOTED]);
+        let noted = &noted[..std::mem::take(&mut self.due)];
+        let mut position = self.head;
+        for &slot in noted {
+            if let Some(stamp) = self.stamp_mut(slot) {
+                *stamp = position;
+            }
+            position = position.wrapping_add(1);
+        }
+        self.write_records(self.head, noted);
+        self.head = position;
+        self.untidied += noted.len();
+        if self.untidied >= NOTED {
+            self.untidied = 0;
+            self.tidy();
+        }
+    }
+
+    /// Writes records from a position on.
+    #[inline(always)]
+    fn write_records(&mut self, position: u32, mut slots: &[u32]) {
+        let mut position = position as usize;
+        while !slots.is_empty() {
+            let (chunk, place) = (position / CHUNK, position % CHUNK);
+            let run;
+            (run, slots) = slots.split_at(slots.len().min(CHUNK - place));
+            let chunk = chunk & (self.chunks.len() - 1);
+            let chunk = self.chunks[chunk].get_or_insert_with(|| Box::new([NONE; CHUNK]));
+            chunk[place..place + run.len()].copy_from_slice(run);
+            position = position.wrapping_add(run.len());
         }
     }
 
     #[inline(always)]
-    fn append(&mut self, slot: u32) {
-        let position = self.head;
-        self.set_record(position, slot);
-        self.head = position.wrapping_add(1);
-        if position.is_multiple_of(USES) {
-            self.tidy();
-        }
+    fn stamp(&self, slot: u32) -> Option<&u32> {
+        let page = self.stamps.get(slot as usize / PAGE)?;
+        Some(&page[slot as usize % PAGE])
+    }
+
+    #[inline(always)]
+    fn stamp_mut(&mut self, slot: u32) -> Option<&mut u32> {
+        let page = self.stamps.get_mut(slot as usize / PAGE)?;
+        Some(&mut page[slot as usize % PAGE])
     }
 
     /// The entry of a slot goes.
     #[inline]
     pub(super) fn remove(&mut self, slot: u32) {
+        self.forget_noted(slot);
         self.len -= 1;
-        self.set_record(self.stamps[slot], NONE);
+        if let Some(&position) = self.stamp(slot) {
+            self.set_record(position, NONE);
+        }
+    }
+
+    /// What is to be known of a slot is in the log, and only there.
+    #[inline]
+    fn forget_noted(&mut self, slot: u32) {
+        if self.is_noted(slot) {
+            self.write_noted();
+        }
+        if self.newest == slot {
+            self.newest = NONE;
+        }
     }
 
     /// The entry that was used least recently.
     #[inline]
     pub(super) fn oldest(&mut self) -> Option<u32> {
         loop {
-            if self.is_cleaning && self.tail == self.write {
-                // What the cleaner has left before itself has gone.
-                (self.tail, self.write) = (self.read, self.read);
-            }
-            if self.tail == self.head {
-                return None;
-            }
             let slot = self.record(self.tail);
-            if self.counts(self.tail, slot) {
+            if self.counts(self.tail, slot) && self.tail != self.head && !self.is_noted(slot) {
                 return Some(slot);
             }
-            if self.is_cleaning && self.tail == self.read {
-                self.read = self.tail.wrapping_add(1);
-                self.write = self.read;
+            if !self.pass_over() {
+                return None;
             }
-            self.tail = self.tail.wrapping_add(1);
         }
+    }
+
+    /// Goes over the record at the tail, which does not count or will not as soon as what is noted is written; `false` if there is none.
+    #[inline]
+    fn pass_over(&mut self) -> bool {
+        if self.is_cleaning && self.tail == self.write && self.write != self.read {
+            // What the cleaner has left before itself has gone.
+            (self.tail, self.write) = (self.read, self.read);
+        } else if self.tail != self.head {
+            let next = self.tail.wrapping_add(1);
+            if self.tail == self.read {
+                (self.read, self.write) = (next, next);
+            }
+            self.tail = next;
+        } else if self.due > 0 {
+            self.write_noted();
+        } else {
+            return false;
+        }
+        true
     }
 
     /// The slot that will be the oldest when some have gone, or was. Fetches its stamp.
@@ -156,18 +254,17 @@ impl Log {
     /// Whether the record of this position is the last use of an entry.
     #[inline(always)]
     fn counts(&self, position: u32, slot: u32) -> bool {
-        self.stamps.get(slot) == Some(&position)
+        self.stamp(slot) == Some(&position)
     }
 
     #[inline]
     fn prefetch_stamp(&self, slot: u32) {
-        if let Some(stamp) = self.stamps.get(slot) {
+        if let Some(stamp) = self.stamp(slot) {
             prefetch(stamp);
         }
     }
 
-    /// Every `USES` uses: cleans, if it is time.
-    #[inline(never)]
+    /// Every `NOTED` uses or so: cleans, if it is time.
     fn tidy(&mut self) {
         let eighth = self.room() / 8;
         if !self.is_cleaning {
@@ -178,35 +275,49 @@ impl Log {
             (self.write, self.read) = (self.tail, self.tail);
         }
         // What comes before this is called again must fit; and no two ends of the log may be in one chunk, a round apart.
-        let is_short = self.extent() + 2 * USES as usize > self.room() - CHUNK;
-        let is_clean = self.clean(if is_short { u32::MAX } else { BATCH });
+        let is_short = self.extent() + 2 * NOTED > self.room() - CHUNK;
+        let is_clean = self.clean(if is_short { usize::MAX } else { BATCH });
         if is_clean && self.len > eighth * GROWN_FROM {
             self.grow();
         }
     }
 
     /// Goes over so many records, or all; whether it has come to the head.
-    fn clean(&mut self, most: u32) -> bool {
-        for _ in 0..most {
-            if self.read == self.head {
-                self.head = self.write;
-                self.is_cleaning = false;
-                return true;
+    fn clean(&mut self, most: usize) -> bool {
+        let mut left = most;
+        while left > 0 && self.read != self.head {
+            let (chunk, place) = (self.read as usize / CHUNK, self.read as usize % CHUNK);
+            let ahead = self.head.wrapping_sub(self.read) as usize;
+            let run = left.min(BATCH).min(ahead).min(CHUNK - place);
+            // What is kept is written over what was read: not before it was read.
+            let mut batch = [NONE; BATCH];
+            if let Some(chunk) = &self.chunks[chunk & (self.chunks.len() - 1)] {
+                batch[..run].copy_from_slice(&chunk[place..place + run]);
             }
-            let position = self.read;
-            self.prefetch_stamp(self.record(position.wrapping_add(BATCH)));
-            let slot = self.record(position);
-            self.read = position.wrapping_add(1);
-            if !self.counts(position, slot) {
-                continue;
+            for &slot in &batch[..run] {
+                self.prefetch_stamp(slot);
             }
-            if self.write != position {
-                self.set_record(self.write, slot);
-                self.stamps[slot] = self.write;
+            let (mut read, mut write, mut kept) = (self.read, self.write, 0);
+            for n in 0..run {
+                let slot = batch[n];
+                if let Some(stamp) = self.stamp_mut(slot)
+                    && *stamp == read
+                {
+                    *stamp = write;
+                    batch[kept] = slot;
+                    (write, kept) = (write.wrapping_add(1), kept + 1);
+                }
+                read = read.wrapping_add(1);
             }
-            self.write = self.write.wrapping_add(1);
+            self.write_records(self.write, &batch[..kept]);
+            (self.read, self.write) = (read, write);
+            left -= run;
         }
-        false
+        if self.read == self.head {
+            self.head = self.write;
+            self.is_cleaning = false;
+        }
+        !self.is_cleaning
     }
 
     /// Room for twice as many. Each record keeps its position.
@@ -228,14 +339,19 @@ impl Log {
 
     /// The entry of a slot is in another one.
     pub(super) fn relocate(&mut self, from: u32, to: u32) {
-        let position = self.stamps[from];
-        self.stamps[to] = position;
+        self.forget_noted(from);
+        let Some(&position) = self.stamp(from) else {
+            return;
+        };
+        if let Some(stamp) = self.stamp_mut(to) {
+            *stamp = position;
+        }
         self.set_record(position, to);
     }
 
     /// There is no slot at `end` or above.
     pub(super) fn truncate(&mut self, end: usize) {
-        self.stamps.truncate(end);
+        self.stamps.truncate(end.div_ceil(PAGE));
     }
 
     /// Panics if the log contradicts itself. For tests and fuzzers.
@@ -260,7 +376,8 @@ impl Log {
     }
 
     /// All entries, the least recently used one first.
-    pub(super) fn in_order(&self) -> Vec<u32> {
+    pub(super) fn in_order(&mut self) -> Vec<u32> {
+        self.write_noted();
         let positions =
             (0..u32::try_from(self.extent()).unwrap_or(u32::MAX)).map(|n| self.tail.wrapping_add(n));
         positions

@@ -429,7 +429,7 @@ impl<K, V> Shard<K, V> {
 
     /// The keys of the live entries, in the order in which they would be evicted.
     #[cfg(test)]
-    pub(super) fn coldest_first(&self, now: u64) -> Vec<K>
+    pub(super) fn coldest_first(&mut self, now: u64) -> Vec<K>
     where
         K: Clone,
     {
@@ -441,7 +441,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Panics if the parts contradict each other or a limit is broken. For tests and fuzzers.
-    pub(super) fn validate(&self) {
+    pub(super) fn validate(&mut self) {
         let (mut held, mut weight, mut with_deadline) = (0, 0, 0);
         for slot in 0..u32::try_from(self.slots.end()).expect("fewer than MAX_SLOTS") {
             let deadline = self.expiry.deadline(slot);

@@ -20,14 +20,16 @@ const BASE: &str = PARTICIPANTS[0];
 enum Op {
     Fill,
     Get,
+    GetWith,
     Zipf,
     Insert,
     GetOrInsert,
 }
 
-const OPS: [(Op, &str); 5] = [
+const OPS: [(Op, &str); 6] = [
     (Op::Fill, "fill"),
     (Op::Get, "get, uniform"),
+    (Op::GetWith, "get_with, all hit"),
     (Op::Zipf, "get, Zipf 0.99"),
     (Op::Insert, "insert, evicting"),
     (Op::GetOrInsert, "get or insert, Zipf 0.99"),
@@ -47,9 +49,12 @@ impl<P: Payload, C: Objects<P>> Driven<P> for C {
             Load::Get(keys) => blocks(numbers(keys), P::key, |key| {
                 hits += u64::from(black_box(self.get(&key)).is_some());
             }),
-            Load::GetOrInsert(keys) => blocks(numbers(keys), entry::<P>, |(key, value)| {
-                black_box(self.get_or_insert(key, value));
-            }),
+            Load::GetOrInsert(keys) => {
+                let keyed = |number| (P::key(number), number);
+                blocks(numbers(keys), keyed, |(key, number)| {
+                    black_box(self.get_or_insert(key, number));
+                });
+            }
             Load::GetBatch(_) | Load::Mixed(_) | Load::Churn(..) => {
                 unreachable!("not a load of this part: {load:?}")
             }
@@ -140,6 +145,25 @@ impl Measured {
         median(of_it.flat_map(|(_, rates)| rates).copied().collect())
     }
 
+    /// One operation of the base over another of it: the median of the rounds' ratios.
+    fn ratio_of_ops(&self, at: Place, [op, other]: [Op; 2]) -> f64 {
+        let of_base = |op| {
+            let places = self.0.iter();
+            places.filter(move |(place, _)| {
+                Place {
+                    rival: place.rival,
+                    base: true,
+                    op,
+                    ..at
+                } == **place
+            })
+        };
+        let pairs = of_base(op).zip(of_base(other));
+        let ratios =
+            pairs.flat_map(|((_, ops), (_, others))| ops.iter().zip(others).map(|(op, other)| op / other));
+        median(ratios.collect())
+    }
+
     /// The base over a rival: the median of the rounds' ratios.
     fn ratio(&self, at: Place) -> f64 {
         let rates = |base| self.0.get(&Place { base, ..at });
@@ -209,6 +233,7 @@ fn round<P: Payload>(
             Op::Get => Load::Get(&gets),
             Op::Zipf => Load::Get(&popular),
             Op::Insert => Load::Insert(fresh..fresh + ops),
+            Op::GetWith => Load::GetOrInsert(&gets),
             Op::GetOrInsert => Load::GetOrInsert(&wider),
         };
         // Neither is always the first.
@@ -292,6 +317,12 @@ fn targets(measured: &Measured, sizes: &[u64]) -> Vec<Target> {
                 ));
             }
         }
+        targets.push(Target::judged(
+            format!("{title}: get_with that hits ÷ get: at least 0.9"),
+            Some(measured.ratio_of_ops(place, [Op::GetWith, Op::Get])),
+            times,
+            |value| value >= 0.9,
+        ));
     }
     targets
 }

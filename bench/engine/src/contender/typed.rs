@@ -97,8 +97,8 @@ impl Payload for Texts {
 pub(crate) trait Objects<P: Payload>: Sync {
     fn get(&self, key: &P::Key) -> Option<P::Value>;
     fn insert(&self, key: P::Key, value: P::Value);
-    /// The value under the key, or this one, which is then there.
-    fn get_or_insert(&self, key: P::Key, value: P::Value) -> P::Value;
+    /// The value under the key, or that of this number, which is then there.
+    fn get_or_insert(&self, key: P::Key, number: u64) -> P::Value;
 }
 
 impl<P: Payload> Objects<P> for TypedCache<P::Key, P::Value> {
@@ -110,8 +110,8 @@ impl<P: Payload> Objects<P> for TypedCache<P::Key, P::Value> {
         TypedCache::insert(self, key, value);
     }
 
-    fn get_or_insert(&self, key: P::Key, value: P::Value) -> P::Value {
-        self.get_with(&key, || value)
+    fn get_or_insert(&self, key: P::Key, number: u64) -> P::Value {
+        self.get_with(&key, || P::value(number))
     }
 }
 
@@ -124,8 +124,8 @@ impl<P: Payload> Objects<P> for QuickCache<P> {
         self.insert(key, value);
     }
 
-    fn get_or_insert(&self, key: P::Key, value: P::Value) -> P::Value {
-        let found = self.get_or_insert_with::<_, std::convert::Infallible>(&key, || Ok(value));
+    fn get_or_insert(&self, key: P::Key, number: u64) -> P::Value {
+        let found = self.get_or_insert_with::<_, std::convert::Infallible>(&key, || Ok(P::value(number)));
         let Ok(value) = found;
         value
     }
@@ -140,8 +140,8 @@ impl<P: Payload> Objects<P> for moka::sync::Cache<P::Key, P::Value, RandomState>
         self.insert(key, value);
     }
 
-    fn get_or_insert(&self, key: P::Key, value: P::Value) -> P::Value {
-        self.get_with(key, || value)
+    fn get_or_insert(&self, key: P::Key, number: u64) -> P::Value {
+        self.get_with(key, || P::value(number))
     }
 }
 

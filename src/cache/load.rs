@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::payload::Draft;
 use super::shard::{Deadline, Loading, spread};
-use super::{Cache, Draft, Entry, Expiry, SetOptions, Tag, TimeLeft, Value};
+use super::{Cache, Entry, Expiry, SetOptions, Tag, TimeLeft, Value};
 use crate::flight::{self, Call, Flight, Join, LoadError};
 
 impl Cache {

@@ -1,0 +1,30 @@
+//! What callers ask of one key without changing what it holds: reads, and looks that leave no trace.
+
+use super::Cache;
+use super::entry::{Entry, EntryRef, TimeLeft};
+
+impl Cache {
+    /// The entry under a key, which becomes the most recently used one. `None` if it is absent or has expired.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
+        self.read(key.as_ref(), |entry| entry.to_entry())
+    }
+
+    /// Whether a live entry is there. Neither refreshes it nor counts.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
+        self.time_left(key).is_some()
+    }
+
+    /// How long an entry has to live; `None` if it is absent or has expired. Neither refreshes it nor counts.
+    pub fn time_left(&self, key: impl AsRef<[u8]>) -> Option<TimeLeft> {
+        let key = self.hashed(key.as_ref());
+        self.with_shard_as_it_is(key, |shard, key, now| {
+            shard.peek(key, now, |entry| entry.time_left)
+        })
+    }
+
+    /// Reads under the lock: be quick, and do not call the cache.
+    #[inline]
+    pub(crate) fn read<R>(&self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        self.with_shard_as_it_is(self.hashed(key), |shard, key, now| shard.read(key, now, seen))
+    }
+}

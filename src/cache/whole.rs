@@ -1,0 +1,114 @@
+//! What is asked of a cache as a whole: emptying it, counting, its limits, and giving memory back at once. Going through its entries is in `iter.rs` and `scan.rs`.
+
+use super::clock::Clock;
+use super::departures::Unsettled;
+use super::locked::Locked;
+use super::observer::Observed;
+use super::policy::PolicyKind;
+use super::stats::Stats;
+use super::{Cache, Shard, housekeeper};
+
+/// A shard of more entries than this is freed by the background thread when it is cleared.
+const FREED_IN_BACKGROUND_FROM: u64 = 1024;
+
+impl Cache {
+    /// Removes everything and gives the number of entries, those past their deadline and not yet reclaimed included. Each shard is emptied at
+    /// once; its memory is given back in the background.
+    pub fn clear(&self) -> u64 {
+        // All locks at once, so that an observer can be told in one word.
+        let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
+        let now = self.inner.now();
+        let old: Vec<Shard> = shards.iter_mut().map(|shard| shard.clear()).collect();
+        shards[0].tell(&Observed::Clear { prefix: &[] });
+        let keeper = shards[0].take_unsettled();
+        drop(shards);
+        Unsettled::new(keeper, Vec::new(), None).settle_silently();
+        old.iter().for_each(|shard| shard.tell_all_departed(now));
+        let removed = old.iter().map(|shard| shard.stats().items).sum();
+        if removed > FREED_IN_BACKGROUND_FROM {
+            housekeeper::drop_later(Box::new(old));
+        }
+        removed
+    }
+
+    /// Entries held now, those past their deadline and not yet reclaimed included.
+    pub fn len(&self) -> u64 {
+        self.stats().items
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was counted since the cache was built, and what it holds now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for shard in &self.inner.shards {
+            stats += shard.hold().stats();
+        }
+        stats
+    }
+
+    /// The limit on entries, if there is one.
+    pub fn max_items(&self) -> Option<u64> {
+        self.inner.settings.max_items
+    }
+
+    /// The limit on bytes, if there is one.
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.inner.settings.max_bytes
+    }
+
+    /// The longest key, in bytes.
+    pub fn max_key_bytes(&self) -> usize {
+        self.inner.settings.max_key_bytes
+    }
+
+    /// The longest value, in bytes.
+    pub fn max_value_bytes(&self) -> usize {
+        self.inner.settings.max_value_bytes
+    }
+
+    /// Which entry goes when room is needed.
+    pub fn policy(&self) -> PolicyKind {
+        self.inner.settings.policy
+    }
+
+    /// Where this cache gets its time from.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Removes what has expired, now. A background thread does so within about a second anyway; for tests, and for programs that want the memory back at once.
+    pub fn reclaim_expired(&self) {
+        self.inner.reclaim(true);
+    }
+
+    /// Removes what has expired, now, and tells the [eviction listener](Builder::eviction_listener) of it: all that is ever pending. Everything else is done by the call
+    /// that is the cause of it, so that most programs never need this.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustcache::{Cache, Clock, SetOptions};
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().clock(clock).build()?;
+    /// cache.set("code", "4711", SetOptions::ttl(Duration::from_secs(30)))?;
+    /// hands.advance(Duration::from_secs(30));
+    /// cache.run_pending();
+    /// assert_eq!(cache.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_pending(&self) {
+        self.reclaim_expired();
+    }
+
+    /// Panics if the engine's structures contradict each other or a limit is broken. For tests and fuzzers; takes time in
+    /// proportion to the entries held.
+    #[doc(hidden)]
+    pub fn validate(&self) {
+        for shard in &self.inner.shards {
+            shard.hold().validate();
+        }
+    }
+}

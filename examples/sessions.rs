@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::Duration;
 
-use rustcache::{Cache, EncodedView, EncodingError, OpenError, SetOptions, SyncMode};
+use rustcache::{Cache, Condition, EncodedView, EncodingError, Expiry, OpenError, SetOptions, SyncMode};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,10 +45,7 @@ impl Sessions {
         };
         loop {
             let id = new_id();
-            let only_new = SetOptions {
-                condition: rustcache::Condition::IfAbsent,
-                ..SetOptions::default()
-            };
+            let only_new = SetOptions::default().with_condition(Condition::IfAbsent);
             if self.stored.set_with(&id, &session, only_new)? {
                 return Ok(id);
             }
@@ -65,11 +62,9 @@ impl Sessions {
             return Ok(false);
         };
         session.values.insert(name.to_owned(), value.to_owned());
-        let only_present = SetOptions {
-            condition: rustcache::Condition::IfPresent,
-            expiry: rustcache::Expiry::Keep,
-            ..SetOptions::default()
-        };
+        let only_present = SetOptions::default()
+            .with_condition(Condition::IfPresent)
+            .with_expiry(Expiry::Keep);
         self.stored.set_with(id, &session, only_present)
     }
 

@@ -83,10 +83,7 @@ impl Server {
             return ("200 OK", "hit", entry.value.to_vec());
         }
         let page = self.render(path);
-        let options = SetOptions {
-            tag: Tag::TEXT,
-            ..SetOptions::default()
-        };
+        let options = SetOptions::default().with_tag(Tag::TEXT);
         // A path that is too long for a key is served all the same.
         let from = if self.cache.set(&key, &page, options).is_ok() {
             "miss"

@@ -94,10 +94,11 @@ fn encode_framed(verb: &Verb, value: &[u8]) -> Vec<u8> {
     } else {
         Tag::BYTES
     };
-    let write = |ttl: &Ttl, condition| SetOptions {
-        tag,
-        expiry: expiry(ttl),
-        condition,
+    let write = |ttl: &Ttl, condition| {
+        SetOptions::default()
+            .with_tag(tag)
+            .with_expiry(expiry(ttl))
+            .with_condition(condition)
     };
     let command = match verb {
         Verb::Insert {

@@ -180,10 +180,7 @@ fuzz_target!(|input: Input| {
         match *step {
             Step::Set { key, len, fill, tag } => {
                 let (key, value) = (name(key), vec![fill; usize::from(len) % 3000]);
-                let options = SetOptions {
-                    tag: Tag(tag),
-                    ..SetOptions::default()
-                };
+                let options = SetOptions::default().with_tag(Tag(tag));
                 store.cache().set(&key, &value, options).expect("no limits");
                 written.entry(key).or_default().insert((value, tag));
             }

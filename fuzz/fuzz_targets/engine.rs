@@ -122,11 +122,9 @@ fuzz_target!(|input: Input| {
                 };
                 let kept = deadline_held(&cache, &model, &key);
                 let (expiry, deadline) = expiry_of(&cache, *expiry, *time, now, kept);
-                let options = SetOptions {
-                    expiry,
-                    condition,
-                    ..SetOptions::default()
-                };
+                let options = SetOptions::default()
+                    .with_expiry(expiry)
+                    .with_condition(condition);
                 match cache.set(&key, &value, options) {
                     Ok(true) => drop(model.insert(key, (value, deadline))),
                     Ok(false) => {}
@@ -141,10 +139,7 @@ fuzz_target!(|input: Input| {
                 // Not the one that keeps what each key has.
                 let expiry = [0, 1, 3, 4][usize::from(expiry % 4)];
                 let (expiry, deadline) = expiry_of(&cache, expiry, *time, now, None);
-                let options = SetOptions {
-                    expiry,
-                    ..SetOptions::default()
-                };
+                let options = SetOptions::default().with_expiry(expiry);
                 let entries: Vec<_> = entries
                     .iter()
                     .map(|&(n, len)| (key(n), vec![number as u8; value_len(len)], options))
@@ -192,10 +187,7 @@ fuzz_target!(|input: Input| {
                 let value = vec![number as u8; value_len(*len)];
                 let kept = deadline_held(&cache, &model, &key);
                 let (expiry, deadline) = expiry_of(&cache, *expiry, *time, now, kept);
-                let options = SetOptions {
-                    expiry,
-                    ..SetOptions::default()
-                };
+                let options = SetOptions::default().with_expiry(expiry);
                 match cache.compare_and_set(&key, &expected, &value, options) {
                     Ok(CasOutcome::Stored) => {
                         assert_eq!(written, Some(expected));

@@ -41,6 +41,7 @@ impl Tag {
 /// When an entry that is written shall expire. It is served until then, and never after. Times are kept in nanoseconds, and a time of more than 584
 /// years as about that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Expiry {
     /// After the cache's default TTL, or never if it has none.
     #[default]
@@ -57,6 +58,7 @@ pub enum Expiry {
 
 /// Whether a write depends on the key's being there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Condition {
     /// Write in any case.
     #[default]
@@ -69,6 +71,7 @@ pub enum Condition {
 
 /// How a value is written: see [`Cache::set`](super::Cache::set). The default is plain bytes, the cache's default TTL, in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SetOptions {
     /// What the value is.
     pub tag: Tag,
@@ -80,11 +83,63 @@ pub struct SetOptions {
 
 impl SetOptions {
     /// The default but for an expiry `after` this time from now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustcache::{Cache, SetOptions};
+    ///
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("code:1", "4711", SetOptions::ttl(Duration::from_secs(30)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn ttl(after: Duration) -> Self {
-        SetOptions {
-            expiry: Expiry::After(after),
-            ..Self::default()
-        }
+        Self::default().with_expiry(Expiry::After(after))
+    }
+
+    /// These, with another tag.
+    ///
+    /// ```
+    /// use rustcache::{Cache, SetOptions, Tag};
+    ///
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("user:1", "{}", SetOptions::default().with_tag(Tag::JSON))?;
+    /// assert_eq!(cache.get("user:1").unwrap().tag, Tag::JSON);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn with_tag(mut self, tag: Tag) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// These, with another expiry.
+    ///
+    /// ```
+    /// use rustcache::{Cache, Expiry, SetOptions};
+    ///
+    /// let cache = Cache::builder().build()?;
+    /// let it_is_new_year = SetOptions::default().with_expiry(Expiry::At(1_893_456_000_000));
+    /// cache.set("calendar", "2029", it_is_new_year)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn with_expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
+    }
+
+    /// These, with another condition.
+    ///
+    /// ```
+    /// use rustcache::{Cache, Condition, SetOptions};
+    ///
+    /// let cache = Cache::builder().build()?;
+    /// let only_new = SetOptions::default().with_condition(Condition::IfAbsent);
+    /// assert!(cache.set("user:1", "Ada", only_new)?);
+    /// assert!(!cache.set("user:1", "Grace", only_new)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn with_condition(mut self, condition: Condition) -> Self {
+        self.condition = condition;
+        self
     }
 }
 
@@ -119,6 +174,7 @@ pub enum CasOutcome {
 
 /// An entry that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The value. Cheap to clone.
     pub value: Value,
@@ -130,6 +186,7 @@ pub struct Entry {
 
 /// An entry of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScanEntry {
     /// The key.
     pub key: Bytes,

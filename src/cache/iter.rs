@@ -144,7 +144,7 @@ impl Cache {
     /// ```
     /// # use rustcache::{Cache, SetOptions, Tag};
     /// let cache = Cache::builder().build()?;
-    /// cache.set("a", "{}", SetOptions { tag: Tag::JSON, ..SetOptions::default() })?;
+    /// cache.set("a", "{}", SetOptions::default().with_tag(Tag::JSON))?;
     /// cache.set("b", "{}", SetOptions::default())?;
     /// assert_eq!(cache.invalidate_if(|_, entry| entry.tag == Tag::JSON), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -26,6 +26,7 @@ struct Position {
 
 /// A part of a scan: see [`Cache::scan`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Page {
     /// The entries found; may be fewer than asked for, even none, before the end.
     pub entries: Vec<ScanEntry>,

@@ -23,6 +23,7 @@ const BLOCK: usize = 64 * 1024;
 
 /// What [`Cache::restore`] does about a snapshot that is damaged or not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnDamage {
     /// Ends with an error that says where.
     #[default]

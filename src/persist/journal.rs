@@ -33,6 +33,7 @@ use begin::{NoFile, create};
 /// let builder = Cache::builder().dir("sessions").sync(SyncMode::Always);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Sync {
     /// Before it is acknowledged.
     Always,
@@ -54,6 +55,7 @@ pub enum Sync {
 /// # Ok::<(), rustcache::OpenError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// What was to be done, and with which file.
     pub what: String,

@@ -21,6 +21,7 @@ use super::snapshot::snapshot_path;
 /// let builder = Cache::builder().dir("sessions").recover(Recover::Strict);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Recover {
     /// Keep what is intact, set the damaged file aside, go on.
     #[default]

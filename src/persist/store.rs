@@ -33,6 +33,7 @@ mod stats;
 /// let builder = Cache::builder().dir("sessions").on_disk_error(OnDiskError::Memory);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnDiskError {
     /// They are refused; reads go on.
     #[default]

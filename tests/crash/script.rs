@@ -130,12 +130,7 @@ impl Writer<'_> {
             _ => (Expiry::Never, None),
         };
         let tag = TAGS[self.dice.below(TAGS.len())];
-        let condition = Condition::Always;
-        let options = SetOptions {
-            tag,
-            expiry,
-            condition,
-        };
+        let options = SetOptions::default().with_tag(tag).with_expiry(expiry);
         (options, deadline)
     }
 
@@ -153,7 +148,7 @@ impl Writer<'_> {
             1 => (Condition::IfPresent, is_there),
             _ => (Condition::Always, true),
         };
-        let options = SetOptions { condition, ..options };
+        let options = options.with_condition(condition);
         let status = if is_met { Status::OK } else { Status::NOT_STORED };
         let request = Request::Set {
             key: &key,
@@ -172,10 +167,7 @@ impl Writer<'_> {
         let key = format!("short:{}", self.dice.below(30)).into_bytes();
         let value = self.value();
         let (expiry, deadline) = self.expiry(SHORT);
-        let options = SetOptions {
-            expiry,
-            ..SetOptions::default()
-        };
+        let options = SetOptions::default().with_expiry(expiry);
         let request = Request::Set {
             key: &key,
             value: &value,

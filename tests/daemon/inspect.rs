@@ -46,7 +46,7 @@ fn options(tag: Tag, ttl: Option<u64>) -> SetOptions {
         Some(seconds) => SetOptions::ttl(Duration::from_secs(seconds)),
         None => SetOptions::default(),
     };
-    SetOptions { tag, ..options }
+    options.with_tag(tag)
 }
 
 fn store(directory: &Path) -> Store {

@@ -355,10 +355,7 @@ pub(crate) fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
     Request::Set {
         key,
         value,
-        options: SetOptions {
-            tag: Tag::TEXT,
-            ..SetOptions::default()
-        },
+        options: SetOptions::default().with_tag(Tag::TEXT),
     }
 }
 

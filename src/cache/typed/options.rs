@@ -8,16 +8,17 @@ use super::super::entry::{Condition, Expiry};
 ///
 /// ```
 /// use std::time::Duration;
-/// use rustcache::{Condition, Expiry, InsertOptions, TypedCache};
+/// use rustcache::{Condition, InsertOptions, TypedCache};
 ///
 /// let cache = TypedCache::<u32, u32>::builder().build()?;
-/// let only_new = InsertOptions { expiry: Expiry::After(Duration::from_secs(60)), condition: Condition::IfAbsent };
+/// let only_new = InsertOptions::ttl(Duration::from_secs(60)).with_condition(Condition::IfAbsent);
 /// assert!(cache.insert_with(1, 10, only_new)?);
 /// assert!(!cache.insert_with(1, 11, only_new)?);
 /// assert_eq!(cache.get(&1), Some(10));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct InsertOptions {
     /// When it expires.
     pub expiry: Expiry,
@@ -36,10 +37,37 @@ impl InsertOptions {
     /// assert_eq!(options.expiry, Expiry::After(Duration::from_secs(1)));
     /// ```
     pub fn ttl(after: Duration) -> Self {
-        InsertOptions {
-            expiry: Expiry::After(after),
-            ..Self::default()
-        }
+        Self::default().with_expiry(Expiry::After(after))
+    }
+
+    /// These, with another expiry.
+    ///
+    /// ```
+    /// use rustcache::{Expiry, InsertOptions, TimeLeft, TypedCache};
+    ///
+    /// let cache = TypedCache::<u32, u32>::builder().build()?;
+    /// cache.insert_with(1, 10, InsertOptions::default().with_expiry(Expiry::Never))?;
+    /// assert_eq!(cache.time_left(&1), Some(TimeLeft::Forever));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn with_expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
+    }
+
+    /// These, with another condition.
+    ///
+    /// ```
+    /// use rustcache::{Condition, InsertOptions, TypedCache};
+    ///
+    /// let cache = TypedCache::<u32, u32>::builder().build()?;
+    /// let only_there = InsertOptions::default().with_condition(Condition::IfPresent);
+    /// assert!(!cache.insert_with(1, 10, only_there)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn with_condition(mut self, condition: Condition) -> Self {
+        self.condition = condition;
+        self
     }
 }
 
@@ -53,10 +81,11 @@ impl InsertOptions {
 ///     .weigher(|_: &u32, value: &String| value.len() as u64)
 ///     .build()?;
 /// let refused = cache.insert_with(1, "x".repeat(101), InsertOptions::default());
-/// assert_eq!(refused, Err(TooHeavy { weight: 101, max: 100 }));
+/// assert!(matches!(refused, Err(TooHeavy { weight: 101, max: 100, .. })));
 /// # Ok::<(), rustcache::BuildError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TooHeavy {
     /// What the weigher said.
     pub weight: u64,

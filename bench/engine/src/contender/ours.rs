@@ -49,10 +49,7 @@ impl Contender for Ours {
     }
 
     fn insert_until(&mut self, key: &[u8], value: &[u8], deadline: Deadline) {
-        let options = SetOptions {
-            expiry: Expiry::At(deadline.unix_millis),
-            ..SetOptions::default()
-        };
+        let options = SetOptions::default().with_expiry(Expiry::At(deadline.unix_millis));
         let _ = self.cache.set(key, value, options);
     }
 

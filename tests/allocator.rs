@@ -195,7 +195,7 @@ fn play(policy: PolicyKind, shards: usize, steps: u32) {
             _ => hands.advance(Duration::from_millis(random.below(100))),
         }
         match step % 4_096 {
-            1_000 => cache.reclaim_expired(),
+            1_000 => cache.run_pending(),
             2_000 => cache.validate(),
             4_095 => drop(cache.clear_prefix("1")),
             _ => {}

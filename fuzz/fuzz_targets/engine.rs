@@ -263,7 +263,7 @@ fuzz_target!(|input: Input| {
                 now += u64::from(*millis);
             }
             Step::Reclaim => {
-                cache.reclaim_expired();
+                cache.run_pending();
                 let expected = model
                     .values()
                     .filter(|(_, deadline)| deadline.is_none_or(|at| now < at));

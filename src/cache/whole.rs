@@ -80,13 +80,8 @@ impl Cache {
         &self.inner.clock
     }
 
-    /// Removes what has expired, now. A background thread does so within about a second anyway; for tests, and for programs that want the memory back at once.
-    pub fn reclaim_expired(&self) {
-        self.inner.reclaim(true);
-    }
-
-    /// Removes what has expired, now, and tells the [eviction listener](Builder::eviction_listener) of it: all that is ever pending. Everything else is done by the call
-    /// that is the cause of it, so that most programs never need this.
+    /// Removes what has expired, now, and tells the [eviction listener](crate::Builder::eviction_listener) of it. A background thread does so within about a second anyway; for tests, and for
+    /// programs that want the memory back at once. Nothing else is ever put off.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -100,7 +95,7 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run_pending(&self) {
-        self.reclaim_expired();
+        self.inner.reclaim(true);
     }
 
     /// Panics if the engine's structures contradict each other or a limit is broken. For tests and fuzzers; takes time in

@@ -325,7 +325,7 @@ mod tests {
         hands.advance(Duration::from_millis(20));
         set(&mut loader, "late", b"v", Some(start + 15));
         loader.batch.release();
-        cache.reclaim_expired();
+        cache.run_pending();
         for key in ["revived", "late"] {
             loader.change(&Change::Deadline {
                 key: key.as_bytes(),

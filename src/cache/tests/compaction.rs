@@ -46,7 +46,7 @@ fn every_other_expires(go: impl FnOnce(&Cache)) {
 
 #[test]
 fn pages_are_given_back_when_entries_of_many_sizes_have_expired_and_nothing_follows() {
-    every_other_expires(Cache::reclaim_expired);
+    every_other_expires(Cache::run_pending);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn an_expired_value_is_never_served_and_a_live_one_never_missed_to_the_nanosecon
         assert_eq!(cache.set("k", "v", SetOptions::ttl(ttl)), Ok(true));
         // All ways of looking, on both sides of the deadline.
         hands.advance(ttl - NANO);
-        cache.reclaim_expired();
+        cache.run_pending();
         assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(NANO)), "TTL {ttl:?}");
         assert!(cache.contains("k") && cache.get("k").is_some() && cache.get_many(["k"])[0].is_some());
         assert_eq!(cache.scan(Cursor::default(), "", 10, false).entries.len(), 1);
@@ -145,7 +145,7 @@ fn a_ttl_without_end_is_kept_and_never_comes() {
     }
     hands.advance(Duration::from_secs(500 * 365 * 86_400));
     cache.validate();
-    cache.reclaim_expired();
+    cache.run_pending();
     assert_eq!(keys(&cache), ["a", "b", "c", "d"]);
     assert!(matches!(cache.time_left("d"), Some(TimeLeft::Left(_))));
     // At the end of time what has no deadline is still there.
@@ -182,7 +182,7 @@ fn a_jump_of_the_wall_clock_leaves_the_cache_alone() {
         let (cache, hands) = three_with_an_hour();
         hands.jump_wall_clock(jump);
         hands.advance(millis(3_599_999));
-        cache.reclaim_expired();
+        cache.run_pending();
         assert_eq!(keys(&cache), ["after", "at", "default"], "jump by {jump} ms");
         hands.advance(millis(1));
         assert!(keys(&cache).is_empty(), "jump by {jump} ms");

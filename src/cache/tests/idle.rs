@@ -83,7 +83,7 @@ fn reading_and_writing_and_touching_are_uses_and_looking_is_none() {
         assert_eq!(cache.contains("k"), is_use, "{name}");
         hands.advance(millis(1));
         assert!(!cache.contains("k"), "{name}");
-        cache.reclaim_expired();
+        cache.run_pending();
         assert!(cache.is_empty(), "{name}");
     }
 }
@@ -218,7 +218,7 @@ proptest! {
             hands.advance(millis(by));
             model.retain(|_, &mut (used, over)| used + 100 > now && over > now);
             if kind == 3 {
-                cache.reclaim_expired();
+                cache.run_pending();
                 prop_assert_eq!(cache.len(), model.len() as u64);
             }
             cache.validate();

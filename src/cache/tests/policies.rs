@@ -150,14 +150,14 @@ fn play(
                 hands.advance(millis(by.into()));
                 now += u64::from(by);
             }
-            Step::Reclaim => cache.reclaim_expired(),
+            Step::Reclaim => cache.run_pending(),
         }
         model.retain(|_, (_, deadline)| deadline.is_none_or(|deadline| deadline > now));
         check(&cache, &model)?;
     }
     let stats = cache.stats();
     if stats.evictions_by_items + stats.evictions_by_bytes == 0 {
-        cache.reclaim_expired();
+        cache.run_pending();
         prop_assert_eq!(
             cache.len(),
             model.len() as u64,

@@ -26,6 +26,19 @@ const MOST_SHARDS: usize = 1024;
 const MOST_LENGTH: usize = 1 << 30;
 
 /// Builds a [`Cache`]. Without limits it holds everything until it expires or is removed.
+///
+/// ```
+/// use std::time::Duration;
+/// use rustcache::{Cache, PolicyKind};
+///
+/// let cache = Cache::builder()
+///     .max_bytes(64 << 20)
+///     .default_ttl(Duration::from_secs(3600))
+///     .policy(PolicyKind::TinyLfu)
+///     .build()?;
+/// # assert!(cache.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "call build() to get a cache"]
 pub struct Builder {
@@ -58,18 +71,47 @@ impl Builder {
     }
 
     /// The most entries to hold, at least 1. Default: no limit (but that of memory: 2³¹ for each shard).
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().max_items(1).build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// cache.set("b", "2", SetOptions::default())?;
+    /// assert!(!cache.contains("a") && cache.contains("b"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_items(mut self, items: u64) -> Self {
         self.max_items = Some(items);
         self
     }
 
     /// The most bytes to hold, at least 4096. An entry is charged what it costs: key, value, overhead, rounding. Default: no limit.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().max_bytes(1 << 20).build()?;
+    /// for key in 0..100_000_u32 {
+    ///     cache.set(key.to_le_bytes(), "value", SetOptions::default())?;
+    /// }
+    /// assert!(cache.stats().bytes <= 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
     /// The TTL of entries that are written without one. Default: they never expire.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, TimeLeft};
+    /// use std::time::Duration;
+    ///
+    /// let cache = Cache::builder().default_ttl(Duration::from_secs(60)).build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert!(matches!(cache.time_left("a"), Some(TimeLeft::Left(left)) if left <= Duration::from_secs(60)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.default_ttl = Some(ttl);
         self
@@ -136,12 +178,28 @@ impl Builder {
     }
 
     /// The longest key, in bytes, at most 1 GiB. Default: 64 KiB.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().max_key_bytes(3).build()?;
+    /// assert!(cache.set("abc", "1", SetOptions::default()).is_ok());
+    /// assert!(cache.set("abcd", "1", SetOptions::default()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_key_bytes(mut self, bytes: usize) -> Self {
         self.max_key_bytes = bytes;
         self
     }
 
     /// The longest value, in bytes, at most 1 GiB. Default: 64 MiB.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().max_value_bytes(3).build()?;
+    /// assert!(cache.set("a", "123", SetOptions::default()).is_ok());
+    /// assert!(cache.set("a", "1234", SetOptions::default()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;
         self
@@ -153,18 +211,45 @@ impl Builder {
     ///
     /// Default: one for a small cache; from twice 65,536 entries and twice 256 MiB (of those limits that are set) on as many as keep each shard at
     /// that size, up to four for each processor.
+    ///
+    /// ```
+    /// # use rustcache::{BuildError, Cache};
+    /// let cache = Cache::builder().max_items(1_000_000).shards(16).build()?;
+    /// assert_eq!(Cache::builder().shards(3).build().unwrap_err(), BuildError::Shards(3));
+    /// # assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self
     }
 
     /// Which entry goes when room is needed and none has expired. Default: exact LRU.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, PolicyKind};
+    /// let cache = Cache::builder().max_items(1000).policy(PolicyKind::S3Fifo).build()?;
+    /// assert_eq!(cache.policy(), PolicyKind::S3Fifo);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn policy(mut self, policy: PolicyKind) -> Self {
         self.policy = policy;
         self
     }
 
     /// Where the time comes from. Default: the system.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, Clock, SetOptions};
+    /// use std::time::Duration;
+    ///
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().clock(clock).build()?;
+    /// cache.set("a", "1", SetOptions::ttl(Duration::from_secs(60)))?;
+    /// hands.advance(Duration::from_secs(60));
+    /// assert!(!cache.contains("a"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
@@ -174,6 +259,13 @@ impl Builder {
     ///
     /// # Errors
     /// A [`BuildError`] names the option that is out of range, its value, and the range.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// let cache = Cache::builder().max_items(1000).build()?;
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build(self) -> Result<Cache, BuildError> {
         if self.max_items == Some(0) {
             return Err(BuildError::NoItems);

@@ -27,6 +27,11 @@ pub enum RemovalCause {
 
 impl RemovalCause {
     /// Whether it had to make room for others.
+    ///
+    /// ```
+    /// assert!(rustcache::RemovalCause::MaxItems.is_eviction());
+    /// assert!(!rustcache::RemovalCause::Removed.is_eviction());
+    /// ```
     pub const fn is_eviction(self) -> bool {
         matches!(self, RemovalCause::MaxItems | RemovalCause::MaxWeight)
     }

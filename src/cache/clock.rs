@@ -19,6 +19,17 @@ const TRIES: u32 = 4;
 const NANOS_PER_MILLI: u32 = 1_000_000;
 
 /// Where a cache gets its time from. Cheap to clone.
+///
+/// ```
+/// use rustcache::{Cache, Clock};
+///
+/// // Two caches by one clock.
+/// let clock = Clock::system();
+/// let one = Cache::builder().clock(clock.clone()).build()?;
+/// let other = Cache::builder().clock(clock).build()?;
+/// # drop((one, other));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Clock(Source);
 
@@ -36,11 +47,27 @@ struct Hands {
 }
 
 /// The hands of a [`Clock`] that moves only when told to. For tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use rustcache::Clock;
+///
+/// let (clock, hands) = Clock::manual();
+/// let before = clock.unix_millis();
+/// hands.advance(Duration::from_secs(1));
+/// assert_eq!(clock.unix_millis(), before + 1000);
+/// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<Hands>);
 
 impl Clock {
     /// The clock of the operating system.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().clock(rustcache::Clock::system()).build()?; // the default
+    /// # assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn system() -> Self {
         Clock(Source::System {
             origin: Instant::now(),
@@ -75,6 +102,10 @@ impl Clock {
     }
 
     /// Milliseconds since the Unix epoch, by the wall clock. May jump.
+    ///
+    /// ```
+    /// assert!(rustcache::Clock::system().unix_millis() > 1_700_000_000_000);
+    /// ```
     pub fn unix_millis(&self) -> u64 {
         millis(self.unix())
     }
@@ -137,6 +168,17 @@ impl Both {
 
 impl ManualClock {
     /// Moves both clocks forward.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustcache::{Cache, Clock, SetOptions, TimeLeft};
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().clock(clock).build()?;
+    /// cache.set("a", "1", SetOptions::ttl(Duration::from_secs(60)))?;
+    /// hands.advance(Duration::from_secs(20));
+    /// assert_eq!(cache.time_left("a"), Some(TimeLeft::Left(Duration::from_secs(40))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(&self, by: Duration) {
         let by = nanos(by);
         // The last moment is short of `NEVER`, or what has no deadline would expire.
@@ -148,6 +190,17 @@ impl ManualClock {
     }
 
     /// Moves the wall clock alone, in milliseconds, as an administrator or NTP would.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustcache::{Cache, Clock, SetOptions};
+    /// let (clock, hands) = Clock::manual();
+    /// let cache = Cache::builder().clock(clock).build()?;
+    /// cache.set("a", "1", SetOptions::ttl(Duration::from_secs(60)))?;
+    /// hands.jump_wall_clock(86_400_000);
+    /// assert!(cache.contains("a"), "no time has passed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn jump_wall_clock(&self, by_millis: i64) {
         let jumped = |offset: i64| Some(offset.saturating_add(by_millis));
         let _ = self

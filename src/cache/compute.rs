@@ -58,6 +58,17 @@ pub struct EntrySelector<'c, K> {
 impl Cache {
     /// The entry of a key, there or not, to be changed by what is there, atomically. For arithmetic there is [`increment`](Self::increment), which takes one lock instead of two;
     /// and where what is missing takes long to make, a closure here may be run by several threads at once.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let doubled = cache.entry("n").upsert(|found| {
+    ///     let former: u32 = found.and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse().ok()).unwrap_or(1);
+    ///     (former * 2).to_string()
+    /// })?;
+    /// assert_eq!(doubled, "2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn entry<K: AsRef<[u8]>>(&self, key: K) -> EntrySelector<'_, K> {
         EntrySelector {
             cache: self,
@@ -135,6 +146,13 @@ fn is_same(entry: &EntryRef<'_>, seen: &Entry) -> bool {
 
 impl<K: AsRef<[u8]>> EntrySelector<'_, K> {
     /// The key.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// assert_eq!(cache.entry("n").key(), b"n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> &[u8] {
         self.key.as_ref()
     }

@@ -10,29 +10,83 @@ use super::value::Value;
 
 /// What a value is, so that a value written by one language is read as what it is by another. The cache keeps it and never looks at
 /// it.
+///
+/// ```
+/// # use rustcache::{Cache, SetOptions, Tag};
+/// # let cache = Cache::builder().build()?;
+/// const PNG: Tag = Tag(Tag::USER.0 + 1);
+/// cache.set("logo", b"\x89PNG", SetOptions::default().with_tag(PNG))?;
+/// assert_eq!(cache.get("logo").unwrap().tag, PNG);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Tag(pub u8);
 
 impl Tag {
     /// Plain bytes.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Tag::BYTES, rustcache::Tag::default());
+    /// ```
     pub const BYTES: Tag = Tag(0);
     /// UTF-8 text.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, Tag};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "Ada", SetOptions::default().with_tag(Tag::TEXT))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const TEXT: Tag = Tag(1);
     /// JSON.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, Tag};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "[1]", SetOptions::default().with_tag(Tag::JSON))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const JSON: Tag = Tag(2);
     /// Node's `v8.serialize`.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Tag::V8.0, 3);
+    /// ```
     pub const V8: Tag = Tag(3);
     /// Python's pickle.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Tag::PICKLE.0, 4);
+    /// ```
     pub const PICKLE: Tag = Tag(4);
     /// `MessagePack`.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Tag::MESSAGE_PACK.0, 5);
+    /// ```
     pub const MESSAGE_PACK: Tag = Tag(5);
     /// The first of eight tags for values that have something wrapped around them: times, tags to invalidate by, compression. `docs/protocol.md` says
     /// how, under "Wrapped values".
+    ///
+    /// ```
+    /// assert!(rustcache::Tag::WRAPPED.is_wrapped());
+    /// ```
     pub const WRAPPED: Tag = Tag(64);
     /// The first of the tags that are the user's own, up to 255.
+    ///
+    /// ```
+    /// use rustcache::Tag;
+    /// const PNG: Tag = Tag(Tag::USER.0);
+    /// # assert!(!PNG.is_wrapped());
+    /// ```
     pub const USER: Tag = Tag(128);
 
     /// Whether the bytes of the value begin with something that is wrapped around it.
+    ///
+    /// ```
+    /// use rustcache::Tag;
+    /// assert!(Tag(65).is_wrapped() && !Tag::USER.is_wrapped());
+    /// ```
     pub const fn is_wrapped(self) -> bool {
         self.0 & !7 == Self::WRAPPED.0
     }
@@ -40,6 +94,19 @@ impl Tag {
 
 /// When an entry that is written shall expire. It is served until then, and never after. Times are kept in nanoseconds, and a time of more than 584
 /// years as about that.
+///
+/// ```
+/// # use rustcache::{Cache, Expiry, SetOptions, TimeLeft};
+/// # let cache = Cache::builder().build()?;
+/// use std::time::Duration;
+///
+/// cache.set("a", "1", SetOptions::default().with_expiry(Expiry::After(Duration::from_secs(60))))?;
+/// cache.set("a", "2", SetOptions::default().with_expiry(Expiry::Keep))?;
+/// assert!(matches!(cache.time_left("a"), Some(TimeLeft::Left(_))));
+/// cache.set("a", "3", SetOptions::default().with_expiry(Expiry::Never))?;
+/// assert_eq!(cache.time_left("a"), Some(TimeLeft::Forever));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Expiry {
@@ -57,6 +124,16 @@ pub enum Expiry {
 }
 
 /// Whether a write depends on the key's being there.
+///
+/// ```
+/// # use rustcache::{Cache, Condition, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// let only_there = SetOptions::default().with_condition(Condition::IfPresent);
+/// assert!(!cache.set("a", "1", only_there)?);
+/// cache.set("a", "1", SetOptions::default())?;
+/// assert!(cache.set("a", "2", only_there)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Condition {
@@ -70,6 +147,16 @@ pub enum Condition {
 }
 
 /// How a value is written: see [`Cache::set`](super::Cache::set). The default is plain bytes, the cache's default TTL, in any case.
+///
+/// ```
+/// # use rustcache::{Cache, Condition, SetOptions, Tag};
+/// # let cache = Cache::builder().build()?;
+/// use std::time::Duration;
+///
+/// let options = SetOptions::ttl(Duration::from_secs(60)).with_tag(Tag::JSON).with_condition(Condition::IfAbsent);
+/// assert!(cache.set("user:1", r#"{"name":"Ada"}"#, options)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SetOptions {
@@ -144,6 +231,20 @@ impl SetOptions {
 }
 
 /// How long an entry has to live.
+///
+/// ```
+/// # use rustcache::{Cache, SetOptions, TimeLeft};
+/// # let cache = Cache::builder().build()?;
+/// use std::time::Duration;
+///
+/// cache.set("a", "1", SetOptions::ttl(Duration::from_secs(60)))?;
+/// match cache.time_left("a") {
+///     None => println!("it is not there"),
+///     Some(TimeLeft::Forever) => println!("it stays"),
+///     Some(TimeLeft::Left(time)) => println!("it goes in {time:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeLeft {
     /// It does not expire.
@@ -162,6 +263,17 @@ impl TimeLeft {
 }
 
 /// What [`Cache::compare_and_set`](super::Cache::compare_and_set) found.
+///
+/// ```
+/// # use rustcache::{Cache, CasOutcome, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default())?;
+/// let outcome = |key, expected| cache.compare_and_set(key, expected, "2", SetOptions::default());
+/// assert_eq!(outcome("a", "0")?, CasOutcome::Mismatch);
+/// assert_eq!(outcome("a", "1")?, CasOutcome::Stored);
+/// assert_eq!(outcome("b", "1")?, CasOutcome::Missing);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CasOutcome {
     /// The value was the expected one and has been replaced.
@@ -173,6 +285,16 @@ pub enum CasOutcome {
 }
 
 /// An entry that was read.
+///
+/// ```
+/// # use rustcache::{Cache, SetOptions, Tag, TimeLeft};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default().with_tag(Tag::TEXT))?;
+/// let entry = cache.get("a").unwrap();
+/// assert_eq!(entry.value, "1");
+/// assert_eq!((entry.tag, entry.time_left), (Tag::TEXT, TimeLeft::Forever));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -185,6 +307,16 @@ pub struct Entry {
 }
 
 /// An entry of a scan.
+///
+/// ```
+/// # use rustcache::{Cache, Cursor, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "123", SetOptions::default())?;
+/// let page = cache.scan(Cursor::default(), "", 100, false);
+/// let entry = &page.entries[0];
+/// assert_eq!((&entry.key[..], entry.value_len, &entry.value), (&b"a"[..], 3, &None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScanEntry {

@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// Why a write was refused.
+///
+/// ```
+/// use rustcache::{Cache, Error, SetOptions};
+///
+/// let cache = Cache::builder().max_key_bytes(8).build()?;
+/// let refused = cache.set("a long key", "v", SetOptions::default());
+/// assert_eq!(refused, Err(Error::KeyTooLong { len: 10, max: 8 }));
+/// assert!(refused.unwrap_err().to_string().ends_with("use a shorter key, or raise the key limit"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -94,6 +104,13 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Why a cache could not be built.
+///
+/// ```
+/// use rustcache::{BuildError, Cache};
+///
+/// let refused = Cache::builder().max_bytes(100).build();
+/// assert!(matches!(refused, Err(BuildError::TooFewBytes { max_bytes: 100, least: 4096 })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -179,6 +196,13 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 /// There is no policy of this name.
+///
+/// ```
+/// use rustcache::PolicyKind;
+///
+/// let unknown = "fifo".parse::<PolicyKind>().unwrap_err();
+/// assert_eq!(unknown.found, "fifo");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPolicy {
     /// The name that was given.

@@ -12,6 +12,17 @@ use super::{Cache, Cursor, Entry};
 const ENTRIES_PER_PAGE: usize = 256;
 
 /// The live entries of a cache, in no particular order: see [`Cache::iter`]. Holds no lock, and a handle of the cache.
+///
+/// ```
+/// # use rustcache::{Cache, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default())?;
+/// let mut entries = cache.iter();
+/// let (key, entry) = entries.next().unwrap();
+/// assert_eq!((&key[..], &entry.value[..]), (&b"a"[..], &b"1"[..]));
+/// assert!(entries.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "an iterator does nothing until it is asked for an item"]
 pub struct Iter {
     cache: Cache,

@@ -149,6 +149,16 @@ impl Cache {
 }
 
 /// How a value is got from the cache or, if it is missing, loaded and stored: see [`Cache::load`]. Of a value that is there, nothing here changes anything.
+///
+/// ```
+/// # use rustcache::{Cache, Tag};
+/// # let cache = Cache::builder().build()?;
+/// use std::time::Duration;
+///
+/// let load = cache.load("page:/").ttl(Duration::from_secs(60)).tag(Tag::TEXT);
+/// assert_eq!(load.with(|| "<h1>hello</h1>").tag, Tag::TEXT);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "nothing is read or loaded until a loader is given"]
 pub struct Load<'c, K> {
     cache: &'c Cache,

@@ -8,6 +8,16 @@ const MOST_RESERVED: usize = 4096;
 impl Cache {
     /// Entries under many keys, in their order; each as [`get`](Self::get) does it. The clock is read once for those
     /// of up to 64 keys that are in one shard: what expires while they are read may still be among them.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// let found = cache.get_many(["a", "b"]);
+    /// assert_eq!(found[0].as_ref().unwrap().value, "1");
+    /// assert!(found[1].is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
         self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
             let begin = results.len();
@@ -19,6 +29,14 @@ impl Cache {
     /// Writes many values, each as [`set`](Self::set) does it; the results are in their order. Entries of one shard are written in their order; of several shards, one
     /// shard after the other, in windows of up to 1024 keys. The clock may be read once for up to
     /// 64 of them: their TTLs count from when the first of those is written.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// let results = cache.set_many([("a", "1"), ("b", "2")].map(|(key, value)| (key, value, SetOptions::default())));
+    /// assert_eq!(results, [Ok(true), Ok(true)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         entries: impl IntoIterator<Item = (K, V, SetOptions)>,
@@ -40,6 +58,14 @@ impl Cache {
     }
 
     /// Removes many entries; the results are in their order. They are removed as [`set_many`](Self::set_many) writes: one shard after the other.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.remove_many(["a", "b"]), [true, false]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
         self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
             let begin = results.len();

@@ -144,6 +144,12 @@ struct Inner {
 
 impl Cache {
     /// Configures a cache.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().max_items(1000).build()?;
+    /// assert_eq!(cache.max_items(), Some(1000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }

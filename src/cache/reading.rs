@@ -5,16 +5,42 @@ use super::entry::{Entry, EntryRef, TimeLeft};
 
 impl Cache {
     /// The entry under a key, which becomes the most recently used one. `None` if it is absent or has expired.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.get("a").unwrap().value, "1");
+    /// assert!(cache.get("b").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
         self.read(key.as_ref(), |entry| entry.to_entry())
     }
 
     /// Whether a live entry is there. Neither refreshes it nor counts.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert!(cache.contains("a") && !cache.contains("b"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         self.time_left(key).is_some()
     }
 
     /// How long an entry has to live; `None` if it is absent or has expired. Neither refreshes it nor counts.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, TimeLeft};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.time_left("a"), Some(TimeLeft::Forever));
+    /// assert_eq!(cache.time_left("b"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn time_left(&self, key: impl AsRef<[u8]>) -> Option<TimeLeft> {
         let key = self.hashed(key.as_ref());
         self.with_shard_as_it_is(key, |shard, key, now| {

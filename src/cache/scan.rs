@@ -12,6 +12,17 @@ const HOLDS_PER_PAGE: u32 = 64;
 const BYTES_PER_PAGE: usize = 1 << 20;
 
 /// Where a scan goes on. The default is the beginning. It stays valid while the cache lives, whatever is written or removed.
+///
+/// ```
+/// # use rustcache::{Cache, Cursor, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default())?;
+/// let page = cache.scan(Cursor::default(), "", 1, false);
+/// if let Some(cursor) = page.next {
+///     assert!(cache.scan(cursor, "", 1, false).entries.is_empty());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     sealed: u64,
@@ -25,6 +36,15 @@ struct Position {
 }
 
 /// A part of a scan: see [`Cache::scan`].
+///
+/// ```
+/// # use rustcache::{Cache, Cursor, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default())?;
+/// let page = cache.scan(Cursor::default(), "", 100, false);
+/// assert_eq!((page.entries.len(), page.next), (1, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Page {
@@ -66,6 +86,22 @@ impl Cache {
     ///
     /// Going on until `next` is `None` gives every entry that was there throughout, exactly once, and no key twice. Entries written or removed meanwhile may
     /// or may not be among them. No lock is held for longer than about a thousand entries take.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, Cursor, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// for key in ["user:1", "user:2", "page:1"] {
+    ///     cache.set(key, "v", SetOptions::default())?;
+    /// }
+    /// let (mut users, mut at) = (0, Some(Cursor::default()));
+    /// while let Some(cursor) = at {
+    ///     let page = cache.scan(cursor, "user:", 100, false);
+    ///     users += page.entries.len();
+    ///     at = page.next;
+    /// }
+    /// assert_eq!(users, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan(&self, cursor: Cursor, prefix: impl AsRef<[u8]>, limit: usize, with_values: bool) -> Page {
         let mut entries = Vec::new();
         let next = self.show_page(cursor, prefix.as_ref(), limit, with_values, |entry| {
@@ -126,6 +162,16 @@ impl Cache {
 
     /// Removes the live entries whose keys begin with `prefix` and gives their number; an empty prefix is [`clear`](Self::clear). Entries written meanwhile may
     /// or may not be removed. No lock is held for longer than about a thousand entries take.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("user:1", "Ada", SetOptions::default())?;
+    /// cache.set("page:1", "<h1>", SetOptions::default())?;
+    /// assert_eq!(cache.clear_prefix("user:"), 1);
+    /// assert!(cache.contains("page:1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear_prefix(&self, prefix: impl AsRef<[u8]>) -> u64 {
         let prefix = prefix.as_ref();
         if prefix.is_empty() {

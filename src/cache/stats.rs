@@ -3,6 +3,17 @@
 use std::ops::AddAssign;
 
 /// Counters since the cache was built, and what it holds now.
+///
+/// ```
+/// # use rustcache::{Cache, SetOptions};
+/// # let cache = Cache::builder().build()?;
+/// cache.set("a", "1", SetOptions::default())?;
+/// cache.get("a");
+/// cache.get("b");
+/// let stats = cache.stats();
+/// assert_eq!((stats.items, stats.inserts, stats.hits, stats.misses), (1, 1, 1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -34,6 +45,16 @@ pub struct Stats {
 
 impl Stats {
     /// Hits over reads, from 0 to 1; 0 before the first read.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// cache.get("a");
+    /// cache.get("b");
+    /// assert_eq!(cache.stats().hit_ratio(), 0.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     pub fn hit_ratio(&self) -> f64 {
         match self.hits + self.misses {

@@ -35,6 +35,10 @@ enum Repr {
 
 impl Value {
     /// A copy of these bytes.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Value::copy_from_slice(b"abc"), "abc");
+    /// ```
     #[inline]
     pub fn copy_from_slice(bytes: &[u8]) -> Self {
         let Some(len) = u8::try_from(bytes.len())
@@ -69,6 +73,10 @@ impl Value {
     }
 
     /// The bytes.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::Value::copy_from_slice(b"abc").as_slice(), b"abc");
+    /// ```
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {

@@ -14,6 +14,15 @@ const FREED_IN_BACKGROUND_FROM: u64 = 1024;
 impl Cache {
     /// Removes everything and gives the number of entries, those past their deadline and not yet reclaimed included. Each shard is emptied at
     /// once; its memory is given back in the background.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.clear(), 1);
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&self) -> u64 {
         // All locks at once, so that an observer can be told in one word.
         let mut shards: Vec<_> = self.inner.shards.iter().map(Locked::hold).collect();
@@ -32,16 +41,39 @@ impl Cache {
     }
 
     /// Entries held now, those past their deadline and not yet reclaimed included.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> u64 {
         self.stats().items
     }
 
     /// Whether nothing is held.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// What was counted since the cache was built, and what it holds now.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// cache.get("nothing");
+    /// assert_eq!(cache.stats().misses, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for shard in &self.inner.shards {
@@ -51,31 +83,67 @@ impl Cache {
     }
 
     /// The limit on entries, if there is one.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().max_items(10).build()?;
+    /// assert_eq!(cache.max_items(), Some(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_items(&self) -> Option<u64> {
         self.inner.settings.max_items
     }
 
     /// The limit on bytes, if there is one.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().max_bytes(1 << 20).build()?;
+    /// assert_eq!(cache.max_bytes(), Some(1 << 20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_bytes(&self) -> Option<u64> {
         self.inner.settings.max_bytes
     }
 
     /// The longest key, in bytes.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().max_key_bytes(250).build()?;
+    /// assert_eq!(cache.max_key_bytes(), 250);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_key_bytes(&self) -> usize {
         self.inner.settings.max_key_bytes
     }
 
     /// The longest value, in bytes.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().max_value_bytes(1 << 20).build()?;
+    /// assert_eq!(cache.max_value_bytes(), 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_value_bytes(&self) -> usize {
         self.inner.settings.max_value_bytes
     }
 
     /// Which entry goes when room is needed.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().build()?;
+    /// assert_eq!(cache.policy(), rustcache::PolicyKind::Lru);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn policy(&self) -> PolicyKind {
         self.inner.settings.policy
     }
 
     /// Where this cache gets its time from.
+    ///
+    /// ```
+    /// let cache = rustcache::Cache::builder().build()?;
+    /// assert!(cache.clock().unix_millis() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
     }

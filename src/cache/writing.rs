@@ -13,6 +13,17 @@ impl Cache {
     /// # Errors
     /// [`Error::KeyTooLong`] and [`Error::ValueTooLong`]: nothing changed. [`Error::TooLarge`]: the entry can never fit, and
     /// what the key held is removed.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// use std::time::Duration;
+    ///
+    /// cache.set("user:1", "Ada", SetOptions::default())?;
+    /// cache.set("code:1", "4711", SetOptions::ttl(Duration::from_secs(30)))?;
+    /// assert_eq!(cache.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set(
         &self,
         key: impl AsRef<[u8]>,
@@ -32,11 +43,29 @@ impl Cache {
     }
 
     /// Removes an entry; `false` if it was absent or had expired.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert!(cache.remove("a"));
+    /// assert!(!cache.remove("a"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
         self.batch().remove(key.as_ref())
     }
 
     /// Removes an entry and gives it back. Counts as a hit or a miss.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("job:1", "mail", SetOptions::default())?;
+    /// assert_eq!(cache.take("job:1").unwrap().value, "mail");
+    /// assert!(cache.take("job:1").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take(&self, key: impl AsRef<[u8]>) -> Option<Entry> {
         let key = self.hashed(key.as_ref());
         self.with_shard_as_it_is(key, |shard, key, now| {
@@ -46,6 +75,17 @@ impl Cache {
 
     /// Gives an entry another deadline and makes it the most recently used one; `false` if it is absent or has expired.
     /// [`Expiry::Keep`] only refreshes.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, Expiry, SetOptions, TimeLeft};
+    /// # let cache = Cache::builder().build()?;
+    /// use std::time::Duration;
+    ///
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert!(cache.touch("a", Expiry::After(Duration::from_secs(60))));
+    /// assert_ne!(cache.time_left("a"), Some(TimeLeft::Forever));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn touch(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> bool {
         let key = self.hashed(key.as_ref());
         let found = self.with_shard(key, |shard, key, now| {
@@ -56,6 +96,17 @@ impl Cache {
     }
 
     /// Takes an entry's deadline away and makes it the most recently used one; `false` if it is absent or has expired.
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, TimeLeft};
+    /// # let cache = Cache::builder().build()?;
+    /// use std::time::Duration;
+    ///
+    /// cache.set("a", "1", SetOptions::ttl(Duration::from_secs(60)))?;
+    /// assert!(cache.persist("a"));
+    /// assert_eq!(cache.time_left("a"), Some(TimeLeft::Forever));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn persist(&self, key: impl AsRef<[u8]>) -> bool {
         self.touch(key, Expiry::Never)
     }
@@ -65,6 +116,17 @@ impl Cache {
     ///
     /// # Errors
     /// [`Error::NotAnInteger`], [`Error::Overflow`], [`Error::KeyTooLong`], [`Error::ValueTooLong`]: nothing changed. [`Error::TooLarge`] as for [`set`](Self::set).
+    ///
+    /// ```
+    /// # use rustcache::{Cache, Expiry};
+    /// # let cache = Cache::builder().build()?;
+    /// use std::time::Duration;
+    ///
+    /// let a_minute = Expiry::After(Duration::from_secs(60)); // from the first request on
+    /// assert_eq!(cache.increment("requests:1", 1, a_minute)?, 1);
+    /// assert_eq!(cache.increment("requests:1", 1, a_minute)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn increment(&self, key: impl AsRef<[u8]>, delta: i64, when_created: Expiry) -> Result<i64, Error> {
         let key = key.as_ref();
         self.check(key, &[])?;
@@ -79,6 +141,15 @@ impl Cache {
     ///
     /// # Errors
     /// As for [`set`](Self::set).
+    ///
+    /// ```
+    /// # use rustcache::{Cache, CasOutcome, SetOptions};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("leader", "node 1", SetOptions::default())?;
+    /// let outcome = cache.compare_and_set("leader", "node 1", "node 2", SetOptions::default())?;
+    /// assert_eq!(outcome, CasOutcome::Stored);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compare_and_set(
         &self,
         key: impl AsRef<[u8]>,

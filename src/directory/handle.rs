@@ -45,6 +45,16 @@ impl Directory {
     }
 
     /// Where it is.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-path-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// assert_eq!(cache.directory().unwrap().path(), scratch);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -53,21 +63,70 @@ impl Directory {
     ///
     /// # Errors
     /// What failed. The journal goes on.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-snapshot-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// let directory = cache.directory().unwrap();
+    /// directory.snapshot()?;
+    /// assert_eq!(directory.stats().journal_bytes_since_snapshot, 0);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn snapshot(&self) -> Result<(), DiskError> {
         self.store.snapshot()
     }
 
     /// What has failed since the last complete snapshot: as long as there is something, what is written is not on the disk.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-failure-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// if let Some(failure) = cache.directory().unwrap().failure() {
+    ///     eprintln!("what is written is not kept: {failure}");
+    /// }
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failure(&self) -> Option<DiskError> {
         self.store.failure()
     }
 
     /// What was found when the directory was opened.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-recovery-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// let report = cache.directory().unwrap().recovery();
+    /// if report.is_damaged() {
+    ///     eprint!("{report}");
+    /// }
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recovery(&self) -> RecoveryReport {
         RecoveryReport(Box::new(self.store.recovery().clone()))
     }
 
     /// What was done since.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-directory-stats-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// assert_eq!(cache.directory().unwrap().stats().journal_records, 1);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> DirectoryStats {
         let stats = self.store.stats();
         DirectoryStats {
@@ -155,21 +214,64 @@ pub struct RecoveryReport(pub(super) Box<Recovery>);
 
 impl RecoveryReport {
     /// Entries and changes that were read.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-recovered-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// cache.set("a", "1", SetOptions::default())?;
+    /// drop(cache);
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// assert_eq!(cache.directory().unwrap().recovery().recovered(), 1);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recovered(&self) -> u64 {
         self.0.applied()
     }
 
     /// Records known to be lost. What a crash has left unfinished at the end of the journal was never acknowledged and does not count.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-lost-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// assert_eq!(cache.directory().unwrap().recovery().lost(), 0);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lost(&self) -> u64 {
         self.0.lost()
     }
 
     /// Whether anything was found that no crash explains.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-is-damaged-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// assert!(!cache.directory().unwrap().recovery().is_damaged());
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_damaged(&self) -> bool {
         self.0.is_damaged()
     }
 
     /// The files with damage in them, by the names that they had: what they held is set aside under the same name with `damaged-` before it.
+    ///
+    /// ```
+    /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-damaged-files-{}", std::process::id()));
+    /// # use rustcache::{Cache, SetOptions};
+    /// let cache = Cache::builder().dir(&scratch).open()?;
+    /// assert_eq!(cache.directory().unwrap().recovery().damaged_files().count(), 0);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(scratch)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn damaged_files(&self) -> impl Iterator<Item = &Path> {
         self.0.damaged().map(PathBuf::as_path)
     }

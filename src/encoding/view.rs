@@ -32,6 +32,15 @@ pub struct EncodedView<T> {
 impl Cache {
     /// The entries under a prefix as values of one type. A prefix for each type keeps types apart that MessagePack cannot tell from each other, such as two that wrap the same number; with an
     /// empty one, keys are as they are given.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let (ages, heights) = (cache.encoded::<u32>("age:"), cache.encoded::<u32>("height:"));
+    /// ages.set("ada", &36)?;
+    /// assert_eq!(heights.get("ada")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encoded<T>(&self, prefix: impl AsRef<[u8]>) -> EncodedView<T> {
         EncodedView {
             cache: self.clone(),
@@ -43,11 +52,27 @@ impl Cache {
 
 impl<T> EncodedView<T> {
     /// The cache.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let ages = cache.encoded::<u32>("age:");
+    /// ages.set("ada", &36)?;
+    /// assert_eq!(ages.cache().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
     /// What the keys begin with.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// assert_eq!(cache.encoded::<u32>("age:").prefix(), b"age:");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prefix(&self) -> &[u8] {
         &self.prefix
     }
@@ -100,6 +125,15 @@ impl<T: Serialize> EncodedView<T> {
     ///
     /// # Errors
     /// As for [`Cache::set_as`].
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let ages = cache.encoded::<u32>("age:");
+    /// ages.set("ada", &36)?;
+    /// assert!(ages.contains("ada"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: &T) -> Result<(), EncodingError> {
         self.set_with(key, value, SetOptions::default()).map(drop)
     }
@@ -132,6 +166,16 @@ impl<T: DeserializeOwned> EncodedView<T> {
     ///
     /// # Errors
     /// As for [`Cache::get_as`].
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let ages = cache.encoded::<u32>("age:");
+    /// ages.set("ada", &36)?;
+    /// assert_eq!(ages.get("ada")?, Some(36));
+    /// assert_eq!(ages.get("grace")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, EncodingError> {
         self.cache.get_as(self.key(key))
     }
@@ -198,6 +242,17 @@ impl<T> fmt::Debug for EncodedView<T> {
 }
 
 /// The entries of a [`EncodedView`].
+///
+/// ```
+/// # use rustcache::Cache;
+/// # let cache = Cache::builder().build()?;
+/// let ages = cache.encoded::<u32>("age:");
+/// ages.set("ada", &36)?;
+/// ages.set("grace", &85)?;
+/// let all: Vec<u32> = ages.iter().filter_map(|(_, age)| age.ok()).collect();
+/// assert_eq!(all.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "an iterator does nothing until it is asked for an item"]
 pub struct EncodedIter<T> {

@@ -30,6 +30,17 @@ pub struct AsyncKeyGuard<K: Eq = Box<[u8]>> {
 
 impl<K: Eq> AsyncKeyGuard<K> {
     /// The key that is locked.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// let cache = rustcache::Cache::builder().build()?;
+    /// let guard = cache.key_lock_async("report").await;
+    /// assert_eq!(**guard.key(), *b"report");
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> &K {
         &self.name.key
     }

@@ -42,6 +42,14 @@ impl<K: Eq> KeyGuard<K> {
     }
 
     /// The key that is locked.
+    ///
+    /// ```
+    /// # use rustcache::Cache;
+    /// # let cache = Cache::builder().build()?;
+    /// let guard = cache.key_lock("report");
+    /// assert_eq!(**guard.key(), *b"report");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> &K {
         &self.name.key
     }

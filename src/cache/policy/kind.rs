@@ -6,6 +6,15 @@ use std::str::FromStr;
 use crate::cache::error::UnknownPolicy;
 
 /// Which entry goes when room is needed: an expired one if there is any, then the one that the policy names.
+///
+/// ```
+/// use rustcache::{Cache, PolicyKind};
+///
+/// let by_name: PolicyKind = "s3-fifo".parse()?;
+/// let cache = Cache::builder().max_items(1000).policy(by_name).build()?;
+/// assert_eq!(cache.policy().to_string(), "s3-fifo");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum PolicyKind {
@@ -22,6 +31,12 @@ pub enum PolicyKind {
 
 impl PolicyKind {
     /// All of them.
+    ///
+    /// ```
+    /// for policy in rustcache::PolicyKind::ALL {
+    ///     println!("{policy}");
+    /// }
+    /// ```
     pub const ALL: [PolicyKind; 4] = [
         PolicyKind::Lru,
         PolicyKind::S3Fifo,
@@ -30,6 +45,10 @@ impl PolicyKind {
     ];
 
     /// Its name: `lru`, `s3-fifo`, `tinylfu` or `adaptive`.
+    ///
+    /// ```
+    /// assert_eq!(rustcache::PolicyKind::TinyLfu.name(), "tinylfu");
+    /// ```
     pub const fn name(self) -> &'static str {
         match self {
             PolicyKind::Lru => "lru",

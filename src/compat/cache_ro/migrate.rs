@@ -15,6 +15,14 @@ use super::bincode::varint;
 use super::{Cache, values};
 
 /// What [`migrate`] has read.
+///
+/// ```
+/// use rustcache::compat::cache_ro::Migration;
+///
+/// let nothing = Migration::default();
+/// assert_eq!((nothing.files, nothing.taken), (0, 0));
+/// assert!(nothing.skipped.is_empty());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Migration {
@@ -31,6 +39,15 @@ pub struct Migration {
 }
 
 /// What [`migrate`] could not take.
+///
+/// ```
+/// # fn tell(migration: &rustcache::compat::cache_ro::Migration) {
+/// for skipped in &migration.skipped {
+///     let key = skipped.key.as_deref().unwrap_or("the rest");
+///     eprintln!("{}: {key}: {}", skipped.file.display(), skipped.reason);
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {

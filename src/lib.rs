@@ -1,5 +1,10 @@
 //! A cache beside your process, not inside its heap.
 #![doc = include_str!("../docs/crate.md")]
+#![cfg_attr(feature = "persist", doc = include_str!("../docs/crate/snapshots.md"))]
+#![cfg_attr(feature = "serde", doc = include_str!("../docs/crate/values.md"))]
+#![cfg_attr(feature = "persist", doc = include_str!("../docs/crate/directory.md"))]
+#![doc = include_str!("../docs/crate/costs.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(feature = "daemon"),
     allow(

@@ -113,7 +113,7 @@ impl<K, V, S> TypedCache<K, V, S> {
         &self.inner.clock
     }
 
-    /// Removes what has expired, now, and tells the [listener](TypedBuilder::eviction_listener) of it. A background thread does so within about a second anyway; for tests, and for programs that want
+    /// Removes what has expired, now, and tells the [listener](crate::TypedBuilder::eviction_listener) of it. A background thread does so within about a second anyway; for tests, and for programs that want
     /// the memory back at once. Nothing else is ever put off.
     ///
     /// ```

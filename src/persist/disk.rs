@@ -9,7 +9,6 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
-use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -228,7 +227,7 @@ impl Read for AheadReader {
 /// Tells the system what will become of a part of a file. It may do as it likes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn advise(file: &File, from: u64, to: u64, advice: Advice) {
-    let _ = rustix::fs::fadvise(file, from, NonZeroU64::new(to - from), advice);
+    let _ = rustix::fs::fadvise(file, from, std::num::NonZeroU64::new(to - from), advice);
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

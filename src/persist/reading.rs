@@ -184,14 +184,15 @@ pub(super) fn holder(lock_file: &Path) -> Option<Holder> {
     // Who cannot be read is not named.
     let _ = file.read_to_string(&mut text);
     let named = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
-    let held = match listed_as_held(&file, named) {
-        Some(held) => held,
-        None => is_locked(&file),
-    };
+    #[cfg(target_os = "linux")]
+    let held = listed_as_held(&file, named).unwrap_or_else(|| is_locked(&file));
+    #[cfg(not(target_os = "linux"))]
+    let held = is_locked(&file);
     held.then_some(Holder { pid: named })
 }
 
 /// What the kernel's list of locks says; `None` if there is none.
+#[cfg(target_os = "linux")]
 fn listed_as_held(file: &File, named: Option<u32>) -> Option<bool> {
     use std::os::unix::fs::MetadataExt;
     let locks = fs::read_to_string("/proc/locks").ok()?;

@@ -310,13 +310,14 @@ fn flush(session: &mut Session, output: BorrowedFd<'_>, sink: &Sink) -> Result<(
     Ok(())
 }
 
+/// A client that is gone is an error and no signal. Apple's systems cannot say so for one write; the runtime of Rust ignores that signal in any case.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
+
 fn send(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    sendmsg(
-        socket,
-        slices,
-        &mut SendAncillaryBuffer::default(),
-        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-    )
+    sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), SEND_FLAGS)
 }
 
 #[cfg(test)]

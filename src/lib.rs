@@ -45,7 +45,7 @@ pub use cache::typed::{
     TypedLoad,
 };
 #[doc(hidden)]
-pub use cache::typed::{Lookup, Raced, Ticket};
+pub use cache::typed::{Likeness, Lookup, RawWalk, RawWrite};
 pub use cache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Computed, Condition, Cursor, Entry, EntrySelector, Error,
     Expiry, Iter, Load, ManualClock, Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag,

@@ -161,6 +161,14 @@ impl Expiry {
         }
     }
 
+    /// Whether a deadline is at or before `now`. It may say so for a while after that has been removed.
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.bounds
+            .last()
+            .and_then(|level| level.get(0))
+            .is_some_and(|&bound| bound <= now)
+    }
+
     /// The slots of a node of the lowest level.
     fn group(&self, node: u32) -> impl Iterator<Item = u32> + use<> {
         node * FAN_OUT..(node + 1) * FAN_OUT

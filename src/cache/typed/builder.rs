@@ -12,7 +12,7 @@ use super::super::policy::{PolicyKind, Salt};
 use super::super::shard::Limits;
 use super::super::watch::Watch;
 use super::hasher::RandomState;
-use super::inner::{Inner, Listener, Settings, Weigher};
+use super::inner::{Attendant, Inner, Listener, Settings, Weigher};
 use super::lock::Locked;
 use super::order::Order;
 use super::shard::Shard;
@@ -49,6 +49,7 @@ pub struct TypedBuilder<K, V, S = RandomState> {
     default_ttl: Option<Duration>,
     time_to_idle: Option<Duration>,
     listener: Option<Listener<K, V>>,
+    attendant: Option<Attendant>,
     shards: Option<usize>,
     policy: PolicyKind,
     clock: Clock,
@@ -64,6 +65,7 @@ impl<K, V> TypedBuilder<K, V> {
             default_ttl: None,
             time_to_idle: None,
             listener: None,
+            attendant: None,
             shards: None,
             policy: PolicyKind::Lru,
             clock: Clock::system(),
@@ -188,6 +190,14 @@ impl<K, V, S> TypedBuilder<K, V, S> {
         self
     }
 
+    /// Who reclaims what has expired in the background, for keys and values that not just any thread may drop: it is called when there is something, and calls what it is given, slice by
+    /// slice, until that gives `false`. If it stops earlier, it is called again soon.
+    #[doc(hidden)]
+    pub fn attendant(mut self, attendant: impl Fn(&mut dyn FnMut() -> bool) + Send + Sync + 'static) -> Self {
+        self.attendant = Some(Box::new(attendant));
+        self
+    }
+
     /// How many shards there are, each with its own lock and its even part of the limits: a power of two up to 1024. The order of eviction is exact within a
     /// shard, so a cache of one shard is exactly LRU.
     ///
@@ -252,6 +262,7 @@ impl<K, V, S> TypedBuilder<K, V, S> {
             default_ttl: self.default_ttl,
             time_to_idle: self.time_to_idle,
             listener: self.listener,
+            attendant: self.attendant,
             shards: self.shards,
             policy: self.policy,
             clock: self.clock,
@@ -353,6 +364,7 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
                 settings,
                 listener: self.listener,
                 weigher: self.weigher,
+                attendant: self.attendant,
                 watch: Watch::new(),
                 key_locks: OnceLock::new(),
                 itself,

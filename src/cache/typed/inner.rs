@@ -23,6 +23,9 @@ pub(super) type Listener<K, V> = Box<dyn Fn(K, V, RemovalCause) + Send + Sync>;
 /// Says what an entry weighs.
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 
+/// Calls what it is given until that says that nothing is left, in the way that keys and values need.
+pub(super) type Attendant = Box<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
+
 /// What the builder was told, in the engine's units.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -44,6 +47,8 @@ pub(super) struct Inner<K, V, S> {
     pub(super) settings: Settings,
     pub(super) listener: Option<Listener<K, V>>,
     pub(super) weigher: Option<Weigher<K, V>>,
+    /// Who reclaims in the background, if not just anybody may drop what is kept.
+    pub(super) attendant: Option<Attendant>,
     /// Whether the housekeeper comes by.
     pub(super) watch: Watch,
     /// The `KeyLocks<K>`, made when a key is locked for the first time. Of any type, since they ask more of a key than the cache does.
@@ -170,6 +175,30 @@ impl<K, V, S> Inner<K, V, S> {
         }
     }
 
+    /// Removes a slice of what has expired; `false` if nothing is left that has.
+    fn reclaim_slice(&self) -> bool {
+        for shard in &self.shards {
+            let now = self.clock.now();
+            let mut gone = Gone::new();
+            let more = {
+                let mut held = shard.hold();
+                held.reclaim(RECLAIM_SLICE, now, &mut gone) || held.tidy(TIDY_SLICE)
+            };
+            let some = !gone.is_empty();
+            self.deliver_unharmed(gone);
+            if more || some {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether something has expired, or is left vacant.
+    fn is_anything_due(&self) -> bool {
+        let now = self.clock.now();
+        self.shards.iter().any(|shard| shard.hold().is_due(now))
+    }
+
     /// As `deliver`, for whoever is not to blame for it if the drop of an entry panics, and has more to do.
     fn deliver_unharmed(&self, gone: Gone<K, V>) {
         if let Some(listener) = &self.listener {
@@ -190,7 +219,11 @@ fn tell<K, V>(listener: &Listener<K, V>, gone: Gone<K, V>) {
 
 impl<K: Send, V: Send, S: Send + Sync> Watched for Inner<K, V, S> {
     fn tick(&self) -> bool {
-        self.reclaim(false);
+        match &self.attendant {
+            None => self.reclaim(false),
+            Some(attendant) if self.is_anything_due() => attendant(&mut || self.reclaim_slice()),
+            Some(_) => {}
+        }
         let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
         self.watch.goes_on(is_any_left)
     }

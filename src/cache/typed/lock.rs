@@ -36,6 +36,15 @@ impl<T> Locked<T> {
         }
     }
 
+    /// `None` if somebody has it.
+    pub(super) fn try_hold(&self) -> Option<MutexGuard<'_, T>> {
+        match self.guarded.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     #[cold]
     fn wait(&self) -> MutexGuard<'_, T> {
         let wait = || self.guarded.lock().unwrap_or_else(PoisonError::into_inner);

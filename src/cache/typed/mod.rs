@@ -43,7 +43,7 @@ use inner::Inner;
 pub use load::TypedLoad;
 pub use options::{InsertOptions, TooHeavy};
 #[doc(hidden)]
-pub use raw::{Lookup, Raced, Ticket};
+pub use raw::{Likeness, Lookup, RawWalk, RawWrite};
 use shard::{Found, Gone, Outcome, Shard, Spot, Write};
 use slots::Held;
 pub use walk::TypedIter;
@@ -293,8 +293,21 @@ impl<K, V, S> TypedCache<K, V, S> {
         options: InsertOptions,
         find: impl FnOnce(&mut Shard<K, V>, u32, &K, u64, &mut Gone<K, V>) -> Spot,
     ) -> (Outcome<K, V>, u64) {
+        let weight = self.inner.weigh(&key, &value);
+        let outcome = self.write_weighed((key, value), weight, hash, options, find);
+        (outcome, weight)
+    }
+
+    /// As `write_at`, for an entry whose weight is known.
+    fn write_weighed(
+        &self,
+        (key, value): (K, V),
+        weight: u64,
+        hash: u64,
+        options: InsertOptions,
+        find: impl FnOnce(&mut Shard<K, V>, u32, &K, u64, &mut Gone<K, V>) -> Spot,
+    ) -> Outcome<K, V> {
         let inner = &*self.inner;
-        let weight = inner.weigh(&key, &value);
         let (shard, hash) = inner.place(hash);
         let mut gone = Gone::new();
         let outcome = {
@@ -311,7 +324,7 @@ impl<K, V, S> TypedCache<K, V, S> {
         };
         inner.watch_if_needed(options.expiry);
         inner.deliver(gone);
-        (outcome, weight)
+        outcome
     }
 
     /// Takes out the live entry that is meant, without telling of it.

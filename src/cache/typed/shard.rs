@@ -128,6 +128,11 @@ impl<K, V> Shard<K, V> {
         }
     }
 
+    /// Whether there is something to reclaim or to tidy.
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.is_expiring || self.expiry.is_due(now)
+    }
+
     pub(super) fn has_deadlines(&self) -> bool {
         self.expiry.len() > 0
     }
@@ -141,8 +146,23 @@ impl<K, V> Shard<K, V> {
         now: u64,
         seen: impl FnOnce(&Held<K, V>) -> R,
     ) -> Found<R> {
-        let Some((slot, held)) = self.find(hash, is_it) else {
+        let found = self.read_if_there(hash, is_it, now, seen);
+        if matches!(found, Found::Nothing) {
             self.count_miss(hash);
+        }
+        found
+    }
+
+    /// As `read`, but what is not there is not counted as a miss.
+    #[inline]
+    pub(super) fn read_if_there<R>(
+        &mut self,
+        hash: u32,
+        is_it: impl FnMut(&Held<K, V>) -> bool,
+        now: u64,
+        seen: impl FnOnce(&Held<K, V>) -> R,
+    ) -> Found<R> {
+        let Some((slot, held)) = self.find(hash, is_it) else {
             return Found::Nothing;
         };
         let has_deadlines = self.has_deadlines();
@@ -175,6 +195,18 @@ impl<K, V> Shard<K, V> {
             deadline if deadline <= now => Found::Expired(slot),
             deadline => Found::Live(seen(held, TimeLeft::between(now, deadline))),
         }
+    }
+
+    /// The value of a slot that is held.
+    pub(super) fn value(&self, slot: u32) -> Option<&V> {
+        self.slots.get(slot).map(|held| &held.value)
+    }
+
+    /// Shows everything that is held, expired or not, until `show` fails.
+    pub(super) fn each<E>(&self, mut show: impl FnMut(&K, &V) -> Result<(), E>) -> Result<(), E> {
+        self.slots
+            .iter()
+            .try_for_each(|held| show(&held.key, &held.value))
     }
 
     /// Shows all live entries of this hash.

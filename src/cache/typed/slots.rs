@@ -228,6 +228,15 @@ impl<K, V> Slots<K, V> {
         self.written = other.written;
     }
 
+    /// All that is held.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Held<K, V>> {
+        let nodes = self.pages.iter().flat_map(|page| page.iter());
+        nodes.take(self.end).filter_map(|node| match node {
+            Node::Held(held) => Some(held),
+            Node::Vacant { .. } => None,
+        })
+    }
+
     /// All that is held, each with the number of its slot.
     pub(super) fn into_entries(self) -> impl Iterator<Item = (u32, K, V)> {
         let pages = self.pages.into_iter().map(|page| page as Box<[Node<K, V>]>);

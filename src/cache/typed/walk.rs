@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::slots::Version;
+use super::super::entry::TimeLeft;
+use super::slots::{Held, Version};
 use super::{TypedCache, shard};
 
 /// The entries of a cache: see [`TypedCache::iter`].
@@ -29,9 +30,20 @@ struct Seen<K, V> {
     version: Version,
 }
 
+impl<K: Clone, V: Clone> Seen<K, V> {
+    fn of(held: &Held<K, V>, _: TimeLeft) -> Self {
+        Seen {
+            key: held.key.clone(),
+            value: held.value.clone(),
+            hash: held.hash,
+            version: held.version,
+        }
+    }
+}
+
 /// Where a walk goes on.
 #[derive(Debug, Clone, Copy)]
-struct Walk {
+pub(super) struct Walk {
     shard: usize,
     /// From this hash on, or with the next shard. A key's hash never changes, and the index is in the order of hashes: so each entry that is there throughout
     /// is met once.
@@ -39,7 +51,7 @@ struct Walk {
 }
 
 impl Walk {
-    const BEGIN: Walk = Walk {
+    pub(super) const BEGIN: Walk = Walk {
         shard: 0,
         next: Some(0),
     };
@@ -81,7 +93,7 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
         let mut removed = 0;
         let mut walk = Walk::BEGIN;
         let mut piece = Vec::new();
-        while self.next_piece(&mut walk, &mut piece) {
+        while self.next_piece(&mut walk, &mut piece, Seen::of) {
             let shard = walk.shard;
             for seen in piece.drain(..) {
                 if keep(&seen.key, &seen.value) {
@@ -114,8 +126,13 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
 }
 
 impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
-    /// Copies the next entries of a walk, all of one shard, which is the one that the walk stands in afterwards; `false` at the end.
-    fn next_piece(&self, walk: &mut Walk, piece: &mut Vec<Seen<K, V>>) -> bool {
+    /// Copies the next entries of a walk, all of one shard, which is the one that the walk stands in afterwards; `false` at the end. `copy` runs under the lock.
+    pub(super) fn next_piece<T>(
+        &self,
+        walk: &mut Walk,
+        piece: &mut Vec<T>,
+        copy: impl Fn(&Held<K, V>, TimeLeft) -> T,
+    ) -> bool {
         let mut slots = Vec::new();
         while let Some(shard) = self.inner.shards.get(walk.shard) {
             let Some(from) = walk.next else {
@@ -127,14 +144,7 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
             };
             let held = shard.hold();
             let now = self.inner.now_for(&held);
-            walk.next = held.walk(from, now, &mut slots, |held, _| {
-                piece.push(Seen {
-                    key: held.key.clone(),
-                    value: held.value.clone(),
-                    hash: held.hash,
-                    version: held.version,
-                });
-            });
+            walk.next = held.walk(from, now, &mut slots, |held, left| piece.push(copy(held, left)));
             drop(held);
             if !piece.is_empty() {
                 return true;
@@ -153,7 +163,7 @@ impl<K: Clone, V: Clone, S> Iterator for TypedIter<'_, K, V, S> {
                 return Some((key, value));
             }
             let mut piece = Vec::new();
-            if !self.cache.next_piece(&mut self.walk, &mut piece) {
+            if !self.cache.next_piece(&mut self.walk, &mut piece, Seen::of) {
                 return None;
             }
             self.piece = piece.into_iter();

@@ -1,7 +1,8 @@
 //! The lower layer: no comparison under a lock, and still one entry for each key.
 
 use super::*;
-use crate::{InsertOptions, Lookup, Raced, Ticket};
+use crate::{Expiry, InsertOptions, Likeness, Lookup, RawWalk, RawWrite, TimeLeft};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Can be compared only by hand.
 #[derive(Debug, Clone)]
@@ -31,50 +32,86 @@ fn cache() -> Cache {
     builder.max_items(8).shards(1).build_raw().unwrap()
 }
 
-/// The one of the candidates that is equal, and the others.
-fn compare(key: &Object, candidates: Vec<(Object, Ticket)>) -> (Option<Ticket>, Vec<Ticket>) {
-    let mut equal = None;
-    let mut others = Vec::new();
-    for (other, ticket) in candidates {
-        if key.equals(&other) {
-            equal = Some(ticket);
-        } else {
-            others.push(ticket);
+/// What is known of a key that is looked for: those that were compared with it.
+struct Sought<'k> {
+    key: &'k Object,
+    compared: Vec<(Object, bool)>,
+    comparisons: usize,
+}
+
+impl<'k> Sought<'k> {
+    fn new(key: &'k Object) -> Self {
+        Sought {
+            key,
+            compared: Vec::new(),
+            comparisons: 0,
         }
     }
-    (equal, others)
+
+    fn judge(&self, other: &Object) -> Likeness {
+        if Arc::ptr_eq(&other.0, &self.key.0) {
+            return Likeness::Same;
+        }
+        match self
+            .compared
+            .iter()
+            .find(|(seen, _)| Arc::ptr_eq(&seen.0, &other.0))
+        {
+            Some((_, true)) => Likeness::Same,
+            Some((_, false)) => Likeness::Different,
+            None => Likeness::Unknown,
+        }
+    }
+
+    fn compare(&mut self, candidates: Vec<Object>) {
+        assert!(!candidates.is_empty(), "unsure of nothing");
+        for candidate in candidates {
+            self.comparisons += 1;
+            let is_equal = self.key.equals(&candidate);
+            self.compared.push((candidate, is_equal));
+        }
+    }
+
+    fn settle<T>(&mut self, mut attempt: impl FnMut(&Self) -> Lookup<Object, T>) -> Option<T> {
+        loop {
+            match attempt(self) {
+                Lookup::Hit(result) => return Some(result),
+                Lookup::Miss => return None,
+                Lookup::Unsure(candidates) => self.compare(candidates),
+            }
+        }
+    }
 }
 
 fn get(cache: &Cache, key: &Object) -> Option<u32> {
+    Sought::new(key).settle(|sought| cache.raw_get(hash(key), |other| sought.judge(other)))
+}
+
+fn remove(cache: &Cache, key: &Object) -> Option<u32> {
+    let mut sought = Sought::new(key);
+    let removed = sought.settle(|sought| cache.raw_remove(hash(key), |other| sought.judge(other)));
+    removed.map(|(_, value)| value)
+}
+
+fn set_if(cache: &Cache, key: &Object, value: u32, admits: impl Fn(Option<&u32>) -> bool) -> bool {
+    let mut sought = Sought::new(key);
+    let mut entry = (key.clone(), value);
     loop {
-        match cache.raw_lookup(hash(key), |other| Arc::ptr_eq(&other.0, &key.0)) {
-            Lookup::Hit(value) => return Some(value),
-            Lookup::Miss => return None,
-            Lookup::Candidates(candidates) => match compare(key, candidates) {
-                (None, _) => {
-                    cache.raw_miss(hash(key));
-                    return None;
-                }
-                (Some(ticket), _) => {
-                    if let Some(value) = cache.raw_read(hash(key), ticket) {
-                        return Some(value);
-                    }
-                }
-            },
+        let judge = |other: &Object| sought.judge(other);
+        match cache.raw_insert(hash(key), 1, entry, InsertOptions::default(), judge, &admits) {
+            RawWrite::Stored => return true,
+            RawWrite::Refused => return false,
+            RawWrite::TooHeavy(refused) => panic!("{refused}"),
+            RawWrite::Unsure(key, value, candidates) => {
+                entry = (key, value);
+                sought.compare(candidates);
+            }
         }
     }
 }
 
 fn set(cache: &Cache, key: Object, value: u32) {
-    let mut entry = (key, value);
-    loop {
-        let hash = hash(&entry.0);
-        let (over, seen) = compare(&entry.0, cache.raw_candidates(hash));
-        match cache.raw_insert(hash, entry, InsertOptions::default(), over, &seen) {
-            Ok(stored) => return assert_eq!(stored, Ok(true)),
-            Err(Raced { key, value }) => entry = (key, value),
-        }
-    }
+    assert!(set_if(cache, &key, value, |_| true));
 }
 
 #[test]
@@ -97,34 +134,154 @@ fn keys_are_told_apart_and_found_by_identity_or_by_comparison() {
 }
 
 #[test]
-fn a_ticket_is_for_what_was_seen_and_nothing_else() {
+fn only_what_cannot_be_told_otherwise_is_handed_out_to_be_compared() {
+    let cache = cache();
+    for number in [1, 3, 5] {
+        set(&cache, Object::new(number), number);
+    }
+    let key = Object::new(3);
+    let (mut sought, mut rounds) = (Sought::new(&key), 0);
+    let found = sought.settle(|sought| {
+        rounds += 1;
+        cache.raw_get(hash(&key), |other| sought.judge(other))
+    });
+    assert_eq!((found, rounds, sought.comparisons), (Some(3), 2, 3));
+    // A judge that knows of each key leaves nothing to compare.
+    let knows = |other: &Object| match other.equals(&key) {
+        true => Likeness::Same,
+        false => Likeness::Different,
+    };
+    assert!(matches!(cache.raw_get(hash(&key), knows), Lookup::Hit(3)));
+    let other = Object::new(2);
+    assert!(matches!(cache.raw_get(hash(&other), knows), Lookup::Miss));
+}
+
+#[test]
+fn a_key_that_came_meanwhile_is_compared_before_anything_is_written_beside_it() {
     let cache = cache();
     let key = Object::new(1);
-    set(&cache, key.clone(), 1);
-    let seen = cache.raw_candidates(hash(&key));
-    let [(_, ticket)] = seen[..] else {
-        panic!("one candidate and not {}", seen.len());
+    let sought = Sought::new(&key);
+    set(&cache, Object::new(1), 1);
+    let entry = (key.clone(), 2);
+    let judge = |other: &Object| sought.judge(other);
+    let outcome = cache.raw_insert(hash(&key), 1, entry, InsertOptions::default(), judge, |_| true);
+    let RawWrite::Unsure(_, 2, candidates) = outcome else {
+        panic!("{outcome:?}");
     };
-    set(&cache, key.clone(), 2);
-    assert_eq!(cache.raw_read(hash(&key), ticket), None);
-    assert!(cache.raw_remove(hash(&key), ticket).is_none());
-    let options = InsertOptions::default();
-    assert!(
-        cache
-            .raw_insert(hash(&key), (key.clone(), 3), options, Some(ticket), &[])
-            .is_err()
+    assert_eq!(candidates.len(), 1);
+    assert_eq!((get(&cache, &key), cache.len()), (Some(1), 1));
+}
+
+#[test]
+fn a_write_is_done_only_if_what_is_there_admits_it() {
+    let cache = cache();
+    let key = Object::new(1);
+    assert!(!set_if(&cache, &key, 1, |old| old.is_some()));
+    assert!(set_if(&cache, &key, 1, |old| old.is_none()));
+    assert!(!set_if(&cache, &key, 2, |old| old == Some(&7)));
+    assert!(set_if(&cache, &key, 2, |old| old == Some(&1)));
+    assert_eq!(remove(&cache, &Object::new(1)), Some(2));
+    assert_eq!((remove(&cache, &key), cache.len()), (None, 0));
+}
+
+#[test]
+fn what_expires_is_gone_for_the_lower_layer_too_and_can_be_kept_by_touching_it() {
+    let (clock, hands) = Clock::manual();
+    let builder: TypedBuilder<Object, u32> = TypedCache::builder();
+    let cache = builder.shards(1).clock(clock).build_raw().unwrap();
+    let (kept, lost) = (Object::new(1), Object::new(3));
+    let second = Duration::from_secs(1);
+    for (key, value) in [(&kept, 1), (&lost, 3)] {
+        let same = |_: &Object| Likeness::Different;
+        let written = cache.raw_insert(
+            hash(key),
+            1,
+            (key.clone(), value),
+            InsertOptions::ttl(second),
+            same,
+            |_| true,
+        );
+        assert!(matches!(written, RawWrite::Stored));
+    }
+    let touch = |key: &Object, expiry| {
+        Sought::new(key).settle(|sought| cache.raw_touch(hash(key), expiry, |other| sought.judge(other)))
+    };
+    let peek = |key: &Object| {
+        Sought::new(key).settle(|sought| cache.raw_peek(hash(key), |other| sought.judge(other)))
+    };
+    assert_eq!(touch(&kept, Expiry::After(3 * second)), Some(()));
+    hands.advance(second);
+    assert_eq!(peek(&Object::new(1)), Some((1, TimeLeft::Left(2 * second))));
+    assert_eq!(
+        (peek(&lost), touch(&lost, Expiry::Never), remove(&cache, &lost)),
+        (None, None, None)
     );
-    // And a new entry is not written beside one that was not compared.
-    assert!(
-        cache
-            .raw_insert(hash(&key), (key.clone(), 3), options, None, &[ticket])
-            .is_err()
-    );
-    assert_eq!(get(&cache, &key), Some(2));
-    let (ticket, _) = compare(&key, cache.raw_candidates(hash(&key)));
-    let removed = cache.raw_remove(hash(&key), ticket.unwrap());
-    assert_eq!(removed.map(|(_, value)| value), Some(2));
+    assert_eq!(touch(&kept, Expiry::After(Duration::ZERO)), Some(()));
+    assert_eq!((get(&cache, &kept), cache.len()), (None, 0));
+    cache.validate();
+}
+
+#[test]
+fn a_walk_shows_what_is_there_and_the_collector_sees_it_as_well() {
+    let cache = cache();
+    for number in 0..5 {
+        set(&cache, Object::new(number), number);
+    }
+    let mut walk = RawWalk::begin();
+    let mut seen = Vec::new();
+    loop {
+        let piece = cache.raw_walk(&mut walk);
+        if piece.is_empty() {
+            break;
+        }
+        seen.extend(piece.into_iter().map(|(_, value, _)| value));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+    let mut sum = 0;
+    let shown = cache.raw_try_each(|_, value| {
+        sum += value;
+        if *value < 100 { Ok(()) } else { Err(()) }
+    });
+    assert_eq!((shown, sum), (Ok(()), 10));
+    drop(cache.raw_try_clear());
     assert_eq!(cache.len(), 0);
+}
+
+#[test]
+fn what_expires_in_the_background_is_dropped_by_the_attendant_alone() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let builder: TypedBuilder<Object, u32> = TypedCache::builder();
+    let attended = Arc::new(AtomicBool::new(false));
+    let is_attended = Arc::clone(&attended);
+    let builder = builder.shards(1).attendant(move |step| {
+        is_attended.store(true, Ordering::SeqCst);
+        while step() {}
+        is_attended.store(false, Ordering::SeqCst);
+    });
+    let cache = builder
+        .eviction_listener(move |_, _, cause| {
+            let _ = sender.send((cause, attended.load(Ordering::SeqCst)));
+        })
+        .build_raw()
+        .unwrap();
+    for number in 0..500 {
+        let key = Object::new(number);
+        let options = InsertOptions::ttl(Duration::from_millis(1));
+        let different = |_: &Object| Likeness::Different;
+        cache.raw_insert(
+            u64::from(number) << 8,
+            1,
+            (key, number),
+            options,
+            different,
+            |_| true,
+        );
+    }
+    for _ in 0..500 {
+        let told = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(told, (RemovalCause::Expired, true));
+    }
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! Python objects as keys and values of the engine, and what can be said of two of them without running any Python code. All unsafe code of the extension is here.
+//!
+//! The engine clones keys and values, and asks for the likeness of keys, while it holds a lock: none of that may run Python code, let another thread in, or allocate a Python object (which may start the garbage
+//! collector). It drops them without a lock.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+use std::slice;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustcache::Likeness;
+
+/// Tuples within tuples are looked into so deep; deeper ones are compared by their `==`.
+const DEPTH: u32 = 4;
+
+/// A reference to an object. Only threads that are attached to the interpreter may clone it: all that gives one to the engine takes a `Python` token.
+#[derive(Debug)]
+pub(crate) struct Object(Py<PyAny>);
+
+impl Object {
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> Self {
+        Object(object.clone().unbind())
+    }
+
+    pub(crate) fn py(&self) -> &Py<PyAny> {
+        &self.0
+    }
+
+    pub(crate) fn into_py(self) -> Py<PyAny> {
+        self.0
+    }
+
+    pub(crate) fn is(&self, other: &Object) -> bool {
+        self.0.is(&other.0)
+    }
+}
+
+impl From<Py<PyAny>> for Object {
+    fn from(object: Py<PyAny>) -> Self {
+        Object(object)
+    }
+}
+
+impl Clone for Object {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: the engine clones in the calls of `Store` alone, which have a token.
+        let py = unsafe { Python::assume_attached() };
+        Object(self.0.clone_ref(py))
+    }
+}
+
+/// A key, and its `hash()`.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) object: Object,
+    pub(crate) hash: isize,
+}
+
+impl Key {
+    /// Whether this is a key of that hash, as far as that can be told without Python code. A dict takes identical keys for equal, and those of different hashes for different, without asking them; so does this.
+    #[inline]
+    pub(crate) fn likeness(&self, object: &Bound<'_, PyAny>, hash: isize) -> Likeness {
+        let (mine, other) = (self.object.0.as_ptr(), object.as_ptr());
+        if mine == other {
+            Likeness::Same
+        } else if self.hash != hash {
+            Likeness::Different
+        } else {
+            // SAFETY: both references keep their objects alive, and `object` shows that the thread is attached.
+            unsafe { likeness(mine, other, DEPTH) }
+        }
+    }
+}
+
+fn of(equal: bool) -> Likeness {
+    if equal {
+        Likeness::Same
+    } else {
+        Likeness::Different
+    }
+}
+
+/// # Safety
+/// Both point to objects that are alive throughout, and the thread is attached.
+unsafe fn likeness(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> Likeness {
+    // SAFETY: as the caller promises; the calls are for objects of exactly these types, of which none runs other code, fails or allocates an object.
+    unsafe {
+        if ffi::Py_TYPE(a) != ffi::Py_TYPE(b) {
+            return Likeness::Unknown;
+        }
+        if ffi::PyUnicode_CheckExact(a) != 0 {
+            return of(ffi::PyUnicode_Compare(a, b) == 0);
+        }
+        if ffi::PyLong_CheckExact(a) != 0 {
+            return match (small(a), small(b)) {
+                (Some(a), Some(b)) => of(a == b),
+                (None, None) => Likeness::Unknown,
+                _ => Likeness::Different,
+            };
+        }
+        if ffi::PyTuple_CheckExact(a) != 0 && depth > 0 {
+            return tuples(a, b, depth - 1);
+        }
+        if ffi::PyBytes_CheckExact(a) != 0 {
+            return of(bytes(a) == bytes(b));
+        }
+        if ffi::PyFloat_CheckExact(a) != 0 {
+            #[expect(clippy::float_cmp, reason = "that is what == of Python does")]
+            return of(ffi::PyFloat_AsDouble(a) == ffi::PyFloat_AsDouble(b));
+        }
+        Likeness::Unknown
+    }
+}
+
+/// # Safety
+/// An int that is alive; the thread is attached.
+unsafe fn small(number: *mut ffi::PyObject) -> Option<i64> {
+    let mut overflow: c_int = 0;
+    // SAFETY: as the caller promises.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(number, &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
+/// # Safety
+/// Bytes that are alive throughout `'a`; the thread is attached.
+unsafe fn bytes<'a>(object: *mut ffi::PyObject) -> &'a [u8] {
+    // SAFETY: as the caller promises; bytes never change, and their length is never negative.
+    unsafe {
+        let begin = ffi::PyBytes_AsString(object).cast::<u8>();
+        slice::from_raw_parts(begin, ffi::PyBytes_Size(object).unsigned_abs())
+    }
+}
+
+/// # Safety
+/// Tuples that are alive throughout; the thread is attached.
+unsafe fn tuples(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> Likeness {
+    // SAFETY: as the caller promises; a tuple keeps its elements, and never changes.
+    unsafe {
+        let length = ffi::PyTuple_Size(a);
+        if length != ffi::PyTuple_Size(b) {
+            return Likeness::Different;
+        }
+        let mut result = Likeness::Same;
+        for at in 0..length {
+            let (a, b) = (ffi::PyTuple_GetItem(a, at), ffi::PyTuple_GetItem(b, at));
+            if a == b {
+                continue;
+            }
+            match likeness(a, b, depth) {
+                Likeness::Same => {}
+                Likeness::Different => return Likeness::Different,
+                Likeness::Unknown => result = Likeness::Unknown,
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,266 @@
+//! The engine for objects, with keys that are compared as a dict compares them: what `Storage`, `KvStore` and `@cached` are made of. Raises what `__hash__` and `__eq__` raise; knows nothing of the names and
+//! defaults that those have.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rustcache::{
+    Expiry, InsertOptions, Likeness, Lookup, PolicyKind, RawWalk, RawWrite, Stats, TimeLeft, TypedCache,
+};
+
+use crate::background;
+use crate::listener::Listener;
+use crate::object::{Key, Object};
+use crate::scatter::Scatter;
+
+/// How often the candidates for a key are compared anew because others came in the place of those that were: that only happens if `__eq__` itself writes to the cache, each time.
+const MOST_ROUNDS: usize = 100;
+
+/// How a store is configured.
+#[derive(Debug, Default)]
+pub(crate) struct StoreOptions {
+    pub(crate) max_items: Option<u64>,
+    pub(crate) max_weight: Option<u64>,
+    /// Whether entries are given a weight; else each weighs 1.
+    pub(crate) weighs: bool,
+    pub(crate) time_to_idle: Option<std::time::Duration>,
+    pub(crate) policy: Option<PolicyKind>,
+    pub(crate) listener: Option<Arc<Listener>>,
+}
+
+/// Objects under keys that are objects. No code of Python's runs under its locks; nothing of it waits for a lock that is held while Python code runs.
+#[derive(Debug)]
+pub(crate) struct Store {
+    cache: TypedCache<Key, Object, ()>,
+    scatter: Scatter,
+}
+
+/// A key that is looked for, and what is known of those that may be equal to it.
+struct Sought<'k, 'py> {
+    key: &'k Bound<'py, PyAny>,
+    hash: isize,
+    /// Keys that were asked, and what they said. They are kept alive by this, so that an address is never another key's.
+    compared: Vec<(Key, bool)>,
+    rounds: usize,
+}
+
+impl<'k, 'py> Sought<'k, 'py> {
+    #[inline]
+    fn new(key: &'k Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::hashed(key, key.hash()?))
+    }
+
+    #[inline]
+    fn hashed(key: &'k Bound<'py, PyAny>, hash: isize) -> Self {
+        Sought {
+            key,
+            hash,
+            compared: Vec::new(),
+            rounds: 0,
+        }
+    }
+
+    #[inline]
+    fn judge(&self, other: &Key) -> Likeness {
+        match other.likeness(self.key, self.hash) {
+            Likeness::Unknown => self.remember(other),
+            known => known,
+        }
+    }
+
+    fn remember(&self, other: &Key) -> Likeness {
+        match self.compared.iter().find(|(key, _)| key.object.is(&other.object)) {
+            Some((_, true)) => Likeness::Same,
+            Some((_, false)) => Likeness::Different,
+            None => Likeness::Unknown,
+        }
+    }
+
+    /// Asks keys whether they are equal: runs Python code.
+    #[cold]
+    fn compare(&mut self, candidates: Vec<Key>) -> PyResult<()> {
+        self.rounds += 1;
+        if self.rounds > MOST_ROUNDS {
+            return Err(PyRuntimeError::new_err(format!(
+                "the __eq__ of {} changes the entry under the key each time that it is called: it must leave the cache as it is",
+                self.key.get_type().name()?
+            )));
+        }
+        for candidate in candidates {
+            let is_equal = candidate.object.py().bind(self.key.py()).eq(self.key)?;
+            self.compared.push((candidate, is_equal));
+            if is_equal {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries until it is known which keys are equal.
+    #[inline]
+    fn settle<T>(&mut self, mut attempt: impl FnMut(&Self) -> Lookup<Key, T>) -> PyResult<Option<T>> {
+        loop {
+            match attempt(self) {
+                Lookup::Hit(result) => return Ok(Some(result)),
+                Lookup::Miss => return Ok(None),
+                Lookup::Unsure(candidates) => self.compare(candidates)?,
+            }
+        }
+    }
+}
+
+/// What came of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Stored,
+    /// It was not to be written, as things are.
+    Refused,
+    /// It can never fit; what the key held is gone.
+    TooHeavy,
+}
+
+impl Store {
+    pub(crate) fn new(options: StoreOptions) -> PyResult<Self> {
+        let mut builder = TypedCache::<Key, Object>::builder().attendant(background::attend);
+        // With a global lock there is nothing that shards would make faster, and one shard is exactly LRU.
+        if cfg!(not(Py_GIL_DISABLED)) {
+            builder = builder.shards(1);
+        }
+        if let Some(items) = options.max_items {
+            builder = builder.max_items(items);
+        }
+        if let Some(weight) = options.max_weight {
+            builder = builder.max_weight(weight);
+        }
+        if options.weighs {
+            // Never asked: weights come with the writes, since a weigher of Python's may raise.
+            builder = builder.weigher(|_, _| 0);
+        }
+        if let Some(time) = options.time_to_idle {
+            builder = builder.time_to_idle(time);
+        }
+        if let Some(policy) = options.policy {
+            builder = builder.policy(policy);
+        }
+        if let Some(listener) = options.listener {
+            builder = builder.eviction_listener(move |key, value, cause| listener.tell(&key, &value, cause));
+        }
+        let cache = builder.hasher(()).build_raw();
+        Ok(Store {
+            cache: cache.map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?,
+            scatter: Scatter::new(),
+        })
+    }
+
+    /// The value under a key, whose entry becomes the most recently used one.
+    #[inline]
+    pub(crate) fn get(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
+        let mut sought = Sought::new(key)?;
+        let hash = self.scatter.of(sought.hash);
+        sought.settle(|sought| self.cache.raw_get(hash, |other| sought.judge(other)))
+    }
+
+    /// The value under a key and how long it has to live: neither counts nor refreshes.
+    pub(crate) fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(Object, TimeLeft)>> {
+        let mut sought = Sought::new(key)?;
+        let hash = self.scatter.of(sought.hash);
+        sought.settle(|sought| self.cache.raw_peek(hash, |other| sought.judge(other)))
+    }
+
+    /// Writes an entry of this weight (which is no matter if the store does not weigh).
+    #[inline]
+    pub(crate) fn set(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: Object,
+        weight: u64,
+        expiry: Expiry,
+    ) -> PyResult<Written> {
+        self.set_if(key, value, weight, expiry, |_| true)
+    }
+
+    /// Writes an entry if `admits` says so of the value that is there. It runs under a lock: it may look at which object that is, and no more.
+    #[inline]
+    pub(crate) fn set_if(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: Object,
+        weight: u64,
+        expiry: Expiry,
+        admits: impl Fn(Option<&Object>) -> bool,
+    ) -> PyResult<Written> {
+        let mut sought = Sought::new(key)?;
+        let hash = self.scatter.of(sought.hash);
+        let mut entry = (
+            Key {
+                object: Object::new(key),
+                hash: sought.hash,
+            },
+            value,
+        );
+        let options = InsertOptions {
+            expiry,
+            ..InsertOptions::default()
+        };
+        loop {
+            let judge = |other: &Key| sought.judge(other);
+            match self
+                .cache
+                .raw_insert(hash, weight, entry, options, judge, &admits)
+            {
+                RawWrite::Stored => return Ok(Written::Stored),
+                RawWrite::Refused => return Ok(Written::Refused),
+                RawWrite::TooHeavy(_) => return Ok(Written::TooHeavy),
+                RawWrite::Unsure(key, value, candidates) => {
+                    entry = (key, value);
+                    sought.compare(candidates)?;
+                }
+            }
+        }
+    }
+
+    /// Removes an entry and gives its value.
+    pub(crate) fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
+        let mut sought = Sought::new(key)?;
+        let hash = self.scatter.of(sought.hash);
+        let removed = sought.settle(|sought| self.cache.raw_remove(hash, |other| sought.judge(other)))?;
+        Ok(removed.map(|(_, value)| value))
+    }
+
+    /// Gives an entry another deadline and refreshes it; `false` if it is not there.
+    pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
+        let mut sought = Sought::new(key)?;
+        let hash = self.scatter.of(sought.hash);
+        let touched =
+            sought.settle(|sought| self.cache.raw_touch(hash, expiry, |other| sought.judge(other)))?;
+        Ok(touched.is_some())
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&self, _: Python<'_>) -> u64 {
+        self.cache.clear()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.cache.stats()
+    }
+
+    /// The next live entries of a walk, with the time that they have left; empty at the end.
+    pub(crate) fn walk(&self, _: Python<'_>, walk: &mut RawWalk) -> Vec<(Key, Object, TimeLeft)> {
+        self.cache.raw_walk(walk)
+    }
+
+    /// Shows the garbage collector what is held. All threads that change anything are attached, so that it finds the same in each of its passes.
+    pub(crate) fn traverse(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        self.cache.raw_try_each(|key, value| {
+            visit.call(key.object.py())?;
+            visit.call(value.py())
+        })
+    }
+
+    /// Drops what is held: the garbage collector found that nobody else can reach the store.
+    pub(crate) fn break_cycles(&self) {
+        drop(self.cache.raw_try_clear());
+    }
+}

@@ -37,76 +37,108 @@ pub(crate) struct Store {
 }
 
 /// A key that is looked for, and what is known of those that may be equal to it.
-struct Sought<'k, 'py> {
-    key: &'k Bound<'py, PyAny>,
+#[derive(Clone, Copy)]
+struct Sought<'a, 'py> {
+    key: &'a Bound<'py, PyAny>,
     hash: isize,
     /// Keys that were asked, and what they said. They are kept alive by this, so that an address is never another key's.
-    compared: Vec<(Key, bool)>,
-    rounds: usize,
+    compared: &'a [(Key, bool)],
 }
 
-impl<'k, 'py> Sought<'k, 'py> {
+impl<'a, 'py> Sought<'a, 'py> {
     #[inline]
-    fn new(key: &'k Bound<'py, PyAny>) -> PyResult<Self> {
-        Ok(Self::hashed(key, key.hash()?))
-    }
-
-    #[inline]
-    fn hashed(key: &'k Bound<'py, PyAny>, hash: isize) -> Self {
+    fn new(key: &'a Bound<'py, PyAny>, hash: isize) -> Self {
         Sought {
             key,
             hash,
-            compared: Vec::new(),
-            rounds: 0,
+            compared: &[],
         }
     }
 
     #[inline]
-    fn judge(&self, other: &Key) -> Likeness {
+    fn judge(self, other: &Key) -> Likeness {
         match other.likeness(self.key, self.hash) {
             Likeness::Unknown => self.remember(other),
             known => known,
         }
     }
 
-    fn remember(&self, other: &Key) -> Likeness {
-        match self.compared.iter().find(|(key, _)| key.object.is(&other.object)) {
+    fn remember(self, other: &Key) -> Likeness {
+        let mut compared = self.compared.iter();
+        match compared.find(|(key, _)| key.object.is(&other.object)) {
             Some((_, true)) => Likeness::Same,
             Some((_, false)) => Likeness::Different,
             None => Likeness::Unknown,
         }
     }
 
-    /// Asks keys whether they are equal: runs Python code.
+    /// Tries, and compares those keys of which it has to be known whether they are equal, until it is.
+    #[inline]
+    fn settle<T>(self, mut attempt: impl FnMut(Sought<'_, 'py>) -> Lookup<Key, T>) -> PyResult<Option<T>> {
+        match attempt(self) {
+            Lookup::Hit(result) => Ok(Some(result)),
+            Lookup::Miss => Ok(None),
+            Lookup::Unsure(candidates) => self.settle_by_comparing(candidates, attempt),
+        }
+    }
+
     #[cold]
-    fn compare(&mut self, candidates: Vec<Key>) -> PyResult<()> {
+    fn settle_by_comparing<T>(
+        self,
+        mut candidates: Vec<Key>,
+        mut attempt: impl FnMut(Sought<'_, 'py>) -> Lookup<Key, T>,
+    ) -> PyResult<Option<T>> {
+        let mut comparisons = Comparisons::new();
+        loop {
+            comparisons.ask(self.key, candidates)?;
+            match attempt(comparisons.known(self)) {
+                Lookup::Hit(result) => return Ok(Some(result)),
+                Lookup::Miss => return Ok(None),
+                Lookup::Unsure(others) => candidates = others,
+            }
+        }
+    }
+}
+
+/// Keys that were asked whether they are equal to one that is looked for.
+struct Comparisons {
+    compared: Vec<(Key, bool)>,
+    rounds: usize,
+}
+
+impl Comparisons {
+    const fn new() -> Self {
+        Comparisons {
+            compared: Vec::new(),
+            rounds: 0,
+        }
+    }
+
+    fn known<'a, 'py>(&'a self, sought: Sought<'a, 'py>) -> Sought<'a, 'py> {
+        Sought {
+            compared: &self.compared,
+            ..sought
+        }
+    }
+
+    /// Runs Python code.
+    #[cold]
+    fn ask(&mut self, key: &Bound<'_, PyAny>, candidates: Vec<Key>) -> PyResult<()> {
         self.rounds += 1;
         if self.rounds > MOST_ROUNDS {
             return Err(PyRuntimeError::new_err(format!(
-                "the __eq__ of {} changes the entry under the key each time that it is called: it must leave the cache as it is",
-                self.key.get_type().name()?
+                "the __eq__ of {} writes under the very key that is being looked for, each time that it is called: it must leave the cache as it is",
+                key.get_type().name()?
             )));
         }
         for candidate in candidates {
-            let is_equal = candidate.object.py().bind(self.key.py()).eq(self.key)?;
+            let is_equal = candidate.object.py().bind(key.py()).eq(key)?;
             self.compared.push((candidate, is_equal));
             if is_equal {
                 break;
             }
         }
         Ok(())
-    }
-
-    /// Tries until it is known which keys are equal.
-    #[inline]
-    fn settle<T>(&mut self, mut attempt: impl FnMut(&Self) -> Lookup<Key, T>) -> PyResult<Option<T>> {
-        loop {
-            match attempt(self) {
-                Lookup::Hit(result) => return Ok(Some(result)),
-                Lookup::Miss => return Ok(None),
-                Lookup::Unsure(candidates) => self.compare(candidates)?,
-            }
-        }
     }
 }
 
@@ -156,16 +188,21 @@ impl Store {
     /// The value under a key, whose entry becomes the most recently used one.
     #[inline]
     pub(crate) fn get(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
-        let mut sought = Sought::new(key)?;
-        let hash = self.scatter.of(sought.hash);
-        sought.settle(|sought| self.cache.raw_get(hash, |other| sought.judge(other)))
+        self.get_hashed(key, key.hash()?)
+    }
+
+    /// As `get`, for a key whose `hash()` is known.
+    #[inline]
+    pub(crate) fn get_hashed(&self, key: &Bound<'_, PyAny>, hash: isize) -> PyResult<Option<Object>> {
+        let place = self.scatter.of(hash);
+        Sought::new(key, hash).settle(|sought| self.cache.raw_get(place, |other| sought.judge(other)))
     }
 
     /// The value under a key and how long it has to live: neither counts nor refreshes.
     pub(crate) fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(Object, TimeLeft)>> {
-        let mut sought = Sought::new(key)?;
-        let hash = self.scatter.of(sought.hash);
-        sought.settle(|sought| self.cache.raw_peek(hash, |other| sought.judge(other)))
+        let hash = key.hash()?;
+        let place = self.scatter.of(hash);
+        Sought::new(key, hash).settle(|sought| self.cache.raw_peek(place, |other| sought.judge(other)))
     }
 
     /// Writes an entry of this weight (which is no matter if the store does not weigh).
@@ -190,31 +227,43 @@ impl Store {
         expiry: Expiry,
         admits: impl Fn(Option<&Object>) -> bool,
     ) -> PyResult<Written> {
-        let mut sought = Sought::new(key)?;
-        let hash = self.scatter.of(sought.hash);
-        let mut entry = (
-            Key {
-                object: Object::new(key),
-                hash: sought.hash,
-            },
-            value,
-        );
+        self.set_if_hashed((key, key.hash()?), value, weight, expiry, admits)
+    }
+
+    /// As `set_if`, for a key whose `hash()` is known.
+    #[inline]
+    pub(crate) fn set_if_hashed(
+        &self,
+        (key, hash): (&Bound<'_, PyAny>, isize),
+        value: Object,
+        weight: u64,
+        expiry: Expiry,
+        admits: impl Fn(Option<&Object>) -> bool,
+    ) -> PyResult<Written> {
+        let place = self.scatter.of(hash);
+        let sought = Sought::new(key, hash);
         let options = InsertOptions {
             expiry,
             ..InsertOptions::default()
         };
+        let mut entry = (
+            Key {
+                object: Object::new(key),
+                hash,
+            },
+            value,
+        );
+        let mut comparisons = Comparisons::new();
         loop {
-            let judge = |other: &Key| sought.judge(other);
-            match self
-                .cache
-                .raw_insert(hash, weight, entry, options, judge, &admits)
-            {
+            let known = comparisons.known(sought);
+            let judge = |other: &Key| known.judge(other);
+            match self.cache.raw_insert(place, weight, entry, options, judge, &admits) {
                 RawWrite::Stored => return Ok(Written::Stored),
                 RawWrite::Refused => return Ok(Written::Refused),
                 RawWrite::TooHeavy(_) => return Ok(Written::TooHeavy),
                 RawWrite::Unsure(key, value, candidates) => {
                     entry = (key, value);
-                    sought.compare(candidates)?;
+                    comparisons.ask(sought.key, candidates)?;
                 }
             }
         }
@@ -222,18 +271,19 @@ impl Store {
 
     /// Removes an entry and gives its value.
     pub(crate) fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
-        let mut sought = Sought::new(key)?;
-        let hash = self.scatter.of(sought.hash);
-        let removed = sought.settle(|sought| self.cache.raw_remove(hash, |other| sought.judge(other)))?;
+        let hash = key.hash()?;
+        let place = self.scatter.of(hash);
+        let removed = Sought::new(key, hash)
+            .settle(|sought| self.cache.raw_remove(place, |other| sought.judge(other)))?;
         Ok(removed.map(|(_, value)| value))
     }
 
     /// Gives an entry another deadline and refreshes it; `false` if it is not there.
     pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
-        let mut sought = Sought::new(key)?;
-        let hash = self.scatter.of(sought.hash);
-        let touched =
-            sought.settle(|sought| self.cache.raw_touch(hash, expiry, |other| sought.judge(other)))?;
+        let hash = key.hash()?;
+        let place = self.scatter.of(hash);
+        let touched = Sought::new(key, hash)
+            .settle(|sought| self.cache.raw_touch(place, expiry, |other| sought.judge(other)))?;
         Ok(touched.is_some())
     }
 

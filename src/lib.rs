@@ -51,6 +51,8 @@ pub use cache::{
     Expiry, Iter, Load, ManualClock, Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag,
     TimeLeft, UnknownPolicy, Value,
 };
+#[doc(hidden)]
+pub use cache::{Pause, is_background_thread};
 #[cfg(feature = "persist")]
 pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,

@@ -1,6 +1,34 @@
 """A cache in Rust: exact LRU, TTL and byte bounds, safe under threads."""
 
-from rustcache._core import CACHE_MISS, DEFAULT_TTL, VERSION, CacheMissSentinel, DefaultTTLSentinel, Storage
+from rustcache._core import (
+    CACHE_MISS,
+    DEFAULT_TTL,
+    VERSION,
+    Cache,
+    CacheMissSentinel,
+    DefaultTTLSentinel,
+    EntryIterator,
+    KvStore,
+    Stats,
+    Storage,
+)
+from rustcache._types import Deserializer, EvictionListener, RemovalCause, Serializer, Weigher
 
 __version__ = VERSION
-__all__ = ["CACHE_MISS", "DEFAULT_TTL", "VERSION", "CacheMissSentinel", "DefaultTTLSentinel", "Storage"]
+__all__ = [
+    "CACHE_MISS",
+    "DEFAULT_TTL",
+    "VERSION",
+    "Cache",
+    "CacheMissSentinel",
+    "DefaultTTLSentinel",
+    "Deserializer",
+    "EntryIterator",
+    "EvictionListener",
+    "KvStore",
+    "RemovalCause",
+    "Serializer",
+    "Stats",
+    "Storage",
+    "Weigher",
+]

@@ -1,12 +1,12 @@
-//! What callers pass, checked: times in seconds, names of policies, and arguments that may be left out.
+//! What callers pass, checked: times in seconds, and arguments that may be left out.
 
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rustcache::{Expiry, PolicyKind};
+use rustcache::{Expiry, TimeLeft};
 
-use crate::sentinel::DefaultTtl;
+use crate::sentinel::{CacheMiss, DefaultTtl};
 
 /// An argument that may be left out, which is not the same as `None`.
 #[derive(Debug)]
@@ -24,40 +24,53 @@ impl<'py> FromPyObject<'_, 'py> for Given<'py> {
     }
 }
 
-/// `None`, or seconds that are not negative. `complaint` is what is raised of a negative number.
-pub(crate) fn seconds(value: &Bound<'_, PyAny>, complaint: &'static str) -> PyResult<Option<Duration>> {
-    if value.is_none() {
-        return Ok(None);
+impl Given<'_> {
+    /// What it is, or `CACHE_MISS` if it was left out.
+    #[inline]
+    pub(crate) fn or_miss(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Given::Something(object) => Ok(object.unbind()),
+            Given::Nothing => Ok(CacheMiss::get(py)?.clone_ref(py).into_any()),
+        }
     }
+}
+
+/// A time in seconds. `complaint` is what is raised of a negative one.
+pub(crate) fn seconds(value: &Bound<'_, PyAny>, complaint: &'static str) -> PyResult<Duration> {
     let seconds: f64 = value.extract()?;
     if seconds < 0.0 {
         return Err(PyValueError::new_err(complaint));
     }
     if !seconds.is_finite() {
         return Err(PyValueError::new_err(format!(
-            "a TTL has to be a finite number of seconds, and not {seconds}: use None for no expiry"
+            "a time has to be a finite number of seconds, and not {seconds}: use None for no limit"
         )));
     }
-    Ok(Some(
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
-    ))
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// When an entry expires that is written with this TTL.
+/// When an entry expires that is written with this TTL: `None` is never.
+pub(crate) fn expiry_of(ttl: &Bound<'_, PyAny>) -> PyResult<Expiry> {
+    if ttl.is_none() {
+        return Ok(Expiry::Never);
+    }
+    Ok(Expiry::After(seconds(ttl, "TTL cannot be negative")?))
+}
+
+/// As `expiry_of`, with a default.
 #[inline]
 pub(crate) fn expiry(ttl: &Given<'_>, default: Expiry) -> PyResult<Expiry> {
     match ttl {
         Given::Nothing => Ok(default),
         Given::Something(ttl) if ttl.is(DefaultTtl::get(ttl.py())?) => Ok(default),
-        Given::Something(ttl) => Ok(after(seconds(ttl, "TTL cannot be negative")?)),
+        Given::Something(ttl) => expiry_of(ttl),
     }
 }
 
-pub(crate) fn after(ttl: Option<Duration>) -> Expiry {
-    ttl.map_or(Expiry::Never, Expiry::After)
-}
-
-pub(crate) fn policy(name: &str) -> PyResult<PolicyKind> {
-    name.parse()
-        .map_err(|error: rustcache::UnknownPolicy| PyValueError::new_err(error.to_string()))
+/// Seconds, or `None` for ever.
+pub(crate) fn seconds_left(left: TimeLeft) -> Option<f64> {
+    match left {
+        TimeLeft::Forever => None,
+        TimeLeft::Left(time) => Some(time.as_secs_f64()),
+    }
 }

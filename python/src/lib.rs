@@ -2,12 +2,23 @@
 
 mod arguments;
 mod background;
+mod cache;
+mod callable;
+mod config;
+mod iterate;
+mod kept;
+mod kv_store;
 mod listener;
+mod numbers;
 mod object;
+mod objects;
 mod scatter;
 mod sentinel;
+mod serialized;
+mod stats;
 mod storage;
 mod store;
+mod string_cache;
 
 /// What Python programs import as `rustcache._core`.
 #[pyo3::pymodule(gil_used = false)]
@@ -15,7 +26,15 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::cache::Cache;
+    #[pymodule_export]
+    use crate::iterate::EntryIterator;
+    #[pymodule_export]
+    use crate::kv_store::KvStore;
+    #[pymodule_export]
     use crate::sentinel::{CacheMiss, DefaultTtl};
+    #[pymodule_export]
+    use crate::stats::Stats;
     #[pymodule_export]
     use crate::storage::Storage;
 
@@ -24,6 +43,8 @@ mod _core {
         let py = module.py();
         module.add("CACHE_MISS", CacheMiss::get(py)?)?;
         module.add("DEFAULT_TTL", DefaultTtl::get(py)?)?;
+        // Two classes may not have one name in a module.
+        module.add("StringCache", py.get_type::<crate::string_cache::StringCache>())?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         crate::background::register(module)
     }

@@ -1,26 +1,98 @@
-//! `Storage`: objects by reference.
+//! `Storage`, and all methods that `Cache` inherits from it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use rustcache::Expiry;
 
-use crate::arguments::{Given, after, expiry, seconds};
-use crate::object::Object;
-use crate::sentinel::CacheMiss;
-use crate::store::{Store, StoreOptions};
+use crate::arguments::{Given, expiry, seconds_left};
+use crate::callable::Callable;
+use crate::config::{self, Config};
+use crate::iterate::{EntryIterator, What};
+use crate::kept::Kept;
+use crate::objects::{Objects, Weigher, When};
+use crate::stats::Stats;
+use crate::store::{Store, StoreOptions, Written};
 
+/// What `__init__` makes.
 #[derive(Debug)]
-struct State {
-    store: Store,
+pub(crate) struct State {
+    pub(crate) kept: Kept,
+    pub(crate) config: Config,
+    /// Options of a class of its own, as keyword arguments of its constructor.
+    pub(crate) more: Vec<(&'static str, More)>,
     default: Expiry,
     is_closed: AtomicBool,
 }
 
-/// Objects by reference, bounded, safe under threads.
+/// An option that is no plain value.
+#[derive(Debug)]
+pub(crate) enum More {
+    Number(u64),
+    /// Which callable of the state it is, so that nothing is referred to twice.
+    Weigher,
+    Listener,
+    Serializer,
+    Deserializer,
+}
+
+impl State {
+    pub(crate) fn new(
+        py: Python<'_>,
+        kept: Kept,
+        config: Config,
+        more: Vec<(&'static str, More)>,
+    ) -> PyResult<Self> {
+        Ok(State {
+            kept,
+            default: config.default_expiry(py)?,
+            config,
+            more,
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// When an entry expires that is written with this TTL.
+    #[inline]
+    fn expiry(&self, ttl: &Given<'_>) -> PyResult<Expiry> {
+        let expiry = expiry(ttl, self.default)?;
+        Ok(if self.config.expiration_disabled {
+            Expiry::Never
+        } else {
+            expiry
+        })
+    }
+
+    /// As keyword arguments of the constructor.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = self.config.to_dict(py)?;
+        for (name, more) in &self.more {
+            let callable = match (more, &self.kept) {
+                (More::Number(number), _) => {
+                    dict.set_item(name, number)?;
+                    continue;
+                }
+                (More::Weigher, Kept::Objects(objects)) => match &objects.weigher {
+                    Weigher::Callable(weigher) => Some(weigher),
+                    _ => None,
+                },
+                (More::Listener, Kept::Objects(objects)) => objects.listener.as_deref(),
+                (More::Listener, Kept::Serialized(serialized)) => serialized.listener.as_deref(),
+                (More::Serializer, Kept::Serialized(serialized)) => Some(&serialized.codec.serializer),
+                (More::Deserializer, Kept::Serialized(serialized)) => Some(&serialized.codec.deserializer),
+                _ => None,
+            };
+            dict.set_item(name, callable.and_then(|callable| callable.get(py)))?;
+        }
+        Ok(dict)
+    }
+}
+
+/// Objects by reference: bounded, with TTLs, safe under threads. What `get` returns is the very object that was set.
 #[pyclass(frozen, subclass, generic, weakref, module = "rustcache")]
 #[derive(Debug)]
 pub(crate) struct Storage {
@@ -29,13 +101,22 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
+    pub(crate) const fn empty() -> Self {
+        Storage {
+            state: OnceLock::new(),
+        }
+    }
+
+    /// To be called by `__init__`, once.
+    pub(crate) fn begin(&self, state: State) -> PyResult<()> {
+        self.state
+            .set(state)
+            .map_err(|_| PyRuntimeError::new_err("__init__ was called before: make another cache instead"))
+    }
+
     #[inline]
-    fn state(&self) -> PyResult<&State> {
-        self.state.get().ok_or_else(|| {
-            PyRuntimeError::new_err(
-                "Storage.__init__ was not called: call super().__init__(…) in the subclass",
-            )
-        })
+    pub(crate) fn state(&self) -> PyResult<&State> {
+        self.state.get().ok_or_else(not_begun)
     }
 
     #[inline]
@@ -48,73 +129,258 @@ impl Storage {
     }
 }
 
+#[cold]
+fn not_begun() -> PyErr {
+    PyRuntimeError::new_err("__init__ was not called: a subclass has to call super().__init__(…)")
+}
+
 #[pymethods]
 impl Storage {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Storage {
-            state: OnceLock::new(),
-        }
+        Storage::empty()
     }
 
-    #[pyo3(signature = (size_limit_in_bytes=None, max_items=None, default_ttl=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
+    #[pyo3(signature = (
+        size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0,
+        expiration_thread_max_checks_per_iteration=10_000, expiration_thread_log=false, expiration_disabled=false,
+        *, policy="lru", time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None,
+    ))]
     fn __init__(
         &self,
+        py: Python<'_>,
         size_limit_in_bytes: Option<i64>,
         max_items: Option<i64>,
-        default_ttl: Option<&Bound<'_, PyAny>>,
+        default_ttl: Option<f64>,
+        expiration_thread_delay: f64,
+        expiration_thread_max_checks_per_iteration: i64,
+        expiration_thread_log: bool,
+        expiration_disabled: bool,
+        policy: &str,
+        time_to_idle: Option<f64>,
+        max_weight: Option<i64>,
+        weigher: Option<&Bound<'_, PyAny>>,
+        eviction_listener: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let _ = size_limit_in_bytes;
-        let ttl = default_ttl
-            .map(|ttl| seconds(ttl, "default_ttl cannot be negative"))
-            .transpose()?
-            .flatten();
+        let config = Config {
+            size_limit_in_bytes,
+            max_items,
+            default_ttl,
+            expiration_thread_delay,
+            expiration_thread_max_checks_per_iteration,
+            expiration_thread_log,
+            expiration_disabled,
+            policy: config::policy(policy)?,
+            time_to_idle,
+        };
+        let config = config.check(py)?;
+        if max_weight.is_some_and(|weight| weight < 1) {
+            return Err(PyValueError::new_err("max_weight must be at least 1"));
+        }
+        let refuse = |complaint: &'static str| Err(PyValueError::new_err(complaint));
+        match (size_limit_in_bytes, max_weight, weigher) {
+            (Some(_), Some(_), _) => {
+                return refuse("size_limit_in_bytes and max_weight exclude each other: give one of them");
+            }
+            (None, Some(_), None) => {
+                return refuse("max_weight needs a weigher, which says what an entry weighs");
+            }
+            _ => {}
+        }
+        let weigher = match weigher {
+            Some(weigher) => Weigher::Callable(Callable::new(weigher, "weigher")?),
+            None if size_limit_in_bytes.is_some() => Weigher::Bytes,
+            None => Weigher::Nothing,
+        };
+        let listener = crate::listener::of(eviction_listener)?;
         let store = Store::new(StoreOptions {
-            max_items: match max_items {
-                Some(items) if items < 1 => {
-                    return Err(PyValueError::new_err("max_items must be at least 1"));
-                }
-                items => items.map(i64::unsigned_abs),
-            },
-            ..StoreOptions::default()
+            max_items: max_items.map(i64::unsigned_abs),
+            max_weight: size_limit_in_bytes.or(max_weight).map(i64::unsigned_abs),
+            weighs: !matches!(weigher, Weigher::Nothing),
+            time_to_idle: config.idle_time(py)?,
+            policy: Some(config.policy),
+            listener: listener.clone(),
         })?;
-        let _ = self.state.set(State {
+        let mut more = Vec::new();
+        if let Some(weight) = max_weight {
+            more.push(("max_weight", More::Number(weight.unsigned_abs())));
+        }
+        if matches!(weigher, Weigher::Callable(_)) {
+            more.push(("weigher", More::Weigher));
+        }
+        if listener.is_some() {
+            more.push(("eviction_listener", More::Listener));
+        }
+        let kept = Kept::Objects(Objects {
             store,
-            default: after(ttl),
-            is_closed: AtomicBool::new(false),
+            weigher,
+            listener,
         });
-        Ok(())
+        self.begin(State::new(py, kept, config, more)?)
     }
 
-    #[pyo3(signature = (key, default=Given::Nothing))]
+    /// The value under a key, which becomes the most recently used one; `CACHE_MISS`, or the default, if there is none or it has expired.
+    #[inline]
+    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=CACHE_MISS)")]
     fn get(&self, key: &Bound<'_, PyAny>, default: Given<'_>) -> PyResult<Py<PyAny>> {
-        match self.state()?.store.get(key)? {
-            Some(value) => Ok(value.into_py()),
-            None => match default {
-                Given::Something(default) => Ok(default.unbind()),
-                Given::Nothing => Ok(CacheMiss::get(key.py())?.clone_ref(key.py()).into_any()),
-            },
+        match self.state()?.kept.get(key)? {
+            Some(value) => Ok(value),
+            None => default.or_miss(key.py()),
         }
     }
 
-    #[pyo3(signature = (key, value, ttl=Given::Nothing))]
+    /// Writes a value, which becomes the most recently used one. `ttl` is in seconds: `None` is for ever, 0 expires at once, `DEFAULT_TTL` is the default of this cache. What can never fit is not stored, and what the key
+    /// held is gone.
+    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=DEFAULT_TTL)")]
     fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
         let state = self.open()?;
-        let expiry = expiry(&ttl, state.default)?;
-        state.store.set(key, Object::new(value), 1, expiry)?;
+        state.kept.set(key, value, state.expiry(&ttl)?, When::Always)?;
         Ok(())
     }
 
+    /// Writes a value if there is none; whether it did.
+    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=DEFAULT_TTL)")]
+    fn add(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
+        let state = self.open()?;
+        let written = state.kept.set(key, value, state.expiry(&ttl)?, When::Absent)?;
+        Ok(written == Written::Stored)
+    }
+
+    /// The value under a key, or the default, which is written there if there is none.
+    #[pyo3(signature = (key, default, ttl=Given::Nothing), text_signature = "($self, key, default, ttl=DEFAULT_TTL)")]
+    fn setdefault(
+        &self,
+        key: &Bound<'_, PyAny>,
+        default: &Bound<'_, PyAny>,
+        ttl: Given<'_>,
+    ) -> PyResult<Py<PyAny>> {
+        let state = self.open()?;
+        let expiry = state.expiry(&ttl)?;
+        loop {
+            if let Some(value) = state.kept.get(key)? {
+                return Ok(value);
+            }
+            if state.kept.set(key, default, expiry, When::Absent)? != Written::Refused {
+                return Ok(default.clone().unbind());
+            }
+        }
+    }
+
+    /// Adds to the number under a key, in one step, and gives the sum. What is absent counts as `default` and gets the TTL; what is there keeps its own.
+    #[pyo3(
+        signature = (key, delta=None, *, default=None, ttl=Given::Nothing),
+        text_signature = "($self, key, delta=1, *, default=0, ttl=DEFAULT_TTL)"
+    )]
+    fn incr<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        delta: Option<&Bound<'py, PyAny>>,
+        default: Option<&Bound<'py, PyAny>>,
+        ttl: Given<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, state) = (key.py(), self.open()?);
+        let number = |given: Option<&Bound<'py, PyAny>>, default: i64| match given {
+            Some(given) => Ok(given.clone()),
+            None => default.into_pyobject(py).map(Bound::into_any),
+        };
+        let (delta, default) = (number(delta, 1)?, number(default, 0)?);
+        let expiry = state.expiry(&ttl)?;
+        let (sum, written) = state.kept.update(key, expiry, |old| {
+            let old = old.unwrap_or_else(|| default.clone());
+            if !old.is_instance(crate::numbers::number(py)?)? {
+                return Err(PyTypeError::new_err(format!(
+                    "only a number can be added to, and the value under the key is of type {}",
+                    old.get_type().name()?
+                )));
+            }
+            old.add(&delta)
+        })?;
+        match written {
+            Written::TooHeavy => Err(PyValueError::new_err(
+                "the sum does not fit into the cache, and was not stored",
+            )),
+            _ => Ok(sum),
+        }
+    }
+
+    /// Gives an entry another TTL, counted from now, and makes it the most recently used one; `False` if there is none.
+    #[pyo3(signature = (key, ttl=Given::Nothing), text_signature = "($self, key, ttl=DEFAULT_TTL)")]
+    fn touch(&self, key: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
+        let state = self.open()?;
+        state.kept.touch(key, state.expiry(&ttl)?)
+    }
+
+    /// The seconds that an entry has to live, `None` if it does not expire, `CACHE_MISS` if there is none. Neither counts nor refreshes.
+    fn ttl(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = key.py();
+        match self.state()?.kept.time_left(key)? {
+            Some(left) => Ok(seconds_left(left).into_pyobject(py)?.unbind()),
+            None => Given::Nothing.or_miss(py),
+        }
+    }
+
+    /// Removes an entry; whether there was one.
     fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.open()?.store.remove(key)?.is_some())
+        self.open()?.kept.remove(key)
     }
 
-    fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.open()?.store.clear(py);
+    /// Removes an entry and gives its value; `CACHE_MISS`, or the default, if there is none.
+    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=CACHE_MISS)")]
+    fn pop(&self, key: &Bound<'_, PyAny>, default: Given<'_>) -> PyResult<Py<PyAny>> {
+        match self.open()?.kept.take(key)? {
+            Some(value) => Ok(value),
+            None => default.or_miss(key.py()),
+        }
+    }
+
+    /// The values of those keys that are there, as a dict.
+    fn get_many<'py>(&self, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let (py, state) = (keys.py(), self.state()?);
+        let found = PyDict::new(py);
+        for key in keys.try_iter()? {
+            let key = key?;
+            if let Some(value) = state.kept.get(&key)? {
+                found.set_item(key, value)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes all entries of a mapping, or of an iterable of pairs.
+    #[pyo3(signature = (entries, ttl=Given::Nothing), text_signature = "($self, entries, ttl=DEFAULT_TTL)")]
+    fn set_many(&self, entries: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
+        let state = self.open()?;
+        let expiry = state.expiry(&ttl)?;
+        let items = match entries.getattr_opt(intern!(entries.py(), "items"))? {
+            Some(items) => items.call0()?,
+            None => entries.clone(),
+        };
+        for item in items.try_iter()? {
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+            state.kept.set(&key, &value, expiry, When::Always)?;
+        }
         Ok(())
     }
 
+    /// Removes entries, and gives the number of those that were there.
+    fn delete_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let state = self.open()?;
+        let mut removed = 0;
+        for key in keys.try_iter()? {
+            removed += usize::from(state.kept.remove(&key?)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes everything.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.open()?.kept.clear(py);
+        Ok(())
+    }
+
+    /// From now on nothing is written: what would raises `RuntimeError`. What is there can still be read. There is no thread to wait for, whatever `wait` says.
     #[pyo3(signature = (wait=false))]
     fn close(&self, wait: bool) -> PyResult<()> {
         let _ = wait;
@@ -122,15 +388,150 @@ impl Storage {
         Ok(())
     }
 
+    /// The keys, in no particular order.
+    fn keys(slf: &Bound<'_, Self>) -> PyResult<EntryIterator> {
+        EntryIterator::new(slf, What::Keys)
+    }
+
+    /// The values, in no particular order.
+    fn values(slf: &Bound<'_, Self>) -> PyResult<EntryIterator> {
+        EntryIterator::new(slf, What::Values)
+    }
+
+    /// Pairs of key and value, in no particular order.
+    fn items(slf: &Bound<'_, Self>) -> PyResult<EntryIterator> {
+        EntryIterator::new(slf, What::Items)
+    }
+
+    /// What was counted since the cache was made, and what it holds now.
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        Ok(self.state()?.kept.stats(py).into())
+    }
+
+    /// What the entries take in memory, about. Of a `Storage` without `size_limit_in_bytes`, without their keys and values.
+    #[getter]
+    fn size_in_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.state()?.kept.size_in_bytes(py))
+    }
+
+    /// Entries held now.
+    #[getter]
+    fn number_of_items(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.state()?.kept.stats(py).items)
+    }
+
+    /// The option of that name.
+    #[getter]
+    fn size_limit_in_bytes(&self) -> PyResult<Option<i64>> {
+        Ok(self.state()?.config.size_limit_in_bytes)
+    }
+
+    /// The option of that name.
+    #[getter]
+    fn max_items(&self) -> PyResult<Option<i64>> {
+        Ok(self.state()?.config.max_items)
+    }
+
+    /// The option of that name.
+    #[getter]
+    fn default_ttl(&self) -> PyResult<Option<f64>> {
+        Ok(self.state()?.config.default_ttl)
+    }
+
+    /// The option of that name.
+    #[getter]
+    fn policy(&self) -> PyResult<&'static str> {
+        Ok(self.state()?.config.policy.name())
+    }
+
+    /// Whether `close` was called.
+    #[getter]
+    fn closed(&self) -> PyResult<bool> {
+        Ok(self.state()?.is_closed.load(Ordering::Relaxed))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(usize::try_from(self.number_of_items(py)?)?)
+    }
+
+    /// An empty cache is a cache.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.state()?.kept.time_left(key)?.is_some())
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<EntryIterator> {
+        EntryIterator::new(slf, What::Keys)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        slf.call_method0(intern!(slf.py(), "close"))?;
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let Some(state) = slf.get().state.get() else {
+            return Ok(format!("<{name}, before __init__>"));
+        };
+        let limit = |limit: Option<i64>| limit.map_or_else(|| "None".to_owned(), |limit| limit.to_string());
+        Ok(format!(
+            "<{name}: {} items, max_items={}, size_limit_in_bytes={}, policy={}{}>",
+            state.kept.stats(slf.py()).items,
+            limit(state.config.max_items),
+            limit(state.config.size_limit_in_bytes),
+            state.config.policy.name(),
+            if state.is_closed.load(Ordering::Relaxed) {
+                ", closed"
+            } else {
+                ""
+            },
+        ))
+    }
+
+    /// Copies and pickles have the configuration, and none of the entries.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let options = slf.get().state()?.to_dict(py)?;
+        let attributes = slf.getattr_opt(intern!(py, "__dict__"))?;
+        let make = py.import("copyreg")?.getattr("__newobj__")?;
+        let state = (options, attributes).into_pyobject(py)?;
+        (make, (slf.get_type(),), state).into_pyobject(py)
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let py = slf.py();
+        let (options, attributes): (Bound<'_, PyDict>, Option<Bound<'_, PyDict>>) = state.extract()?;
+        // Not that of a subclass, which may have other arguments.
+        let class: Bound<'_, PyType> = if slf.is_instance_of::<crate::cache::Cache>() {
+            py.get_type::<crate::cache::Cache>()
+        } else {
+            py.get_type::<Storage>()
+        };
+        class.getattr("__init__")?.call((slf,), Some(&options))?;
+        if let Some(attributes) = attributes {
+            let own = slf.getattr(intern!(py, "__dict__"))?;
+            own.cast::<PyDict>()?.update(attributes.as_mapping())?;
+        }
+        Ok(())
+    }
+
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        self.state
-            .get()
-            .map_or(Ok(()), |state| state.store.traverse(visit))
+        let state = self.state.get();
+        state.map_or(Ok(()), |state| state.kept.traverse(visit))
     }
 
     fn __clear__(&self) {
         if let Some(state) = self.state.get() {
-            state.store.break_cycles();
+            state.kept.break_cycles();
         }
     }
 }

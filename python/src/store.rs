@@ -10,7 +10,8 @@ use rustcache::{
 };
 
 use crate::background;
-use crate::listener::Listener;
+use crate::callable::Callable;
+use crate::listener;
 use crate::object::{Key, Object};
 use crate::scatter::Scatter;
 
@@ -26,7 +27,7 @@ pub(crate) struct StoreOptions {
     pub(crate) weighs: bool,
     pub(crate) time_to_idle: Option<std::time::Duration>,
     pub(crate) policy: Option<PolicyKind>,
-    pub(crate) listener: Option<Arc<Listener>>,
+    pub(crate) listener: Option<Arc<Callable>>,
 }
 
 /// Objects under keys that are objects. No code of Python's runs under its locks; nothing of it waits for a lock that is held while Python code runs.
@@ -176,7 +177,12 @@ impl Store {
             builder = builder.policy(policy);
         }
         if let Some(listener) = options.listener {
-            builder = builder.eviction_listener(move |key, value, cause| listener.tell(&key, &value, cause));
+            // By a thread that is attached: one that calls the store, or the one that `background` attaches.
+            builder = builder.eviction_listener(move |key, value, cause| {
+                Python::try_attach(|py| {
+                    listener::tell(&listener, key.object.py().bind(py), value.py().bind(py), cause);
+                });
+            });
         }
         let cache = builder.hasher(()).build_raw();
         Ok(Store {
@@ -257,7 +263,10 @@ impl Store {
         loop {
             let known = comparisons.known(sought);
             let judge = |other: &Key| known.judge(other);
-            match self.cache.raw_insert(place, weight, entry, options, judge, &admits) {
+            match self
+                .cache
+                .raw_insert(place, weight, entry, options, judge, &admits)
+            {
                 RawWrite::Stored => return Ok(Written::Stored),
                 RawWrite::Refused => return Ok(Written::Refused),
                 RawWrite::TooHeavy(_) => return Ok(Written::TooHeavy),
@@ -290,6 +299,11 @@ impl Store {
     /// Removes everything.
     pub(crate) fn clear(&self, _: Python<'_>) -> u64 {
         self.cache.clear()
+    }
+
+    /// Drops what has expired, now.
+    pub(crate) fn reclaim(&self, _: Python<'_>) {
+        self.cache.run_pending();
     }
 
     pub(crate) fn stats(&self) -> Stats {

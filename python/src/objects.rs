@@ -1,0 +1,150 @@
+//! What a `Storage` keeps: objects by reference, and what they weigh.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rustcache::{Expiry, Stats};
+
+use crate::callable::Callable;
+use crate::object::Object;
+use crate::store::{Store, Written};
+
+/// What the engine takes for an entry, about: its place, its part of the index, of the order and of the deadlines.
+pub(crate) const ENTRY_OVERHEAD: u64 = 80;
+/// How often a value is made anew of the one that is there, because another one came in its place meanwhile.
+const MOST_ROUNDS: usize = 10_000;
+
+/// What entries weigh.
+#[derive(Debug)]
+pub(crate) enum Weigher {
+    /// Each the same.
+    Nothing,
+    /// Values are bytes, and weigh what they and their keys take in memory.
+    Bytes,
+    Callable(Callable),
+}
+
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) store: Store,
+    pub(crate) weigher: Weigher,
+    pub(crate) listener: Option<Arc<Callable>>,
+}
+
+/// Which writes are to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Always,
+    Absent,
+}
+
+impl Objects {
+    #[inline]
+    pub(crate) fn set(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        expiry: Expiry,
+        when: When,
+    ) -> PyResult<Written> {
+        let weight = self.weigh(key, value)?;
+        let value = Object::new(value);
+        match when {
+            When::Always => self.store.set(key, value, weight, expiry),
+            When::Absent => self.store.set_if(key, value, weight, expiry, |old| old.is_none()),
+        }
+    }
+
+    /// Writes what `make` makes of the value that is there, in one step: if another one came meanwhile, of that. The deadline of what is there stays.
+    pub(crate) fn update<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        expiry: Expiry,
+        mut make: impl FnMut(Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Written)> {
+        let py = key.py();
+        for _ in 0..MOST_ROUNDS {
+            let old = self.store.peek(key)?.map(|(value, _)| value);
+            let new = make(old.as_ref().map(|old| old.py().bind(py).clone()))?;
+            let weight = self.weigh(key, &new)?;
+            let expiry = if old.is_some() { Expiry::Keep } else { expiry };
+            let is_same = |now: Option<&Object>| match (now, &old) {
+                (None, None) => true,
+                (Some(now), Some(old)) => now.is(old),
+                _ => false,
+            };
+            match self
+                .store
+                .set_if(key, Object::new(&new), weight, expiry, is_same)?
+            {
+                Written::Refused => {}
+                written => return Ok((new, written)),
+            }
+        }
+        Err(PyRuntimeError::new_err(format!(
+            "the value under the key was written by others {MOST_ROUNDS} times while a new one was made of it"
+        )))
+    }
+
+    #[inline]
+    fn weigh(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        match &self.weigher {
+            Weigher::Nothing => Ok(1),
+            Weigher::Bytes => {
+                if !value.is_instance_of::<PyBytes>() {
+                    return Err(PyValueError::new_err(
+                        "Value must be bytes if size_limit_in_bytes is set",
+                    ));
+                }
+                Ok(ENTRY_OVERHEAD + size_of(key)? + size_of(value)?)
+            }
+            Weigher::Callable(weigher) => {
+                let weight = weigher.call2(key, value)?;
+                weight.extract().map_err(|error: PyErr| {
+                    if !error.is_instance_of::<PyOverflowError>(key.py()) {
+                        return error;
+                    }
+                    PyOverflowError::new_err(format!(
+                        "the weigher has to give an integer from 0 to 2**64 - 1, and gave {weight}"
+                    ))
+                })
+            }
+        }
+    }
+
+    /// What the entries take; without a limit on bytes, that of the values is not known.
+    pub(crate) fn size_of(&self, stats: &Stats) -> u64 {
+        match self.weigher {
+            Weigher::Bytes => stats.bytes,
+            _ => stats.items * ENTRY_OVERHEAD,
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if let Weigher::Callable(weigher) = &self.weigher {
+            weigher.traverse(visit)?;
+        }
+        if let Some(listener) = &self.listener {
+            listener.traverse(visit)?;
+        }
+        self.store.traverse(visit)
+    }
+
+    pub(crate) fn break_cycles(&self) {
+        if let Weigher::Callable(weigher) = &self.weigher {
+            weigher.break_cycles();
+        }
+        if let Some(listener) = &self.listener {
+            listener.break_cycles();
+        }
+        self.store.break_cycles();
+    }
+}
+
+/// What an object takes by itself.
+fn size_of(object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    object.call_method0(intern!(object.py(), "__sizeof__"))?.extract()
+}

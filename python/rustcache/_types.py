@@ -21,7 +21,8 @@ class Deserializer(Protocol):
 
 
 class EvictionListener(Protocol):
-    """Is told of each entry that leaves a cache, once, by the thread whose call made it leave; of what expired and nobody asked for, by a background thread."""
+    """Is told of each entry that leaves a cache, once, by the thread whose call made it leave; of what expired and nobody asked for, by a
+    background thread."""
 
     def __call__(self, key: Any, value: Any, cause: RemovalCause, /) -> object: ...
 

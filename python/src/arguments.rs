@@ -43,7 +43,8 @@ pub(crate) fn seconds(value: &Bound<'_, PyAny>, complaint: &'static str) -> PyRe
     }
     if !seconds.is_finite() {
         return Err(PyValueError::new_err(format!(
-            "a time has to be a finite number of seconds, and not {seconds}: use None for no limit"
+            "a time has to be a finite number of seconds, and not {}: use None for no limit",
+            value.repr()?
         )));
     }
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))

@@ -16,14 +16,19 @@ use crate::serialized::{Codec, Serialized, key_object};
 use crate::storage::{More, State, Storage};
 
 /// Values by serialization, bounded by what they take: pickled, unless it is given something else to make bytes of them.
-#[pyclass(frozen, subclass, generic, extends = Storage, module = "rustcache")]
+#[pyclass(frozen, subclass, extends = Storage, module = "rustcache")]
 #[derive(Debug)]
 pub(crate) struct Cache;
 
 #[pymethods]
 impl Cache {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0, \
+            expiration_thread_max_checks_per_iteration=10000, expiration_thread_log=False, expiration_disabled=False, \
+            serializer=None, deserializer=None, *, policy='lru', time_to_idle=None, eviction_listener=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Storage::empty()).add_subclass(Cache)
     }

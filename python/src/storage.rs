@@ -137,7 +137,12 @@ fn not_begun() -> PyErr {
 #[pymethods]
 impl Storage {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0, \
+            expiration_thread_max_checks_per_iteration=10000, expiration_thread_log=False, expiration_disabled=False, *, \
+            policy='lru', time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Storage::empty()
     }
@@ -223,7 +228,7 @@ impl Storage {
 
     /// The value under a key, which becomes the most recently used one; `CACHE_MISS`, or the default, if there is none or it has expired.
     #[inline]
-    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=CACHE_MISS)")]
+    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=...)")]
     fn get(&self, key: &Bound<'_, PyAny>, default: Given<'_>) -> PyResult<Py<PyAny>> {
         match self.state()?.kept.get(key)? {
             Some(value) => Ok(value),
@@ -233,7 +238,7 @@ impl Storage {
 
     /// Writes a value, which becomes the most recently used one. `ttl` is in seconds: `None` is for ever, 0 expires at once, `DEFAULT_TTL` is the default of this cache. What can never fit is not stored, and what the key
     /// held is gone.
-    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=DEFAULT_TTL)")]
+    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=...)")]
     fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
         let state = self.open()?;
         state.kept.set(key, value, state.expiry(&ttl)?, When::Always)?;
@@ -241,7 +246,7 @@ impl Storage {
     }
 
     /// Writes a value if there is none; whether it did.
-    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=DEFAULT_TTL)")]
+    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=...)")]
     fn add(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
         let state = self.open()?;
         let written = state.kept.set(key, value, state.expiry(&ttl)?, When::Absent)?;
@@ -249,7 +254,7 @@ impl Storage {
     }
 
     /// The value under a key, or the default, which is written there if there is none.
-    #[pyo3(signature = (key, default, ttl=Given::Nothing), text_signature = "($self, key, default, ttl=DEFAULT_TTL)")]
+    #[pyo3(signature = (key, default, ttl=Given::Nothing), text_signature = "($self, key, default, ttl=...)")]
     fn setdefault(
         &self,
         key: &Bound<'_, PyAny>,
@@ -271,7 +276,7 @@ impl Storage {
     /// Adds to the number under a key, in one step, and gives the sum. What is absent counts as `default` and gets the TTL; what is there keeps its own.
     #[pyo3(
         signature = (key, delta=None, *, default=None, ttl=Given::Nothing),
-        text_signature = "($self, key, delta=1, *, default=0, ttl=DEFAULT_TTL)"
+        text_signature = "($self, key, delta=1, *, default=0, ttl=...)"
     )]
     fn incr<'py>(
         &self,
@@ -306,7 +311,7 @@ impl Storage {
     }
 
     /// Gives an entry another TTL, counted from now, and makes it the most recently used one; `False` if there is none.
-    #[pyo3(signature = (key, ttl=Given::Nothing), text_signature = "($self, key, ttl=DEFAULT_TTL)")]
+    #[pyo3(signature = (key, ttl=Given::Nothing), text_signature = "($self, key, ttl=...)")]
     fn touch(&self, key: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
         let state = self.open()?;
         state.kept.touch(key, state.expiry(&ttl)?)
@@ -327,7 +332,7 @@ impl Storage {
     }
 
     /// Removes an entry and gives its value; `CACHE_MISS`, or the default, if there is none.
-    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=CACHE_MISS)")]
+    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=...)")]
     fn pop(&self, key: &Bound<'_, PyAny>, default: Given<'_>) -> PyResult<Py<PyAny>> {
         match self.open()?.kept.take(key)? {
             Some(value) => Ok(value),
@@ -349,7 +354,7 @@ impl Storage {
     }
 
     /// Writes all entries of a mapping, or of an iterable of pairs.
-    #[pyo3(signature = (entries, ttl=Given::Nothing), text_signature = "($self, entries, ttl=DEFAULT_TTL)")]
+    #[pyo3(signature = (entries, ttl=Given::Nothing), text_signature = "($self, entries, ttl=...)")]
     fn set_many(&self, entries: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
         let state = self.open()?;
         let expiry = state.expiry(&ttl)?;

@@ -1,0 +1,172 @@
+"""What becomes of caches when the interpreter ends, and in a child after a fork. Each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(program: str) -> str:
+    """The output of a program, which has to end well."""
+    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_process_ends_while_entries_expire_in_the_background() -> None:
+    program = """
+        from rustcache import Cache, Storage
+        storages = [Storage(default_ttl=0.2), Storage(default_ttl=0.25, eviction_listener=lambda *entry: None)]
+        storages.append(Cache(default_ttl=0.25, eviction_listener=lambda *entry: None))
+        for storage in storages:
+            for number in range(3000):
+                storage.set(str(number), [number])
+        import time
+        time.sleep(0.24)
+        print("end")
+    """
+    for _ in range(5):
+        assert run(program) == "end\n"
+
+
+def test_values_that_use_the_cache_while_the_interpreter_ends_do_no_harm() -> None:
+    program = """
+        import atexit
+        from rustcache import Storage, Cache, CACHE_MISS
+
+        class Dying:
+            def __del__(self):
+                storage.set("grave", 1)
+                storage.get("key")
+                len(storage)
+
+        storage = Storage(default_ttl=100)
+        storage.set("key", Dying())
+        storage.set(Dying(), storage)
+        cache = Cache(eviction_listener=lambda *entry: None)
+        cache.set("key", 1)
+        atexit.register(lambda: storage.set("late", Dying(), ttl=0.001))
+        globals()["keep"] = [storage, cache, iter(storage.items())]
+        print("end")
+    """
+    assert run(program).startswith("end\n")
+
+
+def test_daemon_threads_in_the_middle_of_it_do_no_harm() -> None:
+    program = """
+        import threading, time
+        from rustcache import Storage, Cache
+        storage, cache = Storage(max_items=100), Cache(max_items=100)
+
+        def work():
+            number = 0
+            while True:
+                number += 1
+                storage.set(number, [number], ttl=0.01)
+                cache.set(str(number), number, ttl=0.01)
+                storage.get(number - 3)
+
+        for _ in range(3):
+            threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.3)
+        print("end")
+    """
+    assert run(program) == "end\n"
+
+
+def test_an_exit_in_a_listener_of_the_background_thread_hangs_nothing() -> None:
+    program = """
+        import sys, threading
+        from rustcache import Storage
+        told = threading.Event()
+        sys.unraisablehook = lambda entry: None
+
+        def listener(key, value, cause):
+            told.set()
+            raise SystemExit(3)
+
+        storage = Storage(eviction_listener=listener)
+        storage.set("key", 1, ttl=0.01)
+        assert told.wait(60)
+        print("end")
+    """
+    assert run(program) == "end\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("turn", range(3))
+def test_entries_expire_in_a_child_and_are_told_of_there(turn: int) -> None:
+    program = """
+        import os, threading, time
+        from rustcache import Cache, Storage
+        told = threading.Event()
+        parent = os.getpid()
+
+        def listener(key, value, cause):
+            if key == "key":
+                told.set()
+
+        caches = [kind(eviction_listener=listener) for kind in (Storage, Cache)]
+        # The thread runs, and is busy.
+        for cache in caches:
+            for number in range(3000):
+                cache.set(f"early:{number}", number, ttl=0.001 * (number % 400))
+            cache.set("key", 1, ttl=0.5)
+            cache.set("stays", 2)
+        children = []
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                assert told.wait(60), "nobody looks after it"
+                assert all(cache.get("stays") == 2 for cache in caches)
+                told.clear()
+                caches[0].set("key", 2, ttl=0.01)
+                assert told.wait(60), "nobody looks after what is new"
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+        assert told.wait(60)
+        print("end")
+    """
+    assert run(program) == "end\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forks_of_several_threads_while_caches_are_in_use_hang_nobody() -> None:
+    program = """
+        import os, threading, warnings
+        from rustcache import Storage
+        storage = Storage(max_items=1000)
+        stop = threading.Event()
+
+        def work():
+            number = 0
+            while not stop.is_set():
+                number += 1
+                storage.set(number % 2000, number, ttl=0.01)
+
+        def fork():
+            for _ in range(10):
+                child = os.fork()
+                if child == 0:
+                    storage.set("child", 1, ttl=0.01)
+                    storage.get("child")
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+
+        workers = [threading.Thread(target=work) for _ in range(2)]
+        forkers = [threading.Thread(target=fork) for _ in range(2)]
+        for thread in workers + forkers:
+            thread.start()
+        for thread in forkers:
+            thread.join()
+        stop.set()
+        print("end")
+    """
+    assert run(program) == "end\n"

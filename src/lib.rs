@@ -72,7 +72,9 @@ compile_error!(
     "the feature `persist` of rustcache, which is on by default, keeps directories as Unix does: elsewhere, take the crate with `default-features = false`"
 );
 
-/// The Rust code of the README runs as a documentation test.
+/// The Rust code of the documents runs as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/crate/README.md")]
+#[doc = include_str!("../docs/switching/rust.md")]
+struct Documents;

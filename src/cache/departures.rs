@@ -1,10 +1,8 @@
 //! Telling a listener which entries left the cache, and why. They are noted under the lock that is held when they leave, and told after it was let go,
 //! by the thread that held it. Nothing here decides what leaves.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +10,7 @@ use bytes::Bytes;
 use super::cause::RemovalCause;
 use super::entry::Entry;
 use super::payload::Large;
-use super::{Error, Observer};
+use super::{Error, Observer, telling};
 
 /// Whom to tell.
 #[derive(Clone)]
@@ -35,67 +33,18 @@ pub(super) enum Grave {
     Departure(Box<Departure>),
 }
 
-thread_local! {
-    /// While this thread tells of departures: those that were caused by what it told, of whichever cache.
-    static CAUSED: RefCell<Option<VecDeque<(Listener, Departure)>>> = const { RefCell::new(None) };
-}
-
 impl Listener {
     pub(super) fn new(listener: impl Fn(Bytes, Entry, RemovalCause) + Send + Sync + 'static) -> Self {
         Listener(Arc::new(listener))
     }
 
-    /// Tells of departures, in order. No lock of the cache may be held.
-    ///
-    /// A listener may call the cache. What leaves by that is told after all that is told now, by the call that is under way: calls are never nested, so
-    /// that the stack does not grow.
+    /// Tells of departures, in order: see telling.rs.
     pub(super) fn tell(&self, departures: impl IntoIterator<Item = Departure>) {
-        let begins = CAUSED.try_with(|caused| {
-            let mut caused = caused.borrow_mut();
-            let begins = caused.is_none();
-            caused.get_or_insert_default();
-            begins
+        let Listener(listener) = self.clone();
+        telling::tell(departures, &move |Departure { key, entry, cause }| {
+            listener(key, entry, cause)
         });
-        match begins {
-            Ok(false) => {
-                for departure in departures {
-                    later(self.clone(), departure);
-                }
-            }
-            Ok(true) => {
-                let _telling = Telling;
-                departures.into_iter().for_each(|departure| self.call(departure));
-                while let Some((listener, departure)) = next() {
-                    listener.call(departure);
-                }
-            }
-            // The thread is ending.
-            Err(_) => departures.into_iter().for_each(|departure| self.call(departure)),
-        }
     }
-
-    /// A panic ends this call and nothing else: who removed the entry has nothing to do with it.
-    fn call(&self, Departure { key, entry, cause }: Departure) {
-        // The panic hook has reported it.
-        drop(catch_unwind(AssertUnwindSafe(|| (self.0)(key, entry, cause))));
-    }
-}
-
-/// Ends whatever happens, or nothing would be told on this thread any more.
-struct Telling;
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        drop(CAUSED.take());
-    }
-}
-
-fn later(listener: Listener, departure: Departure) {
-    CAUSED.with_borrow_mut(|caused| caused.get_or_insert_default().push_back((listener, departure)));
-}
-
-fn next() -> Option<(Listener, Departure)> {
-    CAUSED.with_borrow_mut(|caused| caused.as_mut().and_then(VecDeque::pop_front))
 }
 
 /// What a holder of a lock has left to do once it has let go of it.
@@ -165,7 +114,7 @@ impl Unsettled {
     }
 }
 
-// Its panics end in `call`, so that whoever has a cache or a builder need not know of it.
+// Its panics end in `telling`, so that whoever has a cache or a builder need not know of it.
 impl UnwindSafe for Listener {}
 impl RefUnwindSafe for Listener {}
 

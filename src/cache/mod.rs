@@ -40,9 +40,11 @@ mod shard;
 mod standstill;
 mod stats;
 mod sweep;
+mod telling;
 #[cfg(test)]
 mod tests;
 pub(crate) mod typed;
+mod unharmed;
 mod value;
 mod watch;
 mod whole;

@@ -12,7 +12,7 @@ use super::super::policy::{PolicyKind, Salt};
 use super::super::shard::Limits;
 use super::super::watch::Watch;
 use super::hasher::RandomState;
-use super::inner::{Attendant, Inner, Listener, Settings, Weigher};
+use super::inner::{Attendant, Inner, Listener, Settings, Weigher, telling};
 use super::lock::Locked;
 use super::order::Order;
 use super::shard::Shard;
@@ -160,13 +160,14 @@ impl<K, V, S> TypedBuilder<K, V, S> {
         self
     }
 
-    /// Is given each entry that leaves the cache, with the [`RemovalCause`]: once, whether it was evicted, expired, was replaced or removed. Entries that are there
-    /// when the last handle is dropped are dropped, and not told of; nor are those that were never stored.
+    /// Whom to tell of each entry that leaves the cache: its key, its value, and why. Default: nobody, which costs nothing. A second listener takes the place of the first.
     ///
-    /// It is called by the thread whose call made the entry leave, before that call returns, and without a lock: it may take its time and call the cache. What has expired and nobody
-    /// asked for is told of by the background thread of all caches, which has others to look after: be quick there. Whenever one call returned before another began,
-    /// what the first made leave is told before what the second did; where calls of several threads overlap, there is no order between them, also of one key.
-    /// If it panics, that ends that one call of it, and nothing else.
+    /// It is told once for each entry, without any lock held, by the thread that made the entry leave, and before that call returns: of what has expired, by whoever
+    /// met it, by [`run_pending`](TypedCache::run_pending), or by the background thread. One thread tells in the order in which entries left; what different threads removed may be told in any order, and at
+    /// the same time. It may call the cache: what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
+    /// nothing else. It is not told of what is left when the cache itself is dropped, nor of what was never stored.
+    ///
+    /// Be quick, or hand over to a channel: the thread that told waits, and the background thread works for all caches of the process.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -186,7 +187,7 @@ impl<K, V, S> TypedBuilder<K, V, S> {
         mut self,
         listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
     ) -> Self {
-        self.listener = Some(Box::new(listener));
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -362,7 +363,7 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
                 hasher: self.hasher,
                 clock: self.clock,
                 settings,
-                listener: self.listener,
+                listener: self.listener.map(telling),
                 weigher: self.weigher,
                 attendant: self.attendant,
                 watch: Watch::new(),

@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::super::clock::{Clock, NEVER, later, nanos};
@@ -12,14 +11,17 @@ use super::super::housekeeper::{self, Watched};
 use super::super::inner::NO_MATTER;
 use super::super::policy::PolicyKind;
 use super::super::shard::{Deadline, index_hash};
+use super::super::unharmed::unharmed;
 use super::super::watch::Watch;
-use super::super::{RECLAIM_SLICE, STORM, TIDY_SLICE};
+use super::super::{RECLAIM_SLICE, STORM, TIDY_SLICE, telling};
 use super::RemovalCause;
 use super::lock::Locked;
 use super::shard::{Gone, Shard};
 
-/// Told of what leaves.
-pub(super) type Listener<K, V> = Box<dyn Fn(K, V, RemovalCause) + Send + Sync>;
+/// What was given to the builder: told of what leaves.
+pub(super) type Listener<K, V> = Arc<dyn Fn(K, V, RemovalCause) + Send + Sync>;
+/// Tells a listener of all that has left by a call, each thing in its turn: see telling.rs.
+pub(super) type Tell<K, V> = Box<dyn Fn(Gone<K, V>) + Send + Sync>;
 /// Says what an entry weighs.
 pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 
@@ -45,7 +47,7 @@ pub(super) struct Inner<K, V, S> {
     pub(super) hasher: S,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
-    pub(super) listener: Option<Listener<K, V>>,
+    pub(super) listener: Option<Tell<K, V>>,
     pub(super) weigher: Option<Weigher<K, V>>,
     /// Who reclaims in the background, if not just anybody may drop what is kept.
     pub(super) attendant: Option<Attendant>,
@@ -142,10 +144,10 @@ impl<K, V, S> Inner<K, V, S> {
     /// Tells the listener of what has left, or drops it. Not under a lock.
     #[inline]
     pub(super) fn deliver(&self, gone: Gone<K, V>) {
-        if let Some(listener) = &self.listener
+        if let Some(tell) = &self.listener
             && !gone.is_empty()
         {
-            tell(listener, gone);
+            tell(gone);
         }
     }
 
@@ -201,20 +203,21 @@ impl<K, V, S> Inner<K, V, S> {
 
     /// As `deliver`, for whoever is not to blame for it if the drop of an entry panics, and has more to do.
     fn deliver_unharmed(&self, gone: Gone<K, V>) {
-        if let Some(listener) = &self.listener {
-            return tell(listener, gone);
+        if let Some(tell) = &self.listener {
+            return tell(gone);
         }
         for entry in gone {
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(entry)));
+            unharmed(|| drop(entry));
         }
     }
 }
 
-/// A panic of the listener ends that one call of it: the hook has told of it, and here is nothing to put right.
-fn tell<K, V>(listener: &Listener<K, V>, gone: Gone<K, V>) {
-    for (key, value, cause) in gone {
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| listener(key, value, cause)));
-    }
+/// To be kept by the cache.
+pub(super) fn telling<K: 'static, V: 'static>(listener: Listener<K, V>) -> Tell<K, V> {
+    Box::new(move |gone| {
+        let listener = Arc::clone(&listener);
+        telling::tell(gone, &move |(key, value, cause)| listener(key, value, cause));
+    })
 }
 
 impl<K: Send, V: Send, S: Send + Sync> Watched for Inner<K, V, S> {

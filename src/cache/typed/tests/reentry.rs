@@ -127,3 +127,52 @@ fn closures_may_call_the_cache() {
     assert_eq!(cache.len(), 0);
     cache.validate();
 }
+
+#[test]
+fn a_listener_that_writes_each_time_is_never_called_from_within_itself() {
+    const WRITES: u32 = 100_000;
+    let slot: Arc<Mutex<Option<TypedCache<u32, u32>>>> = Arc::default();
+    let told = Arc::new(Mutex::new(0));
+    let listener = {
+        let (slot, told) = (Arc::clone(&slot), Arc::clone(&told));
+        move |key, value, _| {
+            // Held all the while: a call from within would wait for itself.
+            let mut told = told.try_lock().expect("not from within itself");
+            *told += 1;
+            let cache = slot.lock().unwrap().clone();
+            if let Some(cache) = cache.filter(|_| *told < WRITES) {
+                cache.insert(key, value);
+            }
+        }
+    };
+    let (cache, _) = standing(|builder| builder.max_items(1).eviction_listener(listener));
+    *slot.lock().unwrap() = Some(cache.clone());
+    cache.insert(1, 1);
+    cache.insert(2, 2);
+    assert_eq!(*told.lock().unwrap(), WRITES);
+    *slot.lock().unwrap() = None;
+}
+
+#[test]
+fn what_leaves_another_cache_by_a_listener_is_told_in_its_turn() {
+    let bytes_told = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&bytes_told);
+    let bytes = crate::Cache::builder()
+        .max_items(1)
+        .eviction_listener(move |key, _, _| telling.lock().unwrap().push(key.to_vec()))
+        .build()
+        .unwrap();
+    let listener = {
+        let (bytes, bytes_told) = (bytes.clone(), Arc::clone(&bytes_told));
+        move |key: u8, _: u8, _| {
+            // It would wait for itself, if the other listener were called now.
+            let _told = bytes_told.lock().unwrap();
+            bytes.set([key], "v", Default::default()).unwrap();
+        }
+    };
+    let (cache, _) = standing(|builder| builder.max_items(1).eviction_listener(listener));
+    for key in 0..4 {
+        cache.insert(key, 0);
+    }
+    assert_eq!(*bytes_told.lock().unwrap(), [[0], [1]]);
+}

@@ -4,10 +4,11 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::unharmed::unharmed;
 
 /// How often expired entries are looked for. An entry that nobody reads gives its memory back this long after its deadline, and a little. A thread
 /// that has nothing to do waits as long before it ends: a lock that is taken and freed, an entry with a TTL each time, must not start one each time.
@@ -138,7 +139,9 @@ fn run() {
             return;
         }
         drop(rounds);
-        drop(garbage);
+        for one in garbage {
+            unharmed(|| drop(one));
+        }
         if is_round {
             let remaining: Vec<_> = watched.into_iter().filter(tick).collect();
             lock().watched.extend(remaining);
@@ -171,10 +174,7 @@ impl fmt::Debug for Pause {
 
 /// The last handle of a cache may be dropped while we tick it: then it is freed here. One that panics is not looked after any more, but all others are.
 fn tick(watched: &Weak<dyn Watched>) -> bool {
-    let Some(cache) = watched.upgrade() else {
-        return false;
-    };
-    panic::catch_unwind(AssertUnwindSafe(|| cache.tick())).unwrap_or(false)
+    unharmed(|| watched.upgrade().is_some_and(|cache| cache.tick())).unwrap_or(false)
 }
 
 fn lock() -> MutexGuard<'static, Rounds> {

@@ -163,3 +163,45 @@ fn one_that_panics_does_not_keep_others_from_being_looked_after() {
     cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
     eventually("later caches as well", || cache.is_empty());
 }
+
+/// Panics when it is dropped by the background thread.
+struct Bomb(Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if std::thread::current().name() == Some("rustcache-housekeeper") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            // What it is thrown with, too.
+            std::panic::panic_any(Bomb(Arc::clone(&self.0)));
+        }
+    }
+}
+
+#[test]
+fn a_drop_that_panics_on_the_background_thread_keeps_no_other_cache_from_being_looked_after() {
+    let went_off = Arc::new(AtomicUsize::new(0));
+    let bomb = || Bomb(Arc::clone(&went_off));
+    housekeeper::drop_later(Box::new(bomb()));
+
+    // The last handle of a cache goes while the thread looks after it.
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let may_go_on = std::sync::Mutex::new(may_go_on);
+    let captured = bomb();
+    let builder = Cache::builder().eviction_listener(move |_, _, _| {
+        let _ = &captured;
+        begun.send(()).unwrap();
+        may_go_on.lock().unwrap().recv().unwrap();
+    });
+    let cache = builder.build().unwrap();
+    cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
+    has_begun.recv().unwrap();
+    drop(cache);
+    go_on.send(()).unwrap();
+    // Each by itself, and what it was thrown with.
+    eventually("both go off", || went_off.load(Ordering::SeqCst) == 4);
+
+    let cache = Cache::builder().build().unwrap();
+    cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
+    eventually("other caches are looked after", || cache.is_empty());
+}

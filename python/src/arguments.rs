@@ -24,7 +24,14 @@ impl<'py> FromPyObject<'_, 'py> for Given<'py> {
     }
 }
 
-impl Given<'_> {
+impl<'py> Given<'py> {
+    pub(crate) fn as_ref(&self) -> Option<&Bound<'py, PyAny>> {
+        match self {
+            Given::Something(object) => Some(object),
+            Given::Nothing => None,
+        }
+    }
+
     /// What it is, or `CACHE_MISS` if it was left out.
     #[inline]
     pub(crate) fn or_miss(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -60,11 +67,11 @@ pub(crate) fn expiry_of(ttl: &Bound<'_, PyAny>) -> PyResult<Expiry> {
 
 /// As `expiry_of`, with a default.
 #[inline]
-pub(crate) fn expiry(ttl: &Given<'_>, default: Expiry) -> PyResult<Expiry> {
+pub(crate) fn expiry(ttl: Option<&Bound<'_, PyAny>>, default: Expiry) -> PyResult<Expiry> {
     match ttl {
-        Given::Nothing => Ok(default),
-        Given::Something(ttl) if ttl.is(DefaultTtl::get(ttl.py())?) => Ok(default),
-        Given::Something(ttl) => expiry_of(ttl),
+        None => Ok(default),
+        Some(ttl) if ttl.is(DefaultTtl::get(ttl.py())?) => Ok(default),
+        Some(ttl) => expiry_of(ttl),
     }
 }
 

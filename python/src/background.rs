@@ -1,6 +1,6 @@
 //! The engine's background thread among Python's: it drops what has expired while it is attached to the interpreter, for a moment at a time, and never once that is about to end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,17 @@ const TURN: Duration = Duration::from_millis(1);
 /// Held while the thread is attached or about to be. `false` once the interpreter ends.
 static MAY_ATTACH: Mutex<bool> = Mutex::new(true);
 
+thread_local! {
+    /// Whether this is the engine's thread, and it is attached.
+    static IS_ATTENDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread, which has to do with objects, is attached: all are that do, but the engine's own, when it happens to be the last that holds a cache.
+#[inline]
+pub(crate) fn is_attached() -> bool {
+    !rustcache::is_background_thread() || IS_ATTENDED.get()
+}
+
 /// Reclaims, by `step`, until nothing is left.
 pub(crate) fn attend(step: &mut dyn FnMut() -> bool) {
     loop {
@@ -23,15 +34,10 @@ pub(crate) fn attend(step: &mut dyn FnMut() -> bool) {
             return;
         }
         let more = Python::try_attach(|_| {
-            let end = Instant::now() + TURN;
-            loop {
-                if !step() {
-                    return false;
-                }
-                if Instant::now() >= end {
-                    return true;
-                }
-            }
+            IS_ATTENDED.set(true);
+            let more = reclaim_for(TURN, step);
+            IS_ATTENDED.set(false);
+            more
         });
         drop(may_attach);
         if more != Some(true) {
@@ -39,6 +45,17 @@ pub(crate) fn attend(step: &mut dyn FnMut() -> bool) {
         }
         thread::yield_now();
     }
+}
+
+/// Whether there is more after this time.
+fn reclaim_for(turn: Duration, step: &mut dyn FnMut() -> bool) -> bool {
+    let end = Instant::now() + turn;
+    while step() {
+        if Instant::now() >= end {
+            return true;
+        }
+    }
+    false
 }
 
 /// Attached, whatever thread this is; nothing is done once the interpreter ends.

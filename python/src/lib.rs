@@ -1,10 +1,11 @@
-//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs` (all unsafe code), `background.rs` (the thread).
+//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs` and `fast.rs` (all unsafe code), `background.rs` (the thread).
 
 mod arguments;
 mod background;
 mod cache;
 mod callable;
 mod config;
+mod fast;
 mod iterate;
 mod kept;
 mod kv_store;
@@ -46,6 +47,7 @@ mod _core {
         // Two classes may not have one name in a module.
         module.add("StringCache", py.get_type::<crate::string_cache::StringCache>())?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+        crate::fast::add_methods(py)?;
         crate::background::register(module)
     }
 }

@@ -1,44 +1,46 @@
-//! Python objects as keys and values of the engine, and what can be said of two of them without running any Python code. All unsafe code of the extension is here.
+//! Python objects as keys and values of the engine, and what can be said of two of them without running any Python code. With fast.rs, all unsafe code of the extension.
 //!
 //! The engine clones keys and values, and asks for the likeness of keys, while it holds a lock: none of that may run Python code, let another thread in, or allocate a Python object (which may start the garbage
-//! collector). It drops them without a lock.
+//! collector). It drops them without a lock, on threads that are attached.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 use std::slice;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use rustcache::Likeness;
 
+use crate::background;
+
 /// Tuples within tuples are looked into so deep; deeper ones are compared by their `==`.
 const DEPTH: u32 = 4;
 
 /// A reference to an object. Only threads that are attached to the interpreter may clone it: all that gives one to the engine takes a `Python` token.
 #[derive(Debug)]
-pub(crate) struct Object(Py<PyAny>);
+pub(crate) struct Object(ManuallyDrop<Py<PyAny>>);
 
 impl Object {
+    #[inline]
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> Self {
-        Object(object.clone().unbind())
+        Object(ManuallyDrop::new(object.clone().unbind()))
     }
 
+    #[inline]
     pub(crate) fn py(&self) -> &Py<PyAny> {
         &self.0
     }
 
+    #[inline]
     pub(crate) fn into_py(self) -> Py<PyAny> {
-        self.0
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so that nobody takes it again.
+        unsafe { ManuallyDrop::take(&mut this.0) }
     }
 
     pub(crate) fn is(&self, other: &Object) -> bool {
-        self.0.is(&other.0)
-    }
-}
-
-impl From<Py<PyAny>> for Object {
-    fn from(object: Py<PyAny>) -> Self {
-        Object(object)
+        self.0.is(&*other.0)
     }
 }
 
@@ -47,7 +49,22 @@ impl Clone for Object {
     fn clone(&self) -> Self {
         // SAFETY: the engine clones in the calls of `Store` alone, which have a token.
         let py = unsafe { Python::assume_attached() };
-        Object(self.0.clone_ref(py))
+        Object(ManuallyDrop::new(self.0.clone_ref(py)))
+    }
+}
+
+impl Drop for Object {
+    /// `Py` would ask whether this thread came here by PyO3, and put its object aside if not; but most come by fast.rs.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: this is the end of `self`.
+        let object = unsafe { ManuallyDrop::take(&mut self.0) };
+        if background::is_attached() {
+            // SAFETY: as it says.
+            object.drop_ref(unsafe { Python::assume_attached() });
+        } else {
+            drop(object);
+        }
     }
 }
 

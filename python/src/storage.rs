@@ -58,7 +58,7 @@ impl State {
 
     /// When an entry expires that is written with this TTL.
     #[inline]
-    fn expiry(&self, ttl: &Given<'_>) -> PyResult<Expiry> {
+    fn expiry(&self, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Expiry> {
         let expiry = expiry(ttl, self.default)?;
         Ok(if self.config.expiration_disabled {
             Expiry::Never
@@ -126,6 +126,26 @@ impl Storage {
             return Err(PyRuntimeError::new_err("Storage is closed"));
         }
         Ok(state)
+    }
+}
+
+/// Methods of which every instruction counts: see fast.rs, which makes them methods of the class.
+impl Storage {
+    #[inline]
+    pub(crate) fn get(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        self.state()?.kept.get(key)
+    }
+
+    #[inline]
+    pub(crate) fn set(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let state = self.open()?;
+        state.kept.set(key, value, state.expiry(ttl)?, When::Always)?;
+        Ok(())
     }
 }
 
@@ -226,30 +246,13 @@ impl Storage {
         self.begin(State::new(py, kept, config, more)?)
     }
 
-    /// The value under a key, which becomes the most recently used one; `CACHE_MISS`, or the default, if there is none or it has expired.
-    #[inline]
-    #[pyo3(signature = (key, default=Given::Nothing), text_signature = "($self, key, default=...)")]
-    fn get(&self, key: &Bound<'_, PyAny>, default: Given<'_>) -> PyResult<Py<PyAny>> {
-        match self.state()?.kept.get(key)? {
-            Some(value) => Ok(value),
-            None => default.or_miss(key.py()),
-        }
-    }
-
-    /// Writes a value, which becomes the most recently used one. `ttl` is in seconds: `None` is for ever, 0 expires at once, `DEFAULT_TTL` is the default of this cache. What can never fit is not stored, and what the key
-    /// held is gone.
-    #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=...)")]
-    fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
-        let state = self.open()?;
-        state.kept.set(key, value, state.expiry(&ttl)?, When::Always)?;
-        Ok(())
-    }
-
     /// Writes a value if there is none; whether it did.
     #[pyo3(signature = (key, value, ttl=Given::Nothing), text_signature = "($self, key, value, ttl=...)")]
     fn add(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
         let state = self.open()?;
-        let written = state.kept.set(key, value, state.expiry(&ttl)?, When::Absent)?;
+        let written = state
+            .kept
+            .set(key, value, state.expiry(ttl.as_ref())?, When::Absent)?;
         Ok(written == Written::Stored)
     }
 
@@ -262,7 +265,7 @@ impl Storage {
         ttl: Given<'_>,
     ) -> PyResult<Py<PyAny>> {
         let state = self.open()?;
-        let expiry = state.expiry(&ttl)?;
+        let expiry = state.expiry(ttl.as_ref())?;
         loop {
             if let Some(value) = state.kept.get(key)? {
                 return Ok(value);
@@ -291,7 +294,7 @@ impl Storage {
             None => default.into_pyobject(py).map(Bound::into_any),
         };
         let (delta, default) = (number(delta, 1)?, number(default, 0)?);
-        let expiry = state.expiry(&ttl)?;
+        let expiry = state.expiry(ttl.as_ref())?;
         let (sum, written) = state.kept.update(key, expiry, |old| {
             let old = old.unwrap_or_else(|| default.clone());
             if !old.is_instance(crate::numbers::number(py)?)? {
@@ -314,7 +317,7 @@ impl Storage {
     #[pyo3(signature = (key, ttl=Given::Nothing), text_signature = "($self, key, ttl=...)")]
     fn touch(&self, key: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<bool> {
         let state = self.open()?;
-        state.kept.touch(key, state.expiry(&ttl)?)
+        state.kept.touch(key, state.expiry(ttl.as_ref())?)
     }
 
     /// The seconds that an entry has to live, `None` if it does not expire, `CACHE_MISS` if there is none. Neither counts nor refreshes.
@@ -357,7 +360,7 @@ impl Storage {
     #[pyo3(signature = (entries, ttl=Given::Nothing), text_signature = "($self, entries, ttl=...)")]
     fn set_many(&self, entries: &Bound<'_, PyAny>, ttl: Given<'_>) -> PyResult<()> {
         let state = self.open()?;
-        let expiry = state.expiry(&ttl)?;
+        let expiry = state.expiry(ttl.as_ref())?;
         let items = match entries.getattr_opt(intern!(entries.py(), "items"))? {
             Some(items) => items.call0()?,
             None => entries.clone(),

@@ -88,6 +88,14 @@ const suites = {
     command: () => [process.execPath, "--no-warnings", "--loader", "ts-node/esm", "test.ts", "--quick"],
     read: (output) => sum(output, /^(\d+) passed, (\d+) failed/gm),
   },
+  "python-package": {
+    title: "Python package",
+    command: () => [process.execPath, "scripts/python.mjs", "test"],
+    read: (output) => ({
+      passed: sum(output, /^(?:\d+ \w+, )*(\d+) passed\b.* in /gm).passed,
+      failed: sum(output, /^(?:\d+ \w+, )*(\d+) (?:failed|errors?)\b.* in /gm).passed,
+    }),
+  },
   python: {
     title: "Fixed frames, from Python",
     command: () => [

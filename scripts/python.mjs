@@ -1,0 +1,110 @@
+// The Python package's tests and checks, in a virtual environment that this makes: `node scripts/python.mjs test` (or `check`: format, lints,
+// types). Plain Node, as all of these scripts. The variable PYTHON names another interpreter than the first one in PATH that is new enough.
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const directory = join(root, "python");
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+const venv = join(target, "python-venv");
+const stamp = join(venv, "made-of");
+const [bin, suffix] = process.platform === "win32" ? ["Scripts", ".exe"] : ["bin", ""];
+const python = join(venv, bin, `python${suffix}`);
+
+/** The oldest that `requires-python` of pyproject.toml promises. */
+const OLDEST = [3, 10];
+
+/** Ends the run with a text that says what is wrong and what to do about it. */
+function fail(text) {
+  process.stderr.write(`python: ${text}\n`);
+  process.exit(1);
+}
+
+/** The version of an interpreter, as `[3, 12]`, and all that it says of itself; `undefined` if there is no such one. */
+function versionOf(command) {
+  const program = "import sys; print(*sys.version_info[:2], sys.version)";
+  const { error, status, stdout } = spawnSync(command, ["-c", program], { encoding: "utf8" });
+  if (error || status !== 0) return undefined;
+  const [major, minor] = stdout.split(" ").map(Number);
+  return { major, minor, text: stdout.trim() };
+}
+
+function findPython() {
+  const newer = [15, 14, 13, 12, 11, 10].map((minor) => `python3.${minor}`);
+  const candidates = process.env.PYTHON ? [process.env.PYTHON] : ["python3", "python", ...newer];
+  for (const command of candidates) {
+    const version = versionOf(command);
+    const isNewEnough = version && (version.major - OLDEST[0] || version.minor - OLDEST[1]) >= 0;
+    if (isNewEnough) return { command, version: version.text };
+  }
+  return fail(
+    `none of ${candidates.join(", ")} is a Python ${OLDEST.join(".")} or newer: install one, or name it by the variable PYTHON`,
+  );
+}
+
+const env = {
+  ...process.env,
+  VIRTUAL_ENV: venv,
+  PATH: `${join(venv, bin)}:${process.env.PATH}`,
+  PYO3_PYTHON: python,
+};
+// It would be taken for the interpreter of the environment.
+delete env.PYTHONHOME;
+
+/** Runs a program in `python/`, and says whether it ended well. */
+function run(command, args) {
+  const { error, status } = spawnSync(command, args, { cwd: directory, env, stdio: "inherit" });
+  return !error && status === 0;
+}
+
+/** An environment with what requirements-dev.txt asks for, made anew when that or the interpreter is another one. */
+function makeVenv() {
+  const { command, version } = findPython();
+  const requirements = join(directory, "requirements-dev.txt");
+  const madeOf = createHash("sha256").update(version).update(readFileSync(requirements)).digest("hex");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === madeOf) return;
+  process.stderr.write(`python: making ${venv} with ${version}\n`);
+  rmSync(venv, { recursive: true, force: true });
+  if (!run(command, ["-m", "venv", venv]))
+    fail(`${command} -m venv failed: its own messages are above (on Debian: apt-get install python3-venv)`);
+  if (!run(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]))
+    fail(
+      "the packages of python/requirements-dev.txt could not be installed: they come from the package index, https://pypi.org, which has to be reachable (or PIP_INDEX_URL has to name one that is)",
+    );
+  writeFileSync(stamp, madeOf);
+}
+
+/** The extension, built with the profile that `cargo test` uses, so that its assertions are checked as well. */
+function build() {
+  if (!run(join(venv, bin, "maturin"), ["develop", "--quiet"])) fail("maturin could not build the extension");
+}
+
+const checks = [
+  ["ruff", "format", "--check", "."],
+  ["ruff", "check", "."],
+  ["mypy", "rustcache", "rust_cache", "tests/test_types.py"],
+  ["pyright", "--pythonpath", python],
+  ["stubtest", "rustcache", "rust_cache", "--allowlist", "stubtest-allowlist.txt"],
+];
+
+const steps = {
+  test: () => run(python, ["-m", "pytest", "-q", ...process.argv.slice(3)]),
+  check: () => {
+    const failed = checks.filter(([tool, ...args]) => {
+      process.stdout.write(`python: ${tool} ${args.join(" ")}\n`);
+      return !run(join(venv, bin, tool), args);
+    });
+    const lints = ["clippy", "-p", "rustcache-python", "--all-targets", "--locked", "--", "-D", "warnings"];
+    return run("cargo", lints) && failed.length === 0;
+  },
+};
+
+const step = steps[process.argv[2]];
+if (!step) fail(`say what to do: ${Object.keys(steps).join(" or ")}`);
+makeVenv();
+build();
+process.exitCode = step() ? 0 : 1;

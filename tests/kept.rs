@@ -139,3 +139,38 @@ fn a_snapshot_of_a_directory_is_one_of_a_cache() {
         .unwrap();
     assert_eq!(restored.get("k").unwrap().value, "v");
 }
+
+#[test]
+fn times_without_end_are_no_limit() {
+    let scratch = Scratch::new("no-limit");
+    let open = || {
+        let builder = Cache::builder()
+            .dir(&scratch.0)
+            .last_snapshot_within(Duration::MAX);
+        builder
+            .snapshot_every(Duration::MAX)
+            .lock_patience(Duration::MAX)
+            .open()
+            .unwrap()
+    };
+    let cache = open();
+    cache.set("a", "1", SetOptions::default()).unwrap();
+    cache.close().unwrap();
+    drop(cache);
+    let cache = open();
+    assert!(has_snapshot(&scratch));
+    cache.set("b", "2", SetOptions::default()).unwrap();
+    drop(cache);
+    let cache = open();
+    assert!(cache.contains("a") && cache.contains("b"));
+}
+
+fn has_snapshot(scratch: &Scratch) -> bool {
+    let mut files = std::fs::read_dir(&scratch.0).unwrap();
+    files.any(|file| {
+        file.unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with("snapshot-")
+    })
+}

@@ -50,6 +50,15 @@ const TRIES_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
 const SYNCS_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a snapshot may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// Until the keeper is to stop.
+    UntilStopped,
+    Until(Instant),
+    Endless,
+}
+
 /// What the keeper is to do.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -70,26 +79,26 @@ impl fmt::Debug for Orders {
 }
 
 impl Inner {
-    /// Writes a snapshot and removes what it makes superfluous; or gives up: `false`, if it would take longer than until `by`, or without that limit, when
-    /// the keeper is to stop.
-    pub(super) fn snapshot(&self, by: Option<Instant>) -> Result<bool, Failure> {
-        match self.write_snapshot(by)? {
+    /// Writes a snapshot and removes what it makes superfluous; or gives up: `false`, if that takes more than patience allows.
+    pub(super) fn snapshot(&self, patience: Patience) -> Result<bool, Failure> {
+        match self.write_snapshot(patience)? {
             Some(generation) => self.remove_older(generation).map(|()| true),
             None => Ok(false),
         }
     }
 
     /// As `snapshot`, but nothing is removed yet: large files take their time. Gives the generation. A panic is a failure, after which nothing is durable.
-    fn write_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
+    fn write_snapshot(&self, patience: Patience) -> Result<Option<u64>, Failure> {
         let _writing = lock(&self.writing);
         if self.lock.is_released() {
             return Err(ending());
         }
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(by))).unwrap_or_else(|_| {
-            let failure = panicked("writing a snapshot");
-            self.journal.latch_now(failure.clone());
-            Err(failure)
-        });
+        let written =
+            catch_unwind(AssertUnwindSafe(|| self.write_one_snapshot(patience))).unwrap_or_else(|_| {
+                let failure = panicked("writing a snapshot");
+                self.journal.latch_now(failure.clone());
+                Err(failure)
+            });
         lock(&self.stats).snapshot = SnapshotProgress::default();
         written
     }
@@ -118,7 +127,7 @@ impl Inner {
         }
     }
 
-    fn write_one_snapshot(&self, by: Option<Instant>) -> Result<Option<u64>, Failure> {
+    fn write_one_snapshot(&self, patience: Patience) -> Result<Option<u64>, Failure> {
         let began = Instant::now();
         let of = self.cache.stats().items;
         lock(&self.stats).snapshot = SnapshotProgress {
@@ -186,7 +195,11 @@ impl Inner {
                         has_failed = true;
                         return ControlFlow::Break(());
                     }
-                    let enough = by.map_or_else(|| lock(&self.orders).stop, |by| Instant::now() >= by);
+                    let enough = match patience {
+                        Patience::UntilStopped => lock(&self.orders).stop,
+                        Patience::Until(by) => Instant::now() >= by,
+                        Patience::Endless => false,
+                    };
                     if enough {
                         ControlFlow::Break(())
                     } else {
@@ -287,7 +300,7 @@ impl Inner {
             return ControlFlow::Continue(());
         }
         last.at = Instant::now();
-        let result = self.write_snapshot(None);
+        let result = self.write_snapshot(Patience::UntilStopped);
         last.failed = result.is_err();
         if let Err(failure) = &result {
             log::error!(%failure, "no snapshot could be written");

@@ -13,7 +13,7 @@ use crate::{BuildError, Builder, log};
 
 use super::disk::{Disk, SystemDisk};
 use super::journal::{Beginning, Failure, Journal, Sync, failure, lock};
-use super::keeper::{Inner, ending};
+use super::keeper::{Inner, Patience, ending};
 use super::load::Loader;
 use super::lock::{DirectoryLock, LockError, explain};
 use super::opening::Loading;
@@ -359,7 +359,7 @@ impl Store {
     /// # Errors
     /// What failed; the journal goes on.
     pub fn snapshot(&self) -> Result<(), Failure> {
-        self.inner.snapshot(None).map(|_| ())
+        self.inner.snapshot(Patience::UntilStopped).map(|_| ())
     }
 
     /// Asks for a snapshot; `done` is called on another thread once it is durable, or has failed; at once, if the store is ending.
@@ -390,7 +390,8 @@ impl Store {
     /// # Errors
     /// When what was changed is not on the disk.
     pub fn close(&self, within: Duration) -> Result<(), Failure> {
-        let by = Instant::now() + within;
+        // None: as long as it takes.
+        let by = Instant::now().checked_add(within);
         let Inner { journal, .. } = &*self.inner;
         self.inner.lock.is_ending();
         self.tell_to_stop();
@@ -412,7 +413,12 @@ impl Store {
             join(threads);
             // It makes the next start fast; that it fails, or takes too long, loses nothing.
             let is_wanted = inner.journal.stats().bytes_since_snapshot > 0 || inner.journal.has_failed();
-            let written = is_wanted && Instant::now() < by && matches!(inner.snapshot(Some(by)), Ok(true));
+            let written = is_wanted
+                && by.is_none_or(|by| Instant::now() < by)
+                && matches!(
+                    inner.snapshot(by.map_or(Patience::Endless, Patience::Until)),
+                    Ok(true)
+                );
             // Nobody waits any more, if it took too long.
             let _ = ended.send(written);
         };
@@ -421,11 +427,17 @@ impl Store {
             // The next start replays the journal.
             Err(error) => log::warn!(%error, "no thread could be started for the last snapshot"),
         }
-        match end.recv_timeout(by.saturating_duration_since(Instant::now())) {
+        let ended = match by {
+            Some(by) => end
+                .recv_timeout(by.saturating_duration_since(Instant::now()))
+                .ok(),
+            None => end.recv().ok(),
+        };
+        match ended {
             // Whatever has failed before: all is in there.
-            Ok(true) => Ok(()),
-            Ok(false) => saved,
-            Err(_) => {
+            Some(true) => Ok(()),
+            Some(false) => saved,
+            None => {
                 log::info!("the last snapshot would take too long; the journal is enough");
                 saved
             }

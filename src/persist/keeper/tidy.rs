@@ -10,7 +10,7 @@ use crate::persist::journal::{Failure, failure};
 use crate::persist::recovery::Recovery;
 use crate::persist::replay::FileReport;
 
-use super::{Inner, remove};
+use super::{Inner, Patience, remove};
 
 /// Bytes that are copied at once.
 const CHUNK: u64 = 64 * 1024;
@@ -47,7 +47,7 @@ impl Inner {
                 log::warn!(%failure, "what is damaged could not be set aside; a new snapshot supersedes it all the same");
             }
         }
-        self.snapshot(None).map(|_| ())
+        self.snapshot(Patience::UntilStopped).map(|_| ())
     }
 }
 

@@ -121,10 +121,18 @@ impl Cache {
 }
 
 impl Batch<'_> {
-    /// Removes an entry if nothing was written to it since it was seen.
+    /// Removes an entry if it has the bytes and the tag that were seen.
     pub(super) fn remove_if_same(&mut self, key: &[u8], seen: &Entry) -> bool {
         self.with_next(key, |shard, key, now| {
             holds(shard, key, Some(seen), now) && shard.remove(key, now, |_| ()).is_some()
+        })
+    }
+
+    /// The same, if its deadline is what was seen as well.
+    pub(super) fn remove_if_untouched(&mut self, key: &[u8], seen: &Entry, deadline: u64) -> bool {
+        self.with_next(key, |shard, key, now| {
+            let is_it = |entry: EntryRef<'_>| is_same(&entry, seen) && entry.deadline() == deadline;
+            shard.peek(key, now, is_it) == Some(true) && shard.remove(key, now, |_| ()).is_some()
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::clock::NEVER;
+use super::clock::{NEVER, later, nanos};
 use super::payload::View;
 use super::value::Value;
 
@@ -365,6 +365,14 @@ impl<'a> EntryRef<'a> {
 
     pub(crate) fn tag(&self) -> Tag {
         self.view.tag
+    }
+
+    /// When it goes however often it is used, in nanoseconds by the monotonic clock, or `NEVER`.
+    pub(super) fn deadline(&self) -> u64 {
+        match self.time_left {
+            TimeLeft::Forever => NEVER,
+            TimeLeft::Left(left) => later(self.now, nanos(left)),
+        }
     }
 
     pub(super) fn value_bytes(&self) -> Bytes {

@@ -27,8 +27,16 @@ const ENTRIES_PER_PAGE: usize = 256;
 pub struct Iter {
     cache: Cache,
     prefix: Box<[u8]>,
-    page: vec::IntoIter<(Bytes, Entry)>,
+    page: vec::IntoIter<Seen>,
     next: Option<Cursor>,
+}
+
+/// An entry as it was when it was shown.
+struct Seen {
+    key: Bytes,
+    entry: Entry,
+    /// See `EntryRef::deadline`: what was written again, or touched, mostly has another one.
+    deadline: u64,
 }
 
 impl Iter {
@@ -37,9 +45,23 @@ impl Iter {
         self.next = self
             .cache
             .show_page(at, &self.prefix, ENTRIES_PER_PAGE, true, |entry| {
-                page.push((Bytes::copy_from_slice(entry.key()), entry.to_entry()));
+                page.push(Seen {
+                    key: Bytes::copy_from_slice(entry.key()),
+                    entry: entry.to_entry(),
+                    deadline: entry.deadline(),
+                });
             });
         self.page = page.into_iter();
+    }
+
+    fn next_seen(&mut self) -> Option<Seen> {
+        loop {
+            if let Some(seen) = self.page.next() {
+                return Some(seen);
+            }
+            let at = self.next.take()?;
+            self.fetch(at);
+        }
     }
 }
 
@@ -47,13 +69,7 @@ impl Iterator for Iter {
     type Item = (Bytes, Entry);
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(entry) = self.page.next() {
-                return Some(entry);
-            }
-            let at = self.next.take()?;
-            self.fetch(at);
-        }
+        self.next_seen().map(|Seen { key, entry, .. }| (key, entry))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -122,7 +138,7 @@ impl Cache {
     }
 
     /// Removes the entries of which `keep` is false, and gives their number. It takes what [`iter`](Self::iter) gives, with the same words about what changes meanwhile; and an entry
-    /// that was written again after `keep` saw it stays. `keep` runs without any lock and may call the cache; if it panics, what it has refused so far is gone.
+    /// that was written again after `keep` saw it, or [touched](Self::touch), stays if its value, its tag or its deadline is another one: with all three the same, it is as if that had been before. `keep` runs without any lock and may call the cache; if it panics, what it has refused so far is gone.
     ///
     /// ```
     /// # use rustcache::{Cache, SetOptions, Tag};
@@ -140,8 +156,9 @@ impl Cache {
         }
         let mut batch = self.batch();
         let mut removed = 0;
-        for (key, entry) in self {
-            if !keep(&key, &entry) && batch.remove_if_same(&key, &entry) {
+        let mut all = self.iter();
+        while let Some(Seen { key, entry, deadline }) = all.next_seen() {
+            if !keep(&key, &entry) && batch.remove_if_untouched(&key, &entry, deadline) {
                 removed += 1;
             }
             batch.release_after(1);

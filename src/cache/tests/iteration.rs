@@ -7,7 +7,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::super::payload::SHARED_FROM;
-use super::super::{Cache, RemovalCause, SetOptions, Tag, TimeLeft};
+use super::super::{Cache, Expiry, RemovalCause, SetOptions, Tag, TimeLeft};
 use super::{PLAIN, keys, millis, set, standing};
 
 fn all(cache: &Cache) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -139,6 +139,38 @@ fn a_condition_may_call_the_cache_and_an_entry_that_it_writes_stays() {
     assert_eq!(removed, 2);
     assert_eq!(keys(&cache), ["b"]);
     cache.validate();
+}
+
+#[test]
+fn an_entry_whose_deadline_changes_after_a_condition_has_seen_it_stays() {
+    let (cache, hands) = standing(|b| b);
+    for key in ["kept", "written", "touched", "without"] {
+        cache.set(key, "v", SetOptions::ttl(millis(5_000))).unwrap();
+    }
+    let removed = cache.invalidate_if(|key, _| {
+        hands.advance(millis(1));
+        match key {
+            b"written" => set_again(&cache, "written"),
+            b"touched" => assert!(cache.touch("touched", Expiry::After(millis(5_000)))),
+            b"without" => assert!(cache.persist("without")),
+            _ => {}
+        }
+        true
+    });
+    assert_eq!(removed, 1);
+    assert_eq!(keys(&cache), ["touched", "without", "written"]);
+    // Reading is no change, whether it keeps an entry from being idle or not.
+    let (cache, hands) = standing(|b| b.time_to_idle(millis(5_000)));
+    set(&cache, "idle", "v");
+    let removed = cache.invalidate_if(|_, _| {
+        hands.advance(millis(1));
+        cache.get("idle").is_some()
+    });
+    assert_eq!(removed, 1);
+}
+
+fn set_again(cache: &Cache, key: &str) {
+    cache.set(key, "v", SetOptions::ttl(millis(5_000))).unwrap();
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
     }
 
     /// Removes the entries for which `keep` is false, and gives their number. Walks as [`iter`](Self::iter) does; `keep` is called without a lock, and an entry that was written again
-    /// since it was shown stays.
+    /// since it was shown stays. ([Touching](Self::touch) it is no write.)
     ///
     /// ```
     /// let cache = rustcache::TypedCache::builder().build()?;

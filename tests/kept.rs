@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -173,4 +174,79 @@ fn has_snapshot(scratch: &Scratch) -> bool {
             .to_string_lossy()
             .starts_with("snapshot-")
     })
+}
+
+/// Takes bytes, and calls a closure before the first of them.
+struct Calling<F>(Option<F>, Vec<u8>);
+
+impl<F: FnOnce()> Write for Calling<F> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(call) = self.0.take() {
+            call();
+        }
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const ENTRIES: u32 = 5_000;
+
+fn filled(scratch: &Scratch) -> Cache {
+    let cache = Cache::builder().dir(&scratch.0).open().unwrap();
+    for n in 0..ENTRIES {
+        cache
+            .set(n.to_le_bytes(), [7; 100], SetOptions::default())
+            .unwrap();
+    }
+    cache
+}
+
+#[test]
+fn whoever_writes_a_snapshot_slowly_keeps_neither_the_directory_nor_its_end_waiting() {
+    let scratch = Scratch::new("slow");
+    let cache = filled(&scratch);
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let writing = {
+        let cache = cache.clone();
+        std::thread::spawn(move || {
+            let call = || {
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+            };
+            let mut writer = Calling(Some(call), Vec::new());
+            let written = cache.snapshot(&mut writer).unwrap();
+            (written, writer.1)
+        })
+    };
+    has_begun.recv().unwrap();
+    cache.directory().unwrap().snapshot().unwrap();
+    cache.set("more", "v", SetOptions::default()).unwrap();
+    cache.close().unwrap();
+    go_on.send(()).unwrap();
+    let (written, bytes) = writing.join().unwrap();
+    assert!(written >= ENTRIES.into());
+    let restored = Cache::builder().restore(&bytes[..]).unwrap();
+    assert!((0..ENTRIES).all(|n| restored.contains(n.to_le_bytes())));
+    drop(cache);
+
+    let cache = Cache::builder().dir(&scratch.0).open().unwrap();
+    assert_eq!(cache.len(), u64::from(ENTRIES) + 1);
+}
+
+#[test]
+fn a_writer_may_have_the_directory_write_a_snapshot_of_its_own() {
+    let scratch = Scratch::new("nested");
+    let cache = filled(&scratch);
+    let mut writer = Calling(
+        Some(|| cache.directory().unwrap().snapshot().unwrap()),
+        Vec::new(),
+    );
+    assert_eq!(cache.snapshot(&mut writer).unwrap(), ENTRIES.into());
+    let restored = Cache::builder().restore(&writer.1[..]).unwrap();
+    assert_eq!(restored.len(), ENTRIES.into());
+    assert_eq!(cache.directory().unwrap().stats().snapshots, 1);
 }

@@ -82,6 +82,7 @@ use keys::hash_of;
 use locked::Locked;
 use policy::{AnyPolicy, Salt};
 use shard::{Hashed, Limits, index_hash};
+use sweep::Sweeping;
 use watch::Watch;
 
 use crate::key_lock::KeyLocks;
@@ -141,8 +142,8 @@ struct Inner {
     kept: OnceLock<Arc<dyn Observer>>,
     /// Made when a key is locked for the first time.
     key_locks: OnceLock<Arc<KeyLocks<Box<[u8]>>>>,
-    /// Held while everything is being shown: one sweep at a time. No lock of a shard is held when it is taken.
-    sweeping: Mutex<()>,
+    /// Never held while everything is being shown.
+    sweeping: Mutex<Sweeping>,
     itself: Weak<Inner>,
 }
 
@@ -179,7 +180,7 @@ impl Cache {
             watch: Watch::new(),
             kept: OnceLock::new(),
             key_locks: OnceLock::new(),
-            sweeping: Mutex::new(()),
+            sweeping: Mutex::default(),
             itself: itself.clone(),
         });
         Cache { inner, keep: None }

@@ -87,8 +87,8 @@ pub(super) struct Shard<P> {
     others_elsewhere: bool,
     /// What is being loaded. `clear` leaves all of it behind.
     flights: Flights<Box<[u8]>, Entry>,
-    /// While everything is being shown.
-    sweep: Option<Sweep>,
+    /// While everything is being shown: one for each who asked.
+    sweeps: Vec<Sweep>,
     /// Slots that have expired and are being removed; kept for its memory.
     expired: Vec<u32>,
     /// From `reclaim` to `tidy`.
@@ -119,7 +119,7 @@ impl<P: Policy> Shard<P> {
             unsettled: Cell::new(false),
             others_elsewhere: false,
             flights: Flights::new(),
-            sweep: None,
+            sweeps: Vec::new(),
             expired: Vec::new(),
             is_expiring: false,
             footprint_before: 0,
@@ -395,8 +395,8 @@ impl<P: Policy> Shard<P> {
         self.observe(old.observer.clone(), old.settles);
         self.listener.clone_from(&old.listener);
         self.others_elsewhere = old.others_elsewhere;
-        // A sweep that is under way has nothing left to show.
-        self.sweep = old.sweep.is_some().then(|| Sweep::new(0));
+        // Sweeps that are under way have nothing left to show.
+        self.sweeps = old.sweeps.iter().map(|sweep| Sweep::new(sweep.id, 0)).collect();
         self.reserved = old.reserved;
         self.stats = Stats {
             bytes: 0,

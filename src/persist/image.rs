@@ -64,7 +64,7 @@ pub struct Restored {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// Another snapshot of this cache is being written.
+    /// Another snapshot of this cache is being written, by this function or to its directory.
     Busy,
     /// It could not be written.
     Write {
@@ -153,10 +153,11 @@ impl Cache {
     /// with exact LRU, otherwise about.
     ///
     /// Times are by the wall clock and absolute: an entry expires when it would have, wherever it is restored. Every block has a checksum. `to` is called without any lock, about
-    /// 64 KiB at a time, and needs no buffer; it is not flushed. Memory: two blocks, and the largest value.
+    /// 64 KiB at a time, and needs no buffer; it is not flushed. It may take its time: nobody waits for it, nor do a snapshot to the directory of the cache and closing that. What is left when such a
+    /// snapshot begins comes in any order. Memory: two blocks, and the largest value.
     ///
     /// # Errors
-    /// [`SnapshotError::Write`] with what `to` said; and [`SnapshotError::Busy`] while another snapshot of this cache is being written.
+    /// [`SnapshotError::Write`] with what `to` said; and [`SnapshotError::Busy`] while another snapshot of this cache is being written, by this function or to its directory.
     ///
     /// ```
     /// # use rustcache::{Cache, SetOptions};

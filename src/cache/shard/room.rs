@@ -283,9 +283,7 @@ impl<P: Policy> Shard<P> {
                 let hash = self.hash_of(self.payload.key(to));
                 self.index.relocate(hash, from, to);
                 self.policy.relocate(from, to);
-                if let Some(sweep) = &mut self.sweep {
-                    sweep.relocate(from, to);
-                }
+                self.sweeps.iter_mut().for_each(|sweep| sweep.relocate(from, to));
                 self.expiry.relocate(from, to);
             }
         }

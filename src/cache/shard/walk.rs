@@ -55,10 +55,21 @@ impl<P: Policy> Shard<P> {
         (self.stats.removals - before, next)
     }
 
-    /// Begins to show everything: see `sweep_slice`.
-    pub(in crate::cache) fn begin_sweep(&mut self) {
+    /// Begins to show everything: see `sweep_slice`. A policy has one walk at a time: a sweep that is under way goes on by the hashes.
+    pub(in crate::cache) fn begin_sweep(&mut self, id: u64) {
+        self.sweeps.iter_mut().for_each(|sweep| sweep.left = 0);
         self.policy.begin_walk();
-        self.sweep = Some(Sweep::new(self.payload.len()));
+        self.sweeps.push(Sweep::new(id, self.payload.len()));
+    }
+
+    #[cfg(test)]
+    pub(in crate::cache) fn sweeps(&self) -> usize {
+        self.sweeps.len()
+    }
+
+    /// Does nothing if it has come to its end.
+    pub(in crate::cache) fn end_sweep(&mut self, id: u64) {
+        self.sweeps.retain(|sweep| sweep.id != id);
     }
 
     /// Shows live entries, about coldest first, until it has looked at `count` of them and a few more or `show` says that it has enough;
@@ -68,13 +79,15 @@ impl<P: Policy> Shard<P> {
     /// cold end, then, by their hashes, those that changed their place meanwhile and so escaped the walk.
     pub(in crate::cache) fn sweep_slice(
         &mut self,
+        id: u64,
         count: u32,
         now: u64,
         mut show: impl FnMut(EntryRef<'_>) -> bool,
     ) -> bool {
-        let Some(mut sweep) = self.sweep.take() else {
+        let Some(at) = self.sweeps.iter().position(|sweep| sweep.id == id) else {
             return false;
         };
+        let mut sweep = self.sweeps.swap_remove(at);
         let mut show_once = |sweep: &mut Sweep, slot| {
             let deadline = self.expiry.deadline(slot);
             let fixed = self.expiry.fixed(slot);
@@ -111,7 +124,7 @@ impl<P: Policy> Shard<P> {
                 }
             }
         }
-        self.sweep = Some(sweep);
+        self.sweeps.push(sweep);
         true
     }
 

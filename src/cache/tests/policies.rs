@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -338,6 +339,60 @@ fn a_sweep_shows_what_is_there_throughout_while_entries_change_their_places() {
             throughout.len()
         );
     }
+}
+
+#[test]
+fn sweeps_that_are_under_way_at_the_same_time_show_everything_each() {
+    for policy in PolicyKind::ALL {
+        let (cache, _) = standing(|builder| builder.policy(policy).max_items(2_000));
+        for n in 0..2_000u32 {
+            cache.set(n.to_string(), "value", PLAIN).unwrap();
+        }
+        let held = cache.len();
+        let (mut outer, mut inner) = (BTreeSet::new(), BTreeSet::new());
+        let mut pauses = 0;
+        let ended = cache.sweep(
+            |entry| !outer.insert(entry.key().to_vec()),
+            || {
+                pauses += 1;
+                if pauses == 5 {
+                    let ended = cache.sweep(
+                        |entry| !inner.insert(entry.key().to_vec()),
+                        || ControlFlow::Continue(()),
+                    );
+                    assert_eq!(ended, ControlFlow::Continue(()));
+                    assert!(cache.try_sweep(|_| false, || ControlFlow::Continue(())).is_none());
+                }
+                ControlFlow::Continue(())
+            },
+        );
+        assert_eq!(ended, ControlFlow::Continue(()));
+        assert_eq!((outer.len() as u64, inner.len() as u64), (held, held), "{policy}");
+    }
+}
+
+#[test]
+fn a_sweep_that_breaks_off_or_panics_leaves_nothing_behind() {
+    let (cache, _) = standing(|builder| builder);
+    for n in 0..1_000u32 {
+        cache.set(n.to_string(), "value", PLAIN).unwrap();
+    }
+    let left = || cache.inner.shards[0].hold().sweeps();
+    let broken = cache.try_sweep(
+        |_| false,
+        || {
+            assert_eq!(left(), 1);
+            ControlFlow::Break(())
+        },
+    );
+    assert_eq!((broken, left()), (Some(ControlFlow::Break(())), 0));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        cache.try_sweep(|_| false, || panic!("as asked for"))
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(left(), 0);
+    let whole = cache.try_sweep(|_| false, || ControlFlow::Continue(()));
+    assert_eq!((whole, left()), (Some(ControlFlow::Continue(())), 0));
 }
 
 /// Few entries, so that Miri can run it too: everything that is prefetched, in each state in which it may be.

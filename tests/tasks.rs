@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use rustcache::{AsyncKeyGuard, Cache, Entry, KeyGuard, LoadError, SetOptions};
+use rustcache::{AsyncKeyGuard, Cache, Entry, KeyGuard, LoadError, SetOptions, TypedCache};
 
 /// An executor: one future, one thread.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -37,7 +39,7 @@ fn cache() -> Cache {
 async fn yield_a_few_times() {
     for _ in 0..3 {
         let mut is_second = false;
-        std::future::poll_fn(|context| {
+        poll_fn(|context| {
             if is_second {
                 return Poll::Ready(());
             }
@@ -260,4 +262,54 @@ fn tasks_take_turns_with_the_lock_of_a_key() {
     }
     assert_eq!(cache.get("n").unwrap().value, "100");
     assert!(cache.try_key_lock("n").is_some());
+}
+
+#[test]
+fn a_load_is_not_taken_for_one_that_was_over_before() {
+    async fn gate(is_open: &Cell<bool>) {
+        poll_fn(|_| {
+            if is_open.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+    let cache: TypedCache<String, u32> = TypedCache::builder().shards(1).build().unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let (two, three) = (Cell::new(false), Cell::new(false));
+    // The loader of 2 asks for 3 when its gate opens.
+    let mut first = Box::pin(cache.get_with_async("2", || async {
+        gate(&two).await;
+        let found = cache
+            .try_get_with_async("3", || async { Ok::<_, Infallible>(33) })
+            .await;
+        found.expect("the loader of 3 waits for nobody")
+    }));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    // The loader of 1 begins to wait for 2, and leaves that to others.
+    let mut waits = Box::pin(cache.get_with_async("2", || async { 7 }));
+    {
+        let mut one = pin!(cache.get_with_async("1", || async {
+            poll_fn(|context| {
+                let _ = waits.as_mut().poll(context);
+                Poll::Ready(())
+            })
+            .await;
+            1
+        }));
+        assert!(one.as_mut().poll(&mut context).is_ready());
+    }
+    // What the load of 1 was kept in is free, and the load of 3 may take its place.
+    let mut third = Box::pin(cache.get_with_async("3", || async {
+        gate(&three).await;
+        3
+    }));
+    assert!(third.as_mut().poll(&mut context).is_pending());
+    two.set(true);
+    assert!(first.as_mut().poll(&mut context).is_pending(), "it waits for 3");
+    three.set(true);
+    assert_eq!(block_on(third), 3);
+    assert_eq!(block_on(first), 3);
 }

@@ -65,7 +65,7 @@ where
 }
 
 /// Runs the loader of a flight; each time that it is polled, the thread is in it.
-async fn run<F, L>(flight: usize, loader: F) -> L::Output
+async fn run<F, L>(flight: u64, loader: F) -> L::Output
 where
     F: FnOnce() -> L,
     L: Future,

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use crate::sync::{Mutex, lock};
 
 /// A flight: see `Flight::id`.
-type Id = usize;
+type Id = u64;
 
 #[cfg(not(all(test, loom)))]
 thread_local! {

@@ -3,13 +3,17 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::seat::Seat;
 use crate::sync::{Mutex, lock};
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// One load of one key. Whoever has the last of it drops the key, which is never done under a lock: the leader has it for longer than any table.
 pub(crate) struct Flight<K, V> {
     pub(super) hash: u64,
+    id: u64,
     /// Behind a lock, though the key never changes: so it need not be `Sync`.
     state: Mutex<State<K, V>>,
 }
@@ -34,13 +38,14 @@ impl<K, V> Flight<K, V> {
         let waiters = Vec::new();
         Flight {
             hash,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             state: Mutex::new(State { key, waiters }),
         }
     }
 
-    /// What tells it from every other flight that there is.
-    pub(super) fn id(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self).addr()
+    /// What tells it from every other flight that there ever is: one that is over may still be known as what somebody waits for.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn is_for(&self, is_key: impl FnOnce(&K) -> bool) -> bool {
@@ -95,7 +100,7 @@ pub(crate) struct Waiting<K, V> {
 }
 
 impl<K, V> Waiting<K, V> {
-    pub(super) fn flight(&self) -> usize {
+    pub(super) fn flight(&self) -> u64 {
         self.flight.id()
     }
 

@@ -26,6 +26,8 @@ const LEAST_ITEMS_PER_SHARD: u64 = 4096;
 /// The same for the weight, which is bytes in most caches: then no entry of up to 64 MiB is refused for the sake of shards.
 const LEAST_WEIGHT_PER_SHARD: u64 = 64 << 20;
 const SHARDS_PER_PROCESSOR: u64 = 16;
+/// The most that the entries of a shard may weigh together, and so that one of them may: sums of that, and thousands of times as much in the arithmetic of policies, do not overflow.
+const MOST_WEIGHT: u64 = 1 << 52;
 
 /// Configures a [`TypedCache`]: see [`TypedCache::builder`].
 ///
@@ -89,8 +91,8 @@ impl<K, V, S> TypedBuilder<K, V, S> {
         self
     }
 
-    /// The most that all entries together may weigh, at least 1, in the unit of the [`weigher`](Self::weigher); without one, each entry weighs 1. Default: no
-    /// limit.
+    /// The most that all entries together may weigh, at least 1, in the unit of the [`weigher`](Self::weigher); without one, each entry weighs 1. An entry may weigh
+    /// as much as a shard may hold, and a shard holds 2⁵² at most. Default: no limit.
     ///
     /// ```
     /// let builder = rustcache::TypedCache::builder().max_weight(1000);
@@ -106,7 +108,8 @@ impl<K, V, S> TypedBuilder<K, V, S> {
     }
 
     /// Says what an entry weighs: its bytes, its cost, anything that adds up; 0 is allowed. Asked once for each entry, when it is written, without a lock: it
-    /// may call the cache. Without [`max_weight`](Self::max_weight), the sum in the [statistics](TypedCache::stats) is all that comes of it.
+    /// may call the cache. What is heavier than its shard may be, [`u64::MAX`] for example, is not stored. Without [`max_weight`](Self::max_weight), the sum in the [statistics](TypedCache::stats) is all that comes of it, and an
+    /// entry counts 2³² - 1 at most.
     ///
     /// ```
     /// let cache = rustcache::TypedCache::builder().weigher(|_: &u32, text: &&str| text.len() as u64).build()?;
@@ -334,7 +337,10 @@ impl<K: Send + 'static, V: Send + 'static, S: Send + Sync + 'static> TypedBuilde
         let share = |limit: Option<u64>| limit.map_or(u64::MAX, |limit| limit / shards as u64);
         let limits = Limits {
             items: share(self.max_items).min(u64::from(MOST_SLOTS.min(self.policy.max_slots())) - 1),
-            bytes: share(self.max_weight),
+            bytes: share(
+                self.max_weight
+                    .map(|weight| weight.min(MOST_WEIGHT.saturating_mul(shards as u64))),
+            ),
             shards,
         };
         if let Some(max_items) = self.max_items.filter(|_| limits.items == 0) {

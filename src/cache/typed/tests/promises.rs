@@ -335,3 +335,26 @@ fn slots_that_are_left_vacant_are_given_up() {
         assert!((0..3_000).step_by(10).all(|key| cache.get(&key) == Some(key)));
     }
 }
+
+#[test]
+fn weights_of_any_size_are_kept_within_the_limit() {
+    for policy in PolicyKind::ALL {
+        for shards in [1, 2] {
+            let builder = TypedCache::builder()
+                .max_weight(u64::MAX)
+                .shards(shards)
+                .policy(policy);
+            let cache = builder.weigher(|_: &u32, weight: &u64| *weight).build().unwrap();
+            for key in 0..100 {
+                cache.insert(key, u64::MAX >> (key % 20));
+                cache.insert(key, 1);
+                cache.insert(key, (1 << 52) - 3);
+                cache.validate();
+            }
+            cache.insert(1, 1);
+            cache.insert(1, u64::MAX);
+            assert_eq!(cache.get(&1), None, "{policy}: too heavy to be kept");
+            assert!(cache.stats().bytes <= shards as u64 * (1 << 52));
+        }
+    }
+}

@@ -382,7 +382,7 @@ fn what_the_real_cache_ro_has_left_is_taken_over_with_its_values_and_deadlines()
         "{migration:?}"
     );
     let again = migrate(fixtures(), &cache).expect("it can be read");
-    assert_eq!((again.taken, again.present), (0, 19));
+    assert_eq!((again.taken, again.files, again.files_taken_before), (0, 0, 12));
     // They are the cache's own now.
     Cache::drop();
     let cache = scratch.open();
@@ -481,4 +481,59 @@ fn of_a_file_of_cache_ro_that_is_torn_anywhere_what_is_whole_is_taken_and_the_re
     let migration = migrate(&scratch.0, &memory()).expect("it can be read");
     assert_eq!((migration.taken, migration.skipped.len()), (all, 1));
     assert!(migrate(scratch.0.join("absent"), &memory()).is_err());
+}
+
+#[test]
+fn what_was_removed_after_a_migration_does_not_come_back_by_the_next() {
+    let _alone = alone();
+    let number = |n| {
+        [
+            &[1, 1, b'n', 1, n, 253][..],
+            &[0, 0, 9, 0x18, 0x4e, 0x72, 0xa0, 0],
+        ]
+        .concat()
+    };
+    let migrated = |cache: &Cache, old: &Path| migrate(old, cache).expect("it can be read").taken;
+    for persistent in [true, false] {
+        let scratch = Scratch::new();
+        let config = CacheConfig {
+            persistent,
+            ..scratch.config()
+        };
+        // As for a program that goes on in the same directory.
+        fs::write(scratch.0.join("cache_00.bin"), number(7)).expect("room");
+        let mut cache = Cache::new(config.clone()).expect("a cache");
+        let restart = |cache: &mut Cache| {
+            if persistent {
+                Cache::drop();
+                *cache = Cache::new(config.clone()).expect("a cache");
+            }
+        };
+        assert_eq!(migrated(&cache, &scratch.0), 1);
+        assert_eq!(cache.get("n"), Some(7_u64));
+
+        cache.remove("n").expect("a write");
+        assert_eq!((migrated(&cache, &scratch.0), cache.len()), (0, 0));
+        restart(&mut cache);
+        assert_eq!((migrated(&cache, &scratch.0), cache.len()), (0, 0));
+
+        cache.clear().expect("a write");
+        restart(&mut cache);
+        assert_eq!((migrated(&cache, &scratch.0), cache.len()), (0, 0));
+
+        // cache_ro has run again; and a crash has torn our list.
+        fs::write(scratch.0.join("cache_00.bin"), number(8)).expect("room");
+        if persistent {
+            let list = scratch.0.join("migrated");
+            let text = fs::read_to_string(&list).expect("a list");
+            fs::write(&list, format!("{text}\n0123")).expect("room");
+        }
+        assert_eq!(migrated(&cache, &scratch.0), 1);
+        assert_eq!(cache.get("n"), Some(8_u64));
+        restart(&mut cache);
+        assert_eq!(migrated(&cache, &scratch.0), 0);
+        // Another cache knows nothing of it.
+        let other = memory();
+        assert_eq!(migrated(&other, &scratch.0), 1);
+    }
 }

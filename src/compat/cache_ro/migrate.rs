@@ -6,12 +6,13 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::{Condition, Expiry, SetOptions};
 
 use super::bincode::varint;
+use super::taken::Content;
 use super::{Cache, values};
 
 /// What [`migrate`] has read.
@@ -28,6 +29,8 @@ use super::{Cache, values};
 pub struct Migration {
     /// Files that were read.
     pub files: usize,
+    /// Files that this cache has taken over before: nothing of them is taken again, or what was removed since would come back.
+    pub files_taken_before: usize,
     /// Entries that are in the cache now.
     pub taken: usize,
     /// Entries that had expired.
@@ -59,14 +62,17 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Takes the entries that cache_ro has left in a directory over into a cache, with their deadlines. Nothing in `old_dir` is changed, so that it can be done again; what the cache has under a
+/// Takes the entries that cache_ro has left in a directory over into a cache, with their deadlines. No file of cache_ro's is changed; what the cache has under a
 /// key already stays. `old_dir` may be the directory of the cache itself.
+///
+/// It may be called at each start: each file is taken over once, and what was removed since, by [`Cache::clear`] for example, stays removed. The cache remembers by what is in a file, in its own
+/// directory (`migrated`); one that cache_ro has written again is another file. A cache in memory forgets with its last handle.
 ///
 /// A file that a crash has torn is read up to there. [`Cache::get`] reads the values that were taken over as the type that it is asked for. What cache_ro wrote does not say what it is: it is not
 /// garbage as long as it is asked for as the type that was set, but some wrong types cannot be told; that ends for a key when it is set again.
 ///
 /// # Errors
-/// If the directory cannot be read, or the cache cannot write what it takes. What cannot be read of a file is in [`Migration::skipped`].
+/// If the directory cannot be read, or the cache cannot write what it takes, or remember that it has. What cannot be read of a file is in [`Migration::skipped`].
 ///
 /// ```
 /// # let scratch = std::env::temp_dir().join(format!("rustcache-doc-migrate-{}", std::process::id()));
@@ -91,12 +97,28 @@ pub fn migrate(old_dir: impl AsRef<Path>, cache: &Cache) -> io::Result<Migration
         }
     }
     files.sort();
+    let taken = &cache.shared.taken;
+    let before = taken.all()?;
     for path in files {
+        let opened = File::open(&path).and_then(|file| Ok((Content::of(&file)?, file)));
+        let (content, mut file) = match opened {
+            Ok((content, _)) if before.contains(&content) => {
+                migration.files_taken_before += 1;
+                continue;
+            }
+            Ok(opened) => opened,
+            Err(error) => {
+                migration.files += 1;
+                migration.skip(&path, None, format!("it cannot be read: {error}"));
+                continue;
+            }
+        };
         migration.files += 1;
-        match File::open(&path) {
-            Ok(file) => take_file(file, &path, cache, &mut migration)?,
-            Err(error) => migration.skip(&path, None, format!("it cannot be opened: {error}")),
-        }
+        file.rewind()?;
+        take_file(file, &path, cache, &mut migration)?;
+        // First what was taken, then that it was.
+        cache.cache().flush().map_err(io::Error::other)?;
+        taken.add(content)?;
     }
     Ok(migration)
 }

@@ -47,6 +47,7 @@ mod tests;
 mod bincode;
 mod migrate;
 mod running;
+mod taken;
 mod values;
 
 use std::collections::HashMap;
@@ -62,6 +63,7 @@ use serde::{Deserialize, Serialize};
 use crate::{EncodingError, Error, Expiry, SetOptions, TimeLeft};
 
 pub use migrate::{Migration, Skipped, migrate};
+use taken::Taken;
 
 /// How a cache is made: all that cache_ro had.
 ///
@@ -101,6 +103,7 @@ struct Shared {
     config: CacheConfig,
     is_closed: AtomicBool,
     key_locks: Mutex<KeyLocks>,
+    taken: Taken,
 }
 
 impl Shared {
@@ -206,6 +209,7 @@ impl Cache {
             false => builder.build()?,
         };
         let shared = Arc::new(Shared {
+            taken: Taken::of(&config),
             cache,
             config,
             is_closed: AtomicBool::new(false),

@@ -74,16 +74,12 @@ impl<'c> Batch<'c> {
     }
 
     /// Reads some keys, those of each shard together: `seen` is told which one it is.
-    pub(super) fn read_together<K: AsRef<[u8]>>(
-        &mut self,
-        keys: &[K],
-        mut seen: impl FnMut(usize, EntryRef<'_>),
-    ) {
-        for slice in plan(self.cache, keys.iter().map(AsRef::as_ref)).chunks(BATCH_SLICE as usize) {
+    pub(super) fn read_together(&mut self, keys: &[&[u8]], mut seen: impl FnMut(usize, EntryRef<'_>)) {
+        for slice in plan(self.cache, keys.iter().copied()).chunks(BATCH_SLICE as usize) {
             self.fetch(slice);
             for &Planned { shard, hash, at } in slice {
                 let at = at as usize;
-                let key = keys[at].as_ref();
+                let key = keys[at];
                 let (shard, now) = self.next(shard as usize);
                 shard.read(Hashed { key, hash }, now, |entry| seen(at, entry));
             }

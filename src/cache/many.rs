@@ -20,9 +20,10 @@ impl Cache {
     /// ```
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Entry>> {
         self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
+            let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
             let begin = results.len();
             results.resize(begin + keys.len(), None);
-            batch.read_together(keys, |at, entry| results[begin + at] = Some(entry.to_entry()));
+            batch.read_together(&keys, |at, entry| results[begin + at] = Some(entry.to_entry()));
         })
     }
 
@@ -43,11 +44,15 @@ impl Cache {
     ) -> Vec<Result<bool, Error>> {
         let mut batch = self.batch();
         let mut results = self.in_slices(&mut batch, entries, |batch, entries, results| {
+            let bytes: Vec<(&[u8], &[u8])> = entries
+                .iter()
+                .map(|(key, value, _)| (key.as_ref(), value.as_ref()))
+                .collect();
             let begin = results.len();
             results.resize(begin + entries.len(), Ok(false));
-            batch.together(entries.iter().map(|(key, _, _)| key.as_ref()), |batch, at| {
-                let (key, value, options) = &entries[at];
-                results[begin + at] = batch.set(key.as_ref(), value.as_ref(), *options);
+            batch.together(bytes.iter().map(|&(key, _)| key), |batch, at| {
+                let (key, value) = bytes[at];
+                results[begin + at] = batch.set(key, value, entries[at].2);
             });
         });
         if let Err(error) = batch.settle() {
@@ -68,16 +73,17 @@ impl Cache {
     /// ```
     pub fn remove_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<bool> {
         self.in_slices(&mut self.batch(), keys, |batch, keys, results| {
+            let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
             let begin = results.len();
             results.resize(begin + keys.len(), false);
-            batch.together(keys.iter().map(AsRef::as_ref), |batch, at| {
-                results[begin + at] = batch.remove(keys[at].as_ref());
+            batch.together(keys.iter().copied(), |batch, at| {
+                results[begin + at] = batch.remove(keys[at]);
             });
         })
     }
 
-    /// Does something with the items of a caller's iterator, a window of them at a time. The iterator runs without a lock: it may be slow, or call the
-    /// cache.
+    /// Does something with the items of a caller's iterator, a window of them at a time. The iterator runs without a lock, and `each` begins without one: the caller's code, and
+    /// what gives the bytes of its keys and values is that as well, may be slow, or call the cache.
     fn in_slices<T, R>(
         &self,
         batch: &mut Batch<'_>,

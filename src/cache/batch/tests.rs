@@ -134,10 +134,14 @@ fn a_batch_over_many_shards_goes_shard_by_shard_and_answers_in_the_order_of_its_
         assert_eq!(found.unwrap().value, value.as_bytes(), "{key}");
     }
     let mut read = Vec::new();
-    let window = &keys[..cache.batch().window()];
+    let window: Vec<&[u8]> = keys
+        .iter()
+        .take(cache.batch().window())
+        .map(String::as_bytes)
+        .collect();
     cache
         .batch()
-        .read_together(window, |at, _| read.push(keys[at].clone().into_bytes()));
+        .read_together(&window, |at, _| read.push(keys[at].clone().into_bytes()));
     assert_eq!(read.len(), window.len());
     assert!(changes(&read) < 16, "the shard changes {} times", changes(&read));
 
@@ -231,4 +235,25 @@ fn an_absolute_deadline_is_the_same_however_old_the_slice_is() {
         cache.time_left(&key),
         Some(TimeLeft::Left(MILLI * 10 - MILLI / 2))
     );
+}
+
+/// Bytes of the user's, who calls the cache to have them.
+struct Calling(Cache, &'static str);
+
+impl AsRef<[u8]> for Calling {
+    fn as_ref(&self) -> &[u8] {
+        self.0.contains("another");
+        self.1.as_bytes()
+    }
+}
+
+#[test]
+fn what_gives_the_bytes_of_keys_and_values_may_call_the_cache() {
+    let cache = Cache::builder().shards(1).build().unwrap();
+    let bytes = |text| Calling(cache.clone(), text);
+    let set = cache.set_many(["a", "b"].map(|key| (bytes(key), bytes("v"), SetOptions::default())));
+    assert_eq!(set, [Ok(true), Ok(true)]);
+    let found = cache.get_many(["a", "absent"].map(bytes));
+    assert!(found[0].as_ref().unwrap().value == "v" && found[1].is_none());
+    assert_eq!(cache.remove_many(["b", "absent"].map(bytes)), [true, false]);
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::payload::Draft;
+use super::payload::{Draft, is_large};
 use super::shard::{Deadline, Loading, spread};
 use super::{Cache, Entry, Expiry, SetOptions, Tag, TimeLeft, Value};
 use crate::flight::{self, Call, Flight, Join, LoadError};
@@ -428,8 +428,14 @@ impl Call for Missing<'_> {
             self.abandon(load);
             return brought.unkept();
         }
-        let draft = Draft::new(self.key, &brought.value, brought.tag);
         let key = cache.hashed(self.key);
+        // Others must not go for what is not kept in the end.
+        if is_large(self.key, &brought.value)
+            && !cache.with_shard_as_it_is(key, |shard, _, _| shard.is_loading(load))
+        {
+            return brought.unkept();
+        }
+        let draft = Draft::new(self.key, &brought.value, brought.tag);
         let options = SetOptions {
             tag: brought.tag,
             expiry: brought.expiry,

@@ -47,6 +47,12 @@ impl<K, V> Flights<K, V> {
         true
     }
 
+    /// Whether a flight can still be joined: no write has come in between so far.
+    pub(crate) fn has(&self, flight: &Arc<Flight<K, V>>) -> bool {
+        let is_it = |other: &Arc<Flight<K, V>>| Arc::ptr_eq(other, flight);
+        self.flights.find(flight.hash, is_it).is_some()
+    }
+
     /// The value of a key is being written or removed: nobody may keep, or get from now on, what is being loaded for it.
     #[inline]
     pub(crate) fn outdate(&mut self, hash: u64, is_key: impl Fn(&K) -> bool) {

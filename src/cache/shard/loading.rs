@@ -46,6 +46,11 @@ impl<P: Policy> Shard<P> {
         Ok(deadline > now)
     }
 
+    /// Whether what a load brings would be kept if it came now.
+    pub(in crate::cache) fn is_loading(&self, load: &Arc<Loading>) -> bool {
+        self.flights.has(load)
+    }
+
     pub(in crate::cache) fn abandon_load(&mut self, load: &Arc<Loading>) {
         self.flights.end(load);
     }

@@ -241,6 +241,21 @@ fn what_was_written_while_a_loader_ran_stays_as_it_was_written() {
 }
 
 #[test]
+fn nothing_goes_for_a_large_value_that_is_not_kept() {
+    let (cache, _) = standing(|builder| builder.max_bytes(1 << 20));
+    for n in 0..1_000u32 {
+        cache.set(n.to_string(), [7; 100], PLAIN).unwrap();
+    }
+    let loaded = cache.get_with("k", || {
+        set(&cache, "k", "written meanwhile");
+        vec![0; 1_000_000]
+    });
+    assert_eq!(loaded.value.len(), 1_000_000);
+    assert_eq!((cache.len(), cache.stats().evictions_by_bytes), (1_001, 0));
+    assert_eq!(text(cache.get("k")).as_deref(), Some("written meanwhile"));
+}
+
+#[test]
 fn who_asks_after_a_write_is_not_given_what_was_being_loaded_before() {
     for (what, write, left) in writes() {
         let cache = of_few_items();

@@ -42,14 +42,14 @@ pub mod transport;
 
 pub use cache::typed::{
     InsertOptions, KeyHasher, Op, RandomState, TooHeavy, TypedBuilder, TypedCache, TypedEntry, TypedIter,
-    TypedLoad,
+    TypedLoad, WeakTypedCache,
 };
 #[doc(hidden)]
 pub use cache::typed::{Likeness, Lookup, RawWalk, RawWrite};
 pub use cache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Computed, Condition, Cursor, Entry, EntrySelector, Error,
     Expiry, Iter, Load, ManualClock, Page, PolicyKind, RemovalCause, ScanEntry, SetOptions, Stats, Tag,
-    TimeLeft, UnknownPolicy, Value,
+    TimeLeft, UnknownPolicy, Value, WeakCache,
 };
 #[doc(hidden)]
 pub use cache::{Pause, is_background_thread};

@@ -4,10 +4,10 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustcache::{Cache, Clock, Expiry, OnDamage, Op, RemovalCause, SetOptions, TimeLeft};
+use rustcache::{Cache, Clock, Expiry, OnDamage, Op, RemovalCause, SetOptions, TimeLeft, WeakCache};
 
 /// Removed when it is dropped.
 struct Scratch(PathBuf);
@@ -249,4 +249,30 @@ fn a_writer_may_have_the_directory_write_a_snapshot_of_its_own() {
     let restored = Cache::builder().restore(&writer.1[..]).unwrap();
     assert_eq!(restored.len(), ENTRIES.into());
     assert_eq!(cache.directory().unwrap().stats().snapshots, 1);
+}
+
+#[test]
+fn a_listener_with_a_weak_handle_of_its_cache_does_not_keep_the_directory() {
+    let scratch = Scratch::new("weak");
+    let itself: Arc<OnceLock<WeakCache>> = Arc::default();
+    let of_listener = Arc::clone(&itself);
+    let listening = Cache::builder()
+        .max_items(1)
+        .eviction_listener(move |key, _, cause| {
+            if let Some(cache) = of_listener.get().and_then(WeakCache::upgrade) {
+                assert!(cause == RemovalCause::Replaced && cache.contains(key));
+            }
+        });
+    let cache = listening.dir(&scratch.0).open().unwrap();
+    itself.set(cache.downgrade()).unwrap();
+    cache.set("evicted", "nothing", SetOptions::default()).unwrap();
+    // What is written by a handle that was weak is on the disk as well.
+    let strong = cache.downgrade().upgrade().unwrap();
+    strong
+        .set("evicted", "still nothing", SetOptions::default())
+        .unwrap();
+    drop((cache, strong));
+    assert!(itself.get().unwrap().upgrade().is_none());
+    let cache = Cache::builder().dir(&scratch.0).open().unwrap();
+    assert_eq!(cache.get("evicted").unwrap().value, "still nothing");
 }

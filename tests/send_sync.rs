@@ -4,7 +4,7 @@ use rustcache::{
     BuildError, Builder, Cache, CasOutcome, Clock, Computed, Condition, Cursor, Entry, EntrySelector, Error,
     Expiry, InsertOptions, Iter, KeyHasher, Load, LoadError, ManualClock, Op, Page, PolicyKind, RandomState,
     RemovalCause, ScanEntry, SetOptions, Stats, Tag, TimeLeft, TooHeavy, TypedBuilder, TypedCache,
-    TypedEntry, TypedIter, TypedLoad, UnknownPolicy, Value,
+    TypedEntry, TypedIter, TypedLoad, UnknownPolicy, Value, WeakCache, WeakTypedCache,
 };
 
 macro_rules! assert_send_and_sync {
@@ -51,6 +51,8 @@ assert_send_and_sync!(
     TypedIter<'static, String, u64, RandomState>,
     UnknownPolicy,
     Value,
+    WeakCache,
+    WeakTypedCache<String, u64>,
 );
 
 /// A load has a closure of its caller's, which nobody but itself calls.

@@ -147,7 +147,7 @@ impl Builder {
     ///
     /// It is told once for each entry, without any lock held, by the thread that made the entry leave, and before that call returns: of what has expired, by whoever
     /// met it, by [`run_pending`](Cache::run_pending), or by the background thread. One thread tells in the order in which entries left; what different threads removed may be told in any order, and at
-    /// the same time. It may call the cache: what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
+    /// the same time. It may call the cache, by a [handle that does not keep it](Cache::downgrade): what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
     /// nothing else. It is not told of what is left when the cache itself is dropped. In a cache that keeps itself in a directory, the change is written there before it is told.
     ///
     /// Be quick, or hand over to a channel: the thread that told waits, and the background thread works for all caches of the process. While an operation

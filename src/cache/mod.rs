@@ -47,6 +47,7 @@ pub(crate) mod typed;
 mod unharmed;
 mod value;
 mod watch;
+mod weak;
 mod whole;
 mod writing;
 
@@ -75,6 +76,7 @@ pub use scan::{Cursor, Page};
 pub(crate) use standstill::Standstill;
 pub use stats::Stats;
 pub use value::Value;
+pub use weak::WeakCache;
 
 use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;

@@ -167,7 +167,7 @@ impl<K, V, S> TypedBuilder<K, V, S> {
     ///
     /// It is told once for each entry, without any lock held, by the thread that made the entry leave, and before that call returns: of what has expired, by whoever
     /// met it, by [`run_pending`](TypedCache::run_pending), or by the background thread. One thread tells in the order in which entries left; what different threads removed may be told in any order, and at
-    /// the same time. It may call the cache: what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
+    /// the same time. It may call the cache, by a [handle that does not keep it](TypedCache::downgrade): what leaves by that is told afterwards, by the same thread, never from within the call. A panic ends that one call of it, and
     /// nothing else. It is not told of what is left when the cache itself is dropped, nor of what was never stored.
     ///
     /// Be quick, or hand over to a channel: the thread that told waits, and the background thread works for all caches of the process.

@@ -27,6 +27,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod weak;
 mod whole;
 
 use std::borrow::Borrow;
@@ -48,6 +49,7 @@ use shard::{Found, Gone, Outcome, Shard, Spot, Write};
 use slots::Held;
 pub use walk::TypedIter;
 
+pub use weak::WeakTypedCache;
 /// A bounded, thread-safe cache of objects: keys and values of any type, kept as they are. The policies, TTLs and limits are those of [`Cache`](crate::Cache).
 ///
 /// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread. What is read is cloned, so a value that is

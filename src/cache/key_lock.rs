@@ -18,6 +18,8 @@ impl Cache {
     /// cannot be sent to another thread. Two threads that take two locks in opposite order can wait for each other for ever, as with any locks: take them in one order, or use
     /// [`key_lock_timeout`](Self::key_lock_timeout).
     ///
+    /// So it does not keep tasks that one thread runs in turns from each other: to hold a lock over an `await`, take it with `key_lock_async` (feature `async`).
+    ///
     /// A panic while it is held lets it go as any other end does.
     ///
     /// ```

@@ -13,7 +13,8 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Waits until this thread has the lock of a key, and holds it until the guard is dropped: see [`Cache::key_lock`](crate::Cache::key_lock). The keys' own code runs
+    /// Waits until this thread has the lock of a key, and holds it until the guard is dropped: see [`Cache::key_lock`](crate::Cache::key_lock). It is the thread's, and does not keep tasks
+    /// that one thread runs in turns from each other: to hold a lock over an `await`, take it with `key_lock_async` (feature `async`). The keys' own code runs
     /// without a lock of the cache's.
     ///
     /// ```

@@ -2,11 +2,11 @@
 #![doc = include_str!("../docs/crate.md")]
 #![cfg_attr(feature = "persist", doc = include_str!("../docs/crate/snapshots.md"))]
 #![cfg_attr(feature = "serde", doc = include_str!("../docs/crate/values.md"))]
-#![cfg_attr(feature = "persist", doc = include_str!("../docs/crate/directory.md"))]
+#![cfg_attr(all(feature = "persist", unix), doc = include_str!("../docs/crate/directory.md"))]
 #![doc = include_str!("../docs/crate/costs.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "daemon"),
+    not(all(feature = "daemon", unix)),
     allow(
         dead_code,
         unused_imports,
@@ -15,15 +15,15 @@
 )]
 
 mod cache;
-#[cfg(feature = "cache-ro")]
+#[cfg(all(feature = "cache-ro", unix))]
 pub mod compat;
-#[cfg(feature = "persist")]
+#[cfg(all(feature = "persist", unix))]
 mod directory;
 #[cfg(feature = "serde")]
 mod encoding;
 mod flight;
 mod key_lock;
-#[cfg(feature = "persist")]
+#[cfg(all(feature = "persist", unix))]
 mod log;
 #[cfg(feature = "persist")]
 #[doc(hidden)]
@@ -32,11 +32,11 @@ pub mod persist;
 #[doc(hidden)]
 pub mod protocol;
 mod seat;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", unix))]
 #[doc(hidden)]
 pub mod session;
 mod sync;
-#[cfg(feature = "daemon")]
+#[cfg(all(feature = "daemon", unix))]
 #[doc(hidden)]
 pub mod transport;
 
@@ -53,7 +53,7 @@ pub use cache::{
 };
 #[doc(hidden)]
 pub use cache::{Pause, is_background_thread};
-#[cfg(feature = "persist")]
+#[cfg(all(feature = "persist", unix))]
 pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
     SyncMode,
@@ -66,11 +66,6 @@ pub use key_lock::AsyncKeyGuard;
 pub use key_lock::KeyGuard;
 #[cfg(feature = "persist")]
 pub use persist::{OnDamage, RestoreError, Restored, SnapshotError};
-
-#[cfg(all(feature = "persist", not(unix)))]
-compile_error!(
-    "the feature `persist` of rustcache, which is on by default, keeps directories as Unix does: elsewhere, take the crate with `default-features = false`"
-);
 
 /// The Rust code of the documents runs as documentation tests.
 #[cfg(doctest)]

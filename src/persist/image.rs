@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read, Write};
 
+use super::deadline::unix_deadline;
 use super::format::SnapshotEntry;
-use super::scribe::unix_deadline;
 use crate::{BuildError, Builder, Cache, Error, TimeLeft};
 use restoring::Restoring;
 use writing::Writer;

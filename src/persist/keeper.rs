@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use crate::cache::{Cache, Clock};
 use crate::{TimeLeft, log};
 
+use super::deadline::unix_deadline;
 use super::disk::Disk;
 use super::format::SnapshotEntry;
 use super::journal::{Failure, Journal, failure, journal_path, lock};
 use super::lock::DirectoryLock;
 use super::opening::Loading;
 use super::recovery::Files;
-use super::scribe::unix_deadline;
 use super::snapshot::{SnapshotWriter, snapshot_path};
 use super::store::{SnapshotProgress, StoreOptions, StoreStats};
 

@@ -13,38 +13,65 @@
 //! inspect.rs    what is there, for people          repair.rs     what can be kept → a new directory
 //! reading.rs    how they look, leaving no trace    ledger.rs     changes → what is there, without a cache
 //! ```
+//! Directories are kept as Unix does; `image.rs`, and what it needs of the format, is there everywhere.
+//!
 //! The engine knows nothing of this: it shows its changes to an observer, under the lock of a shard, which only appends to memory.
 
+#![cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "a part of the format is about directories alone")
+)]
 #![cfg_attr(
     not(feature = "tracing"),
     allow(unused_variables, reason = "some are only there to be told of: see log.rs")
 )]
 
+mod deadline;
+#[cfg(unix)]
 pub mod disk;
 pub mod format;
 mod image;
+#[cfg(unix)]
 pub mod inspect;
+#[cfg(unix)]
 mod journal;
+#[cfg(unix)]
 mod keeper;
+#[cfg(unix)]
 mod ledger;
+#[cfg(unix)]
 mod load;
+#[cfg(unix)]
 mod lock;
+#[cfg(unix)]
 mod opening;
+#[cfg(unix)]
 mod reading;
+#[cfg(unix)]
 pub mod recovery;
+#[cfg(unix)]
 pub mod repair;
+#[cfg(unix)]
 pub mod replay;
+#[cfg(unix)]
 mod scribe;
 mod search;
+#[cfg(unix)]
 mod snapshot;
+#[cfg(unix)]
 mod store;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 pub(crate) mod tests;
 mod window;
 
 pub use image::{OnDamage, RestoreError, Restored, SnapshotError};
+#[cfg(unix)]
 pub use journal::{Failure, JournalStats, Sync};
+#[cfg(unix)]
 pub use opening::{LoadStats, Opening, Waker};
+#[cfg(unix)]
 pub use recovery::{Recover, Recovery};
+#[cfg(unix)]
 pub(crate) use store::remedy;
+#[cfg(unix)]
 pub use store::{OnDiskError, OpenError, SnapshotProgress, Store, StoreOptions, StoreStats};

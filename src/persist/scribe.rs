@@ -2,11 +2,11 @@
 //! appended is written by whoever settles it, without that lock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::cache::{Clock, Observed, Observer};
 use crate::{Error, TimeLeft};
 
+use super::deadline::unix_deadline;
 use super::format::Change;
 use super::journal::Journal;
 use super::store::OnDiskError;
@@ -75,10 +75,4 @@ impl Observer for Scribe {
         let cause = self.journal.failure()?.to_string();
         Some(Error::DiskFailed { cause })
     }
-}
-
-/// When that much time is over, in Unix milliseconds, rounded down: what is read back never outlives its deadline, and goes up to 1 ms early. It counts from
-/// `now`, which may be a while ago: a thread can lose its processor at any point, and no TTL may grow by that.
-pub(super) fn unix_deadline(clock: &Clock, left: Duration, now: u64) -> u64 {
-    clock.both().to_unix_millis(now, left)
 }

@@ -188,7 +188,7 @@ fn several_caches_are_open_at_once_and_each_is_its_own() {
         "{taken}"
     );
 
-    first.close();
+    first.close().expect("all is on the disk");
     assert!(first.get::<i32>("key").is_none());
     assert_eq!(one.open().get("key"), Some(1));
     assert_eq!(second.get("key"), Some(2));

@@ -276,3 +276,9 @@ fn a_listener_with_a_weak_handle_of_its_cache_does_not_keep_the_directory() {
     let cache = Cache::builder().dir(&scratch.0).open().unwrap();
     assert_eq!(cache.get("evicted").unwrap().value, "still nothing");
 }
+
+#[test]
+fn an_empty_path_is_told_as_what_it_is() {
+    let error = Cache::builder().dir("").open().unwrap_err().to_string();
+    assert!(error.contains("\"\"") && error.contains("empty path"), "{error}");
+}

@@ -55,6 +55,15 @@ assert_send_and_sync!(
     WeakTypedCache<String, u64>,
 );
 
+/// Whoever catches a panic may go on with a cache, whatever is in it.
+const _: () = {
+    const fn check<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    check::<Cache>();
+    check::<WeakCache>();
+    check::<TypedCache<String, std::cell::Cell<u64>>>();
+    check::<WeakTypedCache<String, std::cell::Cell<u64>>>();
+};
+
 /// A load has a closure of its caller's, which nobody but itself calls.
 const _: () = {
     const fn check<T: Send + Unpin + 'static>() {}

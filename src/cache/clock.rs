@@ -239,6 +239,11 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).map_or(NEVER - 1, |nanos| nanos.min(NEVER - 1))
 }
 
+/// For people: the duration that so many nanoseconds are; `None` for `NEVER`.
+pub(crate) fn duration(nanos: u64) -> Option<Duration> {
+    (nanos != NEVER).then(|| Duration::from_nanos(nanos))
+}
+
 /// A duration in whole milliseconds, at most `u64::MAX`. A part of a millisecond counts as a whole one, so that time that is left is never told as none, and
 /// a TTL above zero is never rounded down to "expires at once".
 pub(crate) fn millis_rounded_up(duration: Duration) -> u64 {

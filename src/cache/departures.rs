@@ -42,7 +42,7 @@ impl Listener {
     pub(super) fn tell(&self, departures: impl IntoIterator<Item = Departure>) {
         let Listener(listener) = self.clone();
         telling::tell(departures, &move |Departure { key, entry, cause }| {
-            listener(key, entry, cause)
+            listener(key, entry, cause);
         });
     }
 }

@@ -52,6 +52,7 @@ mod whole;
 mod writing;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -78,8 +79,8 @@ pub use stats::Stats;
 pub use value::Value;
 pub use weak::WeakCache;
 
-use clock::NEVER;
 pub(crate) use clock::millis_rounded_up;
+use clock::{NEVER, duration};
 use keys::hash_of;
 use locked::Locked;
 use policy::{AnyPolicy, Salt};
@@ -118,7 +119,6 @@ pub struct Cache {
 }
 
 /// What the builder was told, in the engine's units.
-#[derive(Debug)]
 struct Settings {
     max_items: Option<u64>,
     max_bytes: Option<u64>,
@@ -230,6 +230,33 @@ impl Cache {
             let now = self.inner.now_for(shard);
             operation(shard, key, now)
         })
+    }
+}
+
+// A panic of the user's code leaves a cache in order, as `locked.rs` and `departures.rs` see to.
+impl UnwindSafe for Cache {}
+impl RefUnwindSafe for Cache {}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            max_items,
+            max_bytes,
+            default_ttl,
+            time_to_idle,
+            max_key_bytes,
+            max_value_bytes,
+            policy,
+        } = self;
+        f.debug_struct("Settings")
+            .field("max_items", max_items)
+            .field("max_bytes", max_bytes)
+            .field("default_ttl", &duration(*default_ttl))
+            .field("time_to_idle", &duration(*time_to_idle))
+            .field("max_key_bytes", max_key_bytes)
+            .field("max_value_bytes", max_value_bytes)
+            .field("policy", policy)
+            .finish()
     }
 }
 

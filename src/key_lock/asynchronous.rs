@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::guard::Shown;
 use super::{Holder, KeyLocks, Name, Taken, Waiter};
 
 /// The lock of a key, until this is dropped; also when a panic or the end of its task drops it. See [`Cache::key_lock_async`](crate::Cache::key_lock_async).
@@ -52,9 +53,11 @@ impl<K: Eq> Drop for AsyncKeyGuard<K> {
     }
 }
 
-impl<K: Eq + fmt::Debug> fmt::Debug for AsyncKeyGuard<K> {
+impl<K: Eq + fmt::Debug + 'static> fmt::Debug for AsyncKeyGuard<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncKeyGuard").field("key", self.key()).finish()
+        f.debug_struct("AsyncKeyGuard")
+            .field("key", &Shown(self.key()))
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a thread has while it holds the lock of a key.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -61,8 +62,22 @@ impl<K: Eq> Drop for KeyGuard<K> {
     }
 }
 
-impl<K: Eq + fmt::Debug> fmt::Debug for KeyGuard<K> {
+impl<K: Eq + fmt::Debug + 'static> fmt::Debug for KeyGuard<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyGuard").field("key", self.key()).finish()
+        f.debug_struct("KeyGuard")
+            .field("key", &Shown(self.key()))
+            .finish()
+    }
+}
+
+/// A key for people: bytes as text, as far as they are that.
+pub(super) struct Shown<'k, K>(pub(super) &'k K);
+
+impl<K: fmt::Debug + 'static> fmt::Debug for Shown<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 as &dyn Any).downcast_ref::<Box<[u8]>>() {
+            Some(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            None => self.0.fmt(f),
+        }
     }
 }

@@ -509,6 +509,14 @@ impl Drop for Store {
 }
 
 fn lock_directory(disk: &dyn Disk, directory: &Path, patience: Duration) -> Result<DirectoryLock, OpenError> {
+    if directory.as_os_str().is_empty() {
+        return Err(OpenError::Disk(Failure {
+            what: "opening the directory \"\"".to_owned(),
+            cause: "an empty path names none: give the path of a directory, \".\" for the current one"
+                .to_owned(),
+            kind: io::ErrorKind::InvalidInput,
+        }));
+    }
     disk.make_directory(directory).map_err(|error| {
         let mut failure = failure("making the directory", directory, &error);
         match error.kind() {

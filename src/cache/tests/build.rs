@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::super::{BuildError, Builder, Cache};
+use super::millis;
+use crate::TypedCache;
 
 fn refusal(configure: impl FnOnce(Builder) -> Builder) -> (BuildError, String) {
     let error = configure(Cache::builder()).build().unwrap_err();
@@ -145,4 +147,21 @@ fn small_caches_are_one_list_and_large_ones_are_split() {
     // A shard has room for the largest entry that is allowed, three times.
     assert_eq!(shards(|b| b.max_bytes(512 << 20).max_value_bytes(200 << 20)), 1);
     assert!(shards(|b| b.max_bytes(1 << 50)) <= 64);
+}
+
+#[test]
+fn times_without_a_limit_are_shown_as_none_and_locked_keys_as_text() {
+    let shown = |builder: Builder| format!("{:?}", builder.build().unwrap());
+    let none = shown(Cache::builder());
+    assert!(none.contains("default_ttl: None, time_to_idle: None"), "{none}");
+    let some = shown(Cache::builder().default_ttl(millis(1_500)));
+    assert!(some.contains("default_ttl: Some(1.5s)"), "{some}");
+    let typed = TypedCache::<u8, u8>::builder().build().unwrap();
+    let none = format!("{typed:?}");
+    assert!(none.contains("default_ttl: None, time_to_idle: None"), "{none}");
+
+    let cache = Cache::builder().build().unwrap();
+    let guard = format!("{:?}", cache.key_lock(b"a\xff"));
+    assert_eq!(guard, "KeyGuard { key: \"a\\xff\" }");
+    assert_eq!(format!("{:?}", typed.key_lock(&7)), "KeyGuard { key: 7 }");
 }

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use super::super::clock::{Clock, NEVER, later, nanos};
+use super::super::clock::{Clock, NEVER, duration, later, nanos};
 use super::super::entry::Expiry;
 use super::super::housekeeper::{self, Watched};
 use super::super::inner::NO_MATTER;
@@ -29,7 +29,6 @@ pub(super) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 pub(super) type Attendant = Box<dyn Fn(&mut dyn FnMut() -> bool) + Send + Sync>;
 
 /// What the builder was told, in the engine's units.
-#[derive(Debug)]
 pub(super) struct Settings {
     pub(super) max_items: Option<u64>,
     pub(super) max_weight: Option<u64>,
@@ -229,6 +228,27 @@ impl<K: Send, V: Send, S: Send + Sync> Watched for Inner<K, V, S> {
         }
         let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
         self.watch.goes_on(is_any_left)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            max_items,
+            max_weight,
+            max_weight_of_one,
+            default_ttl,
+            time_to_idle,
+            policy,
+        } = self;
+        f.debug_struct("Settings")
+            .field("max_items", max_items)
+            .field("max_weight", max_weight)
+            .field("max_weight_of_one", max_weight_of_one)
+            .field("default_ttl", &duration(*default_ttl))
+            .field("time_to_idle", &duration(*time_to_idle))
+            .field("policy", policy)
+            .finish()
     }
 }
 

@@ -33,6 +33,7 @@ mod whole;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, MutexGuard};
 
 use super::cause::RemovalCause;
@@ -48,8 +49,8 @@ pub use raw::{Likeness, Lookup, RawWalk, RawWrite};
 use shard::{Found, Gone, Outcome, Shard, Spot, Write};
 use slots::Held;
 pub use walk::TypedIter;
-
 pub use weak::WeakTypedCache;
+
 /// A bounded, thread-safe cache of objects: keys and values of any type, kept as they are. The policies, TTLs and limits are those of [`Cache`](crate::Cache).
 ///
 /// A handle is cheap to clone, and all clones are one cache. Every operation takes `&self` and may be called from any thread. What is read is cloned, so a value that is
@@ -378,6 +379,10 @@ impl<K, V, S> Clone for TypedCache<K, V, S> {
         }
     }
 }
+
+// A panic of the user's code leaves a cache in order, whatever keys and values are.
+impl<K, V, S> UnwindSafe for TypedCache<K, V, S> {}
+impl<K, V, S> RefUnwindSafe for TypedCache<K, V, S> {}
 
 impl<K, V, S> fmt::Debug for TypedCache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

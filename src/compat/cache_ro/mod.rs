@@ -60,7 +60,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EncodingError, Error, Expiry, SetOptions, TimeLeft};
+use crate::{DiskError, EncodingError, Error, Expiry, SetOptions, TimeLeft};
 
 pub use migrate::{Migration, Skipped, migrate};
 use taken::Taken;
@@ -108,11 +108,11 @@ struct Shared {
 
 impl Shared {
     /// Also if it is closed already.
-    fn close(&self) {
+    fn close(&self) -> Result<(), DiskError> {
         self.is_closed.store(true, Ordering::Release);
-        // What fails has been told by the writes that it failed for.
-        let _ = self.cache.close();
+        let closed = self.cache.close();
         self.cache.clear();
+        closed
     }
 }
 
@@ -163,7 +163,10 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn drop() {
-        running::take_all().iter().for_each(|shared| shared.close());
+        for shared in running::take_all() {
+            // Nobody can be told here; the writes that it failed for have told.
+            let _ = shared.close();
+        }
     }
 
     /// The cache that was made last, if it is open. It is held for this function until [`drop`](Self::drop), [`close`](Self::close) or the making of another one; other caches live as
@@ -221,19 +224,22 @@ impl Cache {
 
     /// Closes this cache, whoever else has handles of it. Not in cache_ro.
     ///
+    /// # Errors
+    /// [`DiskError`], when what was changed is not on the disk.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use rustcache::compat::cache_ro::{Cache, CacheConfig};
     /// # let memory = || CacheConfig { persistent: false, ..CacheConfig::default() };
     /// let (one, two) = (Cache::new(memory())?, Cache::new(memory())?);
-    /// one.close();
+    /// one.close()?;
     /// assert!(one.set("a", 1, Duration::from_secs(60)).is_err());
     /// assert!(two.set("a", 1, Duration::from_secs(60)).is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn close(&self) {
+    pub fn close(&self) -> Boxed<()> {
         running::closed(&self.shared);
-        self.shared.close();
+        Ok(self.shared.close()?)
     }
 
     /// The cache itself, with all that cache_ro does not have. Not in cache_ro.

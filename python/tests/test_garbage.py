@@ -8,9 +8,9 @@ import weakref
 from typing import Any
 
 import pytest
-from waiting import until
 
 from rustcache import Cache, KvStore, Storage
+from waiting import until
 
 
 class Node:

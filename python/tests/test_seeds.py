@@ -7,10 +7,10 @@ import pickle
 import threading
 
 import pytest
-from waiting import until
 
 import rust_cache
 from rustcache import KvStore
+from waiting import until
 
 
 def test_a_kv_store_keeps_any_object_by_reference() -> None:

@@ -10,10 +10,10 @@ import threading
 from typing import Any
 
 import pytest
-from waiting import until
 
 import rustcache
 from rustcache import CACHE_MISS, DEFAULT_TTL, Cache, CacheMissSentinel, DefaultTTLSentinel, Storage
+from waiting import until
 
 BOTH = pytest.mark.parametrize("kind", [Storage, Cache])
 

@@ -205,3 +205,41 @@ fn a_drop_that_panics_on_the_background_thread_keeps_no_other_cache_from_being_l
     cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
     eventually("other caches are looked after", || cache.is_empty());
 }
+
+/// Has something in hand until it is told to go on.
+struct Busy {
+    entered: std::sync::mpsc::Sender<&'static str>,
+    go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Watched for Busy {
+    fn tick(&self) -> bool {
+        self.entered.send("in hand").unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.entered.send("done").unwrap();
+        false
+    }
+}
+
+#[test]
+fn a_pause_begins_when_nothing_is_in_hand_and_afterwards_all_goes_on() {
+    let (sender, told) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let busy: Arc<dyn Watched> = Arc::new(Busy {
+        entered: sender.clone(),
+        go_on: wait.into(),
+    });
+    assert!(housekeeper::watch(Arc::downgrade(&busy)));
+    assert_eq!(told.recv(), Ok("in hand"));
+    let pausing = std::thread::spawn(move || {
+        let mut pause = housekeeper::Pause::begin();
+        pause.hold();
+        sender.send("paused").unwrap();
+    });
+    go_on.send(()).unwrap();
+    assert_eq!((told.recv(), told.recv()), (Ok("done"), Ok("paused")));
+    pausing.join().unwrap();
+    let cache = Cache::builder().build().unwrap();
+    cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
+    eventually("what comes later is looked after", || cache.is_empty());
+}

@@ -160,11 +160,10 @@ impl Serialized {
     }
 
     fn options(&self, expiry: Expiry, condition: Condition) -> SetOptions {
-        SetOptions {
-            tag: self.codec.tag,
-            expiry,
-            condition,
-        }
+        SetOptions::default()
+            .with_tag(self.codec.tag)
+            .with_expiry(expiry)
+            .with_condition(condition)
     }
 
     pub(crate) fn take<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {

@@ -248,10 +248,7 @@ impl Store {
     ) -> PyResult<Written> {
         let place = self.scatter.of(hash);
         let sought = Sought::new(key, hash);
-        let options = InsertOptions {
-            expiry,
-            ..InsertOptions::default()
-        };
+        let options = InsertOptions::default().with_expiry(expiry);
         let mut entry = (
             Key {
                 object: Object::new(key),

@@ -1,5 +1,6 @@
 """A cache in Rust: exact LRU, TTL and byte bounds, safe under threads."""
 
+from rustcache._cached import CachedFunction, CacheInfo, cached
 from rustcache._core import (
     CACHE_MISS,
     DEFAULT_TTL,
@@ -20,7 +21,9 @@ __all__ = [
     "DEFAULT_TTL",
     "VERSION",
     "Cache",
+    "CacheInfo",
     "CacheMissSentinel",
+    "CachedFunction",
     "DefaultTTLSentinel",
     "Deserializer",
     "EntryIterator",
@@ -31,4 +34,5 @@ __all__ = [
     "Stats",
     "Storage",
     "Weigher",
+    "cached",
 ]

@@ -6,13 +6,18 @@ mod cache;
 mod callable;
 mod config;
 mod fast;
+mod flight;
+mod instance;
 mod iterate;
 mod kept;
 mod kv_store;
 mod listener;
+mod memo;
 mod numbers;
 mod object;
 mod objects;
+mod ready;
+mod results;
 mod scatter;
 mod sentinel;
 mod serialized;
@@ -20,6 +25,7 @@ mod stats;
 mod storage;
 mod store;
 mod string_cache;
+mod table;
 
 /// What Python programs import as `rustcache._core`.
 #[pyo3::pymodule(gil_used = false)]
@@ -29,15 +35,27 @@ mod _core {
     #[pymodule_export]
     use crate::cache::Cache;
     #[pymodule_export]
+    use crate::flight::Flight;
+    #[pymodule_export]
+    use crate::instance::OfInstance;
+    #[pymodule_export]
     use crate::iterate::EntryIterator;
     #[pymodule_export]
     use crate::kv_store::KvStore;
+    #[pymodule_export]
+    use crate::memo::{Memo, Method};
+    #[pymodule_export]
+    use crate::ready::Ready;
+    #[pymodule_export]
+    use crate::results::Results;
     #[pymodule_export]
     use crate::sentinel::{CacheMiss, DefaultTtl};
     #[pymodule_export]
     use crate::stats::Stats;
     #[pymodule_export]
     use crate::storage::Storage;
+    #[pymodule_export]
+    use crate::table::Table;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -46,6 +64,7 @@ mod _core {
         module.add("DEFAULT_TTL", DefaultTtl::get(py)?)?;
         // Two classes may not have one name in a module.
         module.add("StringCache", py.get_type::<crate::string_cache::StringCache>())?;
+        module.add("MISSING", crate::sentinel::Missing::get(py)?)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         crate::fast::add_methods(py)?;
         crate::background::register(module)

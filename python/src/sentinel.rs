@@ -1,4 +1,4 @@
-//! The two values that stand for "nothing is there" and "the default TTL": one object of each, which stays that one when it is copied or pickled.
+//! Values that stand for something else ("nothing is there", "the default TTL"): one object of each, which stays that one when it is copied or pickled.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -55,3 +55,4 @@ sentinel!(
     "<DefaultTTL>",
     "DEFAULT_TTL"
 );
+sentinel!(Missing, "_Missing", MISSING, "<missing>", "_core.MISSING");

@@ -221,6 +221,7 @@ impl Storage {
         };
         let listener = crate::listener::of(eviction_listener)?;
         let store = Store::new(StoreOptions {
+            is_one_order: false,
             max_items: max_items.map(i64::unsigned_abs),
             max_weight: size_limit_in_bytes.or(max_weight).map(i64::unsigned_abs),
             weighs: !matches!(weigher, Weigher::Nothing),
@@ -311,6 +312,17 @@ impl Storage {
             )),
             _ => Ok(sum),
         }
+    }
+
+    /// Puts what `make` makes of the value under a key (of `CACHE_MISS`, if there is none) in its place, in one step, and gives that. `make` is called again if others write meanwhile; what is there keeps its TTL.
+    fn _update<'py>(&self, key: &Bound<'py, PyAny>, make: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let state = self.open()?;
+        let nothing = crate::sentinel::CacheMiss::get(key.py())?.bind(key.py());
+        let made = state.kept.update(key, state.expiry(&Given::Nothing)?, |old| match old {
+            Some(old) => make.call1((old,)),
+            None => make.call1((nothing,)),
+        });
+        made.map(|(new, _)| new)
     }
 
     /// Gives an entry another TTL, counted from now, and makes it the most recently used one; `False` if there is none.

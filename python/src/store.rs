@@ -25,6 +25,8 @@ pub(crate) struct StoreOptions {
     pub(crate) max_weight: Option<u64>,
     /// Whether entries are given a weight; else each weighs 1.
     pub(crate) weighs: bool,
+    /// Whether there has to be one order of all entries, also where several shards would be faster.
+    pub(crate) is_one_order: bool,
     pub(crate) time_to_idle: Option<std::time::Duration>,
     pub(crate) policy: Option<PolicyKind>,
     pub(crate) listener: Option<Arc<Callable>>,
@@ -157,7 +159,7 @@ impl Store {
     pub(crate) fn new(options: StoreOptions) -> PyResult<Self> {
         let mut builder = TypedCache::<Key, Object>::builder().attendant(background::attend);
         // With a global lock there is nothing that shards would make faster, and one shard is exactly LRU.
-        if cfg!(not(Py_GIL_DISABLED)) {
+        if cfg!(not(Py_GIL_DISABLED)) || options.is_one_order {
             builder = builder.shards(1);
         }
         if let Some(items) = options.max_items {
@@ -310,6 +312,11 @@ impl Store {
     /// The next live entries of a walk, with the time that they have left; empty at the end.
     pub(crate) fn walk(&self, _: Python<'_>, walk: &mut RawWalk) -> Vec<(Key, Object, TimeLeft)> {
         self.cache.raw_walk(walk)
+    }
+
+    /// The entry that was used least recently. Neither counts nor refreshes.
+    pub(crate) fn coldest(&self, _: Python<'_>) -> Option<(Key, Object)> {
+        self.cache.raw_coldest()
     }
 
     /// Shows the garbage collector what is held. All threads that change anything are attached, so that it finds the same in each of its passes.

@@ -250,6 +250,13 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
         piece
     }
 
+    /// The entry that would be evicted next, exactly so with LRU and one shard. Neither counts nor refreshes.
+    #[doc(hidden)]
+    pub fn raw_coldest(&self) -> Option<(K, V)> {
+        let coldest = |held: &Held<K, V>| (held.key.clone(), held.value.clone());
+        self.inner.shards.iter().find_map(|shard| shard.hold().coldest().map(coldest))
+    }
+
     /// Does something to the live entry that is meant. What left by that is given along with it: nothing of it has been told of.
     fn with_live<T>(
         &self,

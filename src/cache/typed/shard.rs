@@ -453,6 +453,12 @@ impl<K, V> Shard<K, V> {
         }
     }
 
+    /// The entry that will be evicted next, if that can be told.
+    pub(super) fn coldest(&mut self) -> Option<&Held<K, V>> {
+        let slot = self.order.next_victim(&self.slots)?;
+        self.slots.get(slot)
+    }
+
     /// Slots that there are, held and vacant.
     #[cfg(test)]
     pub(super) fn slots(&self) -> usize {

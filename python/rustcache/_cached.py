@@ -1,0 +1,401 @@
+"""`cached`: the results of functions, methods and coroutine functions, kept by their arguments.
+
+What happens on a hit is in the extension (`Memo`); here is what happens on a miss: who runs the function, who waits for whom, and what
+becomes of errors. How those who wait are
+woken is in `_flights.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+
+from . import _background
+from ._core import MISSING, Memo, Results
+from ._flights import Outcome, TaskFlight, ThreadFlight, inside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("rustcache.cached")
+
+
+class CacheInfo(NamedTuple):
+    """What `cache_info()` gives, as `functools.lru_cache` does."""
+
+    hits: int
+    """Calls that found a result."""
+    misses: int
+    """Calls that found none, those that waited for another's included."""
+    maxsize: int | None
+    """The most results that are kept; `None`: no limit."""
+    currsize: int
+    """Results that are kept now."""
+
+
+def _seconds(name: str, given: object) -> float:
+    if isinstance(given, timedelta):
+        given = given.total_seconds()
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or a timedelta, not {given!r}")
+    if math.isnan(given) or given < 0:
+        raise ValueError(f"{name} cannot be negative or NaN: {given!r}")
+    return float(given)
+
+
+class CachedFunction(Memo[P, R]):
+    """A function with a cache: what `cached` makes of a function."""
+
+    # Beside what the extension keeps: `ttl` is None, seconds, or a callable of the result.
+    _ttl: float | Callable[[Any], float | timedelta | None] | None
+    _stale: float
+    _ignored: tuple[type[Exception], ...]
+
+    def _configure(
+        self,
+        ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None,
+        stale: float | timedelta | None,
+        ignored: tuple[type[Exception], ...],
+    ) -> None:
+        self._ttl = ttl if ttl is None or callable(ttl) else _seconds("ttl", ttl)
+        self._stale = 0.0 if stale is None else _seconds("stale_while_revalidate", stale)
+        self._ignored = ignored
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses, `maxsize` and the number of results. Of a method: `instance.method.cache_info()`, since each instance has a cache
+        of its own."""
+        return self._info(self._store)
+
+    def cache_clear(self) -> None:
+        """Forgets all results, those of all instances included, and what is being computed now is not kept either. The counts begin at 0
+        again."""
+        self._forget_instances()
+        self._clear(self._store)
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """What `cached` was told, by the names of its arguments."""
+        stale = self._stale or None
+        return {"maxsize": self._maxsize, "typed": self._typed, "ttl": self._ttl, "stale_while_revalidate": stale}
+
+    def _info(self, store: Results) -> CacheInfo:
+        hits, misses, currsize = store.info()
+        return CacheInfo(hits, misses, self._maxsize, currsize)
+
+    def _clear(self, store: Results) -> None:
+        flights = list(store.pending.values())
+        store.pending.clear()
+        for flight in flights:
+            flight.outdate()
+        store.clear()
+
+    def _invalidate(self, store: Results, key: Hashable) -> bool:
+        flight = store.pending.pop(key, None)
+        if flight is not None:
+            flight.outdate()
+        return store.remove(key) or flight is not None
+
+    def _keep(self, store: Results, key: Hashable, value: R, flight: ThreadFlight | TaskFlight) -> None:
+        ttl = self._ttl
+        if callable(ttl):
+            said = ttl(value)
+            ttl = None if said is None else _seconds("what ttl() returned", said)
+        store.put(key, value, flight, ttl, self._stale)
+
+    # What the extension calls when it finds nothing, and when what it finds is stale. `args` begin with the instance, if there is one.
+
+    def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        try:
+            while True:
+                flight: Any = ThreadFlight()
+                other: Any = _take_off(store.pending, key, flight)
+                if other is None:
+                    return self._lead(store, key, flight, args, kwargs)
+                outcome = other.wait()
+                if outcome is Outcome.LANDED:
+                    return other.value  # type: ignore[no-any-return]
+                if outcome is Outcome.CIRCLE:
+                    return self._function(*args, **kwargs)
+                if outcome is Outcome.FAILED:
+                    other.raise_error()
+        finally:
+            # An error has this frame in its traceback, and a flight has the error: that circle would keep both until the garbage
+            # collector comes by.
+            flight = other = None
+
+    def _lead(
+        self, store: Results, key: Hashable, flight: ThreadFlight, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False
+    ) -> R:
+        token = flight.begin()
+        try:
+            # Somebody may have landed between the lookup and the takeoff.
+            value = MISSING if anew else store.peek(key)
+            if value is MISSING:
+                value = self._function(*args, **kwargs)
+                if inspect.iscoroutine(value):
+                    value.close()
+                    name = self._name()
+                    raise TypeError(
+                        f"{name} returned a coroutine, which can be awaited only once: declare it with async def"
+                    )
+                self._keep(store, key, value, flight)
+            flight.value = value
+            flight.outcome = Outcome.LANDED
+        except Exception as error:
+            flight.error = error
+            flight.outcome = Outcome.FAILED
+            raise
+        finally:
+            # With anything but an Exception (KeyboardInterrupt, SystemExit) the flight is abandoned: that was meant for this caller, and
+            # one of those who wait takes over.
+            inside.reset(token)
+            _land(store.pending, key, flight)
+            del flight
+        return value  # type: ignore[no-any-return]
+
+    def _renew(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        flight = ThreadFlight()
+        _replace(store.pending, key, flight)
+        return self._lead(store, key, flight, args, kwargs, anew=True)
+
+    def _refresh(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        flight = ThreadFlight()
+        if _take_off(store.pending, key, flight) is not None:
+            return
+
+        def refresh() -> None:
+            inside.set(None)
+            try:
+                self._lead(store, key, flight, args, kwargs, anew=True)
+            except Exception as error:
+                self._tell(error)
+
+        if not _background.start(refresh):
+            _land(store.pending, key, flight)
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, self._ignored):
+            _log.warning(
+                "%s could not be refreshed in the background; its last result is served until it expires", self._name(), exc_info=error
+            )
+
+    def _name(self) -> str:
+        function = self._function
+        return f"{getattr(function, '__qualname__', repr(function))}()"
+
+    def _bound_signature(self) -> inspect.Signature:
+        signature = inspect.signature(self._function)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def __repr__(self) -> str:
+        return f"<cached {self._function!r}>"
+
+    # By name, as functions are.
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __copy__(self) -> CachedFunction[P, R]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CachedFunction[P, R]:
+        return self
+
+
+class CachedCoroutineFunction(CachedFunction[P, R]):
+    """A coroutine function with a cache: what `cached` makes of an `async def`."""
+
+    def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._load(store, key, args, kwargs)
+
+    async def _load(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            while True:
+                flight: Any = TaskFlight()
+                other: Any = _take_off(store.pending, key, flight)
+                if other is None:
+                    return await self._lead_task(store, key, flight, args, kwargs)
+                outcome = await other.wait()
+                if outcome is Outcome.LANDED:
+                    return other.value
+                if outcome is Outcome.CIRCLE:
+                    return await self._function(*args, **kwargs)  # type: ignore[misc]
+                if outcome is Outcome.FAILED:
+                    other.raise_error()
+        finally:
+            flight = other = None
+
+    async def _lead_task(
+        self, store: Results, key: Hashable, flight: TaskFlight, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False
+    ) -> Any:
+        token = flight.begin()
+        try:
+            value = MISSING if anew else store.peek(key)
+            if value is MISSING:
+                value = await self._function(*args, **kwargs)  # type: ignore[misc]
+                self._keep(store, key, value, flight)
+            flight.value = value
+            flight.outcome = Outcome.LANDED
+        except Exception as error:
+            flight.error = error
+            flight.outcome = Outcome.FAILED
+            raise
+        finally:
+            # Cancelled, or closed: the next of those who wait takes over.
+            flight.end(token)
+            _land(store.pending, key, flight)
+            del flight
+        return value
+
+    def _renew(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._renew_task(store, key, args, kwargs)
+
+    async def _renew_task(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        flight = TaskFlight()
+        _replace(store.pending, key, flight)
+        return await self._lead_task(store, key, flight, args, kwargs, anew=True)
+
+    def _refresh(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Without a running loop there is nothing that could do it: the next call that has one does.
+        flight = TaskFlight()
+        if flight.loop is None or _take_off(store.pending, key, flight) is not None:
+            return
+
+        async def refresh() -> None:
+            inside.set(None)
+            try:
+                await self._lead_task(store, key, flight, args, kwargs, anew=True)
+            except Exception as error:
+                self._tell(error)
+
+        _background.start_task(flight.loop, refresh(), lambda: _land(store.pending, key, flight))
+
+
+def _take_off(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight) -> ThreadFlight | TaskFlight | None:
+    """Puts a flight where others find it; gives the one that is there already, if there is one."""
+    other: ThreadFlight | TaskFlight = pending.setdefault(key, flight)
+    if other is flight:
+        return None
+    if other.is_over():
+        # It could not be taken away, or its thread or loop has gone: nobody would ever land it.
+        pending[key] = flight
+        other.outdate()
+        return None
+    return other
+
+
+def _replace(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight) -> None:
+    other = pending.get(key)
+    pending[key] = flight
+    if other is not None:
+        other.outdate()
+
+
+def _land(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight) -> None:
+    try:
+        if pending.get(key) is flight:
+            found = pending.pop(key, None)
+            if found is not None and found is not flight:
+                pending.setdefault(key, found)
+    finally:
+        # Whatever the == of a key does, nobody is left waiting.
+        flight.land()
+
+
+@overload
+def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    *,
+    maxsize: int | None = 128,
+    ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    stale_while_revalidate: float | timedelta | None = None,
+    ignore: type[Exception] | tuple[type[Exception], ...] = (),
+) -> Callable[[Callable[P, R]], CachedFunction[P, R]]: ...
+def cached(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    maxsize: int | None = 128,
+    ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None = None,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = False,
+    stale_while_revalidate: float | timedelta | None = None,
+    ignore: type[Exception] | tuple[type[Exception], ...] = (),
+) -> Any:
+    """Keeps what a function, a method or a coroutine function returns, and runs it once for all who ask for the same arguments at the
+    same time.
+
+    `maxsize`: the most results to keep, the least recently used goes first; `None`: no limit; 0: none. For a method it holds for each
+    instance.
+    `ttl`: seconds (or a timedelta) until a result is forgotten, or a callable that is given the result and says so; `None`: never; 0: at
+    once.
+    `key`: is called with the arguments (of a method: with the instance first) and gives what the result is kept by. Default: all
+    arguments, which must be hashable; for a method
+    without the instance, which has a cache of its own that ends with it.
+    `typed`: whether arguments of different types are different though they are equal, such as 1 and 1.0.
+    `stale_while_revalidate`: for so many seconds after its TTL a result is still given, while one thread (for a coroutine function: one
+    task of the running loop) computes another.
+    `ignore`: exceptions of such a refresh in the background that are not logged.
+
+    An exception is raised to all who waited for that call, and not kept. When the caller who runs the function is cancelled or
+    interrupted, one of those who wait runs it. A function that asks
+    for what it is computing itself, or for what waits for it, is called through, as if it had no cache.
+
+    Raises `ValueError` for a negative number, `TypeError` for what is not a function, or one that yields.
+    """
+    if maxsize is not None and (isinstance(maxsize, bool) or not isinstance(maxsize, int)):
+        raise TypeError(f"maxsize must be an int or None, not {maxsize!r}; a function is given to @cached by itself, without it")
+    if maxsize is not None and maxsize < 0:
+        raise ValueError(f"maxsize cannot be negative: {maxsize}")
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be callable, not {key!r}")
+    if ttl is not None and not callable(ttl):
+        _seconds("ttl", ttl)
+    ignored = ignore if isinstance(ignore, tuple) else (ignore,)
+    for exception in ignored:
+        if not (isinstance(exception, type) and issubclass(exception, Exception)):
+            raise TypeError(f"ignore must be exceptions, not {exception!r}")
+    if stale_while_revalidate is not None:
+        _seconds("stale_while_revalidate", stale_while_revalidate)
+        if ttl is None:
+            raise ValueError("stale_while_revalidate has no meaning without ttl: nothing ever becomes stale")
+
+    def decorate(function: Callable[..., Any]) -> CachedFunction[..., Any]:
+        if isinstance(function, (staticmethod, classmethod)):
+            raise TypeError(f"@cached needs a function: put @{type(function).__name__} above @cached, not below")
+        if not callable(function):
+            raise TypeError(f"@cached needs a function, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function!r} yields: a generator can be used only once, so there is nothing to keep; return a list or a tuple"
+            )
+        is_coroutine = inspect.iscoroutinefunction(function)
+        kind: type[CachedFunction[..., Any]] = CachedCoroutineFunction if is_coroutine else CachedFunction
+        made = kind(function, maxsize=maxsize, typed=typed, key=key, is_coroutine=is_coroutine)
+        made._configure(ttl, stale_while_revalidate, ignored)
+        _dress(made, function, is_coroutine)
+        return made
+
+    return decorate if function is None else decorate(function)
+
+
+def _dress(made: Any, function: Callable[..., Any], is_coroutine: bool) -> None:
+    import functools
+
+    functools.update_wrapper(made, function)
+    if not is_coroutine:
+        return
+    # Frameworks ask whether to await what they call.
+    if hasattr(inspect, "markcoroutinefunction"):
+        inspect.markcoroutinefunction(made)
+    else:
+        from asyncio import coroutines
+
+        made._is_coroutine = getattr(coroutines, "_is_coroutine", None)

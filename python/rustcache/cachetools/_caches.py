@@ -1,0 +1,199 @@
+"""`Cache`, `FIFOCache` and `LRUCache`. All that they hold is in one table of the extension, each entry with its size, so that no thread
+ever sees one without the other; what is done
+to it is decided here, by the methods that subclasses override.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, TypeVar, cast, overload
+
+from rustcache._core import MISSING, Table
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+class Cache(MutableMapping[K, V]):
+    """A mapping of limited size; also the base of those that say what goes first. This one drops what was written first."""
+
+    # Whether reading an entry makes it the last to go.
+    _reading_refreshes = False
+
+    def __init__(self, maxsize: float, getsizeof: Callable[[V], float] | None = None) -> None:
+        if maxsize < 0:
+            raise ValueError(f"maxsize must be non-negative, not {maxsize!r}")
+        if getsizeof is not None:
+            self.__dict__["getsizeof"] = getsizeof
+        self._weighs = self.getsizeof is not Cache.getsizeof
+        self._maxsize = maxsize
+        self._table = Table()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self._live())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
+
+    def __getitem__(self, key: K) -> V:
+        value = self._table.get(key) if self._reading_refreshes else self._table.peek(key)
+        return self.__missing__(key) if value is MISSING else cast("V", value)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self._put(key, value)
+
+    def __delitem__(self, key: K) -> None:
+        if self._table.take(key) is MISSING:
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._table
+
+    def __missing__(self, key: K) -> V:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys, in the order in which they came. What is written or removed meanwhile may or may not be among them; it harms
+        nothing."""
+        return iter([key for key, _ in self._live()])
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, /, default: V | T) -> V | T: ...
+    def get(self, key: K, default: Any = None) -> Any:
+        # Not by __getitem__ alone: that of a subclass may make what is missing.
+        if key in self:
+            try:
+                return self[key]
+            except KeyError:
+                pass  # It went in between.
+        return default
+
+    @overload
+    def pop(self, key: K, /) -> V: ...
+    @overload
+    def pop(self, key: K, /, default: V | T) -> V | T: ...
+    def pop(self, key: K, default: Any = MISSING) -> Any:
+        if key in self:
+            try:
+                value = self[key]
+                # One of several threads succeeds in this.
+                del self[key]
+            except KeyError:
+                pass
+            else:
+                return value
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def setdefault(self, key: K, default: Any = None) -> Any:
+        while True:
+            if key in self:
+                try:
+                    return self[key]
+                except KeyError:
+                    continue
+            if type(self).__setitem__ is Cache.__setitem__:
+                if self._put(key, default, only_new=True):
+                    return default
+            else:
+                self[key] = default
+                return default
+
+    def popitem(self) -> tuple[K, V]:
+        """Removes the entry that would be the next to go, and returns its key and value. `KeyError` if there is none. Where there is no
+        room for a new entry, this is what is called: a
+        subclass may override it to be told."""
+        while True:
+            found = self._next_to_go()
+            if found is None:
+                raise KeyError(f"{type(self).__name__} is empty") from None
+            key, value = found
+            try:
+                del self[key]
+            except KeyError:
+                continue  # Another thread was first.
+            return key, value
+
+    def clear(self) -> None:
+        self._table.clear()
+
+    @property
+    def maxsize(self) -> float:
+        """The most that all values together may measure."""
+        return self._maxsize
+
+    @property
+    def currsize(self) -> float:
+        """What all values together measure."""
+        return self._table.size()
+
+    @staticmethod
+    def getsizeof(value: Any) -> float:
+        """What a value measures: 1, unless this is overridden or given to the constructor."""
+        return 1
+
+    def _live(self) -> list[tuple[K, V]]:
+        return cast("list[tuple[K, V]]", self._table.items())
+
+    def _next_to_go(self) -> tuple[K, V] | None:
+        return cast("tuple[K, V] | None", self._table.coldest())
+
+    def _put(self, key: K, value: V, expires: Any = None, *, only_new: bool = False) -> int:
+        """Makes room and writes. Gives the number of the write; 0 if the key was there and was not to be."""
+        maxsize = self._maxsize
+        size = 1 if not self._weighs else self.getsizeof(value)
+        if size > maxsize:
+            raise ValueError(f"value too large: its size is {size!r}, and maxsize is {maxsize!r}")
+        if size < 0:
+            raise ValueError(f"value size must be non-negative, not {size!r}")
+        table = self._table
+        while table.size_with(key, size) > maxsize:
+            try:
+                self.popitem()
+            except KeyError:
+                # Another thread has emptied it, unless there is still something to go.
+                if len(table) and table.size_with(key, size) > maxsize:
+                    raise
+        written = table.put(key, value, size, expires, only_new)
+        # Other threads may have written as well.
+        while table.size() > maxsize:
+            try:
+                self.popitem()
+            except KeyError:
+                break
+        return written
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": self._entries()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        entries = state.pop("_table")
+        self.__dict__.update(state)
+        self._table = Table()
+        for key, value, size, expires in entries:
+            self._restore(key, value, size, expires)
+
+    def _entries(self) -> list[tuple[Any, Any, float, Any]]:
+        return self._table.entries()
+
+    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> None:
+        self._table.put(key, value, size, expires, False)
+
+    def __copy__(self) -> Cache[K, V]:
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        return copy
+
+
+class FIFOCache(Cache[K, V]):
+    """Drops what was written first."""
+
+
+class LRUCache(Cache[K, V]):
+    """Drops what was used least recently."""
+
+    _reading_refreshes = True

@@ -1,0 +1,555 @@
+//! `Memo`: a function and its results, as far as that has to be quick: what the arguments are kept by, and what happens on a hit. What happens on a miss is up to subclasses of Python's (`_cached.py`), unless
+//! it is `plain`: then it is what `functools.lru_cache` does.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
+
+use crate::instance;
+use crate::ready::Ready;
+use crate::results::{Found, Results};
+
+/// Stands between positional and keyword arguments in a key.
+fn mark(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static MARK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let object = || {
+        py.import("builtins")?
+            .getattr("object")?
+            .call0()
+            .map(Bound::unbind)
+    };
+    Ok(MARK.get_or_try_init(py, object)?.bind(py))
+}
+
+/// A function and its results.
+#[pyclass(frozen, subclass, weakref, dict, generic, module = "rustcache._core")]
+#[derive(Debug)]
+pub(crate) struct Memo {
+    #[pyo3(get, name = "_function")]
+    function: Py<PyAny>,
+    /// Gives what the results are kept by.
+    key: Option<Py<PyAny>>,
+    #[pyo3(get, name = "_maxsize")]
+    maxsize: Option<u64>,
+    #[pyo3(get, name = "_typed")]
+    typed: bool,
+    is_coroutine: bool,
+    /// As functools: no flights, and methods are functions whose first argument is the instance.
+    is_plain: bool,
+    #[pyo3(get, name = "_store")]
+    results: Py<Results>,
+    /// How often the results of all instances were forgotten.
+    epoch: AtomicU64,
+    /// The class in whose body the function was decorated.
+    owner: OnceLock<Py<PyType>>,
+}
+
+impl Memo {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn new_results(&self, py: Python<'_>) -> PyResult<Results> {
+        Results::new(py, self.maxsize)
+    }
+
+    /// For messages.
+    pub(crate) fn name(&self, py: Python<'_>) -> String {
+        let function = self.function.bind(py);
+        let name = function.getattr(pyo3::intern!(py, "__qualname__"));
+        name.map_or_else(|_| "the function".to_owned(), |name| format!("{name}()"))
+    }
+
+    /// What a result is kept by.
+    #[inline]
+    fn key<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(key) = &self.key {
+            return key.bind(args.py()).call(args, kwargs);
+        }
+        let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+        if kwargs.is_some() || self.typed {
+            return self.long_key(args, kwargs);
+        }
+        if args.len() == 1 {
+            let only = args.get_item(0)?;
+            if only.is_exact_instance_of::<PyString>()
+                || only.is_exact_instance_of::<PyInt>()
+                || self.is_never_a_tuple(&only)
+            {
+                return Ok(only);
+            }
+        }
+        Ok(args.clone().into_any())
+    }
+
+    /// Whether it is no tuple, nor equal to one: then a key may be it alone. functools only does that with the commonest two types, so that 1 and 1.0 are different to it.
+    fn is_never_a_tuple(&self, argument: &Bound<'_, PyAny>) -> bool {
+        let is_number =
+            || argument.is_exact_instance_of::<PyFloat>() || argument.is_exact_instance_of::<PyBool>();
+        !self.is_plain && (is_number() || argument.is_exact_instance_of::<PyBytes>() || argument.is_none())
+    }
+
+    fn long_key<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = args.py();
+        let mut named: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = kwargs.into_iter().flatten().collect();
+        if !self.is_plain {
+            let mut names = Vec::with_capacity(named.len());
+            for (name, value) in named {
+                names.push((name.extract::<String>()?, name, value));
+            }
+            names.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+            named = names.into_iter().map(|(_, name, value)| (name, value)).collect();
+        }
+        let mut parts: Vec<Bound<'py, PyAny>> = args.iter().collect();
+        if !named.is_empty() {
+            parts.push(mark(py)?.clone());
+            for (name, value) in &named {
+                parts.extend([name.clone(), value.clone()]);
+            }
+        }
+        if self.typed {
+            let values = args.iter().chain(named.into_iter().map(|(_, value)| value));
+            let types: Vec<_> = values.map(|value| value.get_type().into_any()).collect();
+            parts.extend(types);
+        }
+        Ok(PyTuple::new(py, parts)?.into_any())
+    }
+
+    fn hash(&self, key: &Bound<'_, PyAny>) -> PyResult<isize> {
+        key.hash().map_err(|error| self.unhashable(key.py(), error))
+    }
+
+    #[cold]
+    fn unhashable(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        if self.is_plain || !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        let hint = match self.key {
+            Some(_) => "the key= that was given to @cached must return something hashable",
+            None => "results are kept by the arguments, which must be hashable: give @cached a key=",
+        };
+        let better = PyTypeError::new_err(format!("{}: {}; {hint}", self.name(py), error.value(py)));
+        better.set_cause(py, Some(error));
+        better
+    }
+}
+
+/// One call: of a function, or of a method with its instance.
+struct Call<'a, 'py> {
+    memo: &'a Bound<'py, Memo>,
+    results: &'a Bound<'py, Results>,
+    instance: Option<&'a Bound<'py, PyAny>>,
+    /// Without the instance.
+    args: &'a Bound<'py, PyTuple>,
+    kwargs: Option<&'a Bound<'py, PyDict>>,
+}
+
+impl<'py> Call<'_, 'py> {
+    fn py(&self) -> Python<'py> {
+        self.memo.py()
+    }
+
+    /// With the instance.
+    fn all_args(&self) -> PyResult<Bound<'py, PyTuple>> {
+        match self.instance {
+            None => Ok(self.args.clone()),
+            Some(instance) => PyTuple::new(
+                self.py(),
+                std::iter::once(instance.clone())
+                    .chain(self.args.iter())
+                    .collect::<Vec<_>>(),
+            ),
+        }
+    }
+
+    fn some_kwargs(&self) -> Bound<'py, PyDict> {
+        self.kwargs.cloned().unwrap_or_else(|| PyDict::new(self.py()))
+    }
+
+    #[inline]
+    fn key(&self) -> PyResult<Bound<'py, PyAny>> {
+        let memo = self.memo.get();
+        if memo.key.is_some() {
+            return memo.key(&self.all_args()?, self.kwargs);
+        }
+        memo.key(self.args, self.kwargs)
+    }
+
+    #[inline]
+    fn run(&self) -> PyResult<Bound<'py, PyAny>> {
+        let key = self.key()?;
+        let hash = self.memo.get().hash(&key)?;
+        match self.results.get().find(&key, hash)? {
+            Found::Fresh(result) => self.give(result),
+            Found::Stale(result) => {
+                self.tell("_refresh", &key)?;
+                self.give(result)
+            }
+            Found::Nothing => self.miss(&key, hash),
+        }
+    }
+
+    #[inline]
+    fn give(&self, result: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if self.memo.get().is_coroutine {
+            return Ok(Bound::new(self.py(), Ready::new(result.unbind()))?.into_any());
+        }
+        Ok(result)
+    }
+
+    fn miss(&self, key: &Bound<'py, PyAny>, hash: isize) -> PyResult<Bound<'py, PyAny>> {
+        if !self.memo.get().is_plain {
+            return self.tell("_miss", key);
+        }
+        let result = self.bypass()?;
+        self.results.get().keep_first(key, hash, &result)?;
+        Ok(result)
+    }
+
+    /// Calls what subclasses have.
+    fn tell(&self, name: &str, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let name = PyString::intern(self.py(), name);
+        self.memo
+            .call_method1(name, (self.results, key, self.all_args()?, self.some_kwargs()))
+    }
+
+    fn bypass(&self) -> PyResult<Bound<'py, PyAny>> {
+        let function = self.memo.get().function.bind(self.py());
+        function.call(self.all_args()?, self.kwargs)
+    }
+
+    fn refresh(&self) -> PyResult<Bound<'py, PyAny>> {
+        self.tell("_renew", &self.key()?)
+    }
+
+    fn invalidate(&self) -> PyResult<Bound<'py, PyAny>> {
+        self.memo.call_method1(
+            pyo3::intern!(self.py(), "_invalidate"),
+            (self.results, self.key()?),
+        )
+    }
+}
+
+/// Runs `act` with the call of a function; or, if that was defined in a class and is called through it, of the method of the instance that is given first.
+fn with_call<'py, T>(
+    memo: &Bound<'py, Memo>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    act: impl FnOnce(&Call<'_, 'py>) -> PyResult<T>,
+) -> PyResult<T> {
+    let this = memo.get();
+    if let Some(owner) = this.owner.get()
+        && this.key.is_none()
+        && !this.is_plain
+        && let Ok(first) = args.get_item(0)
+        && first.is_instance(owner.bind(memo.py()))?
+    {
+        let results = instance::results(memo, &first)?.into_bound(memo.py());
+        return act(&Call {
+            memo,
+            results: &results,
+            instance: Some(&first),
+            args: &args.get_slice(1, args.len()),
+            kwargs,
+        });
+    }
+    act(&Call {
+        memo,
+        results: this.results.bind(memo.py()),
+        instance: None,
+        args,
+        kwargs,
+    })
+}
+
+#[pymethods]
+impl Memo {
+    #[new]
+    #[pyo3(signature = (function, *, maxsize=None, typed=false, key=None, is_coroutine=false, is_plain=false))]
+    fn new(
+        py: Python<'_>,
+        function: Py<PyAny>,
+        maxsize: Option<u64>,
+        typed: bool,
+        key: Option<Py<PyAny>>,
+        is_coroutine: bool,
+        is_plain: bool,
+    ) -> PyResult<Self> {
+        Ok(Memo {
+            function,
+            key,
+            maxsize,
+            typed,
+            is_coroutine,
+            is_plain,
+            results: Py::new(py, Results::new(py, maxsize)?)?,
+            epoch: AtomicU64::new(0),
+            owner: OnceLock::new(),
+        })
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        with_call(slf, args, kwargs, |call| call.run())
+    }
+
+    /// Runs the function, and keeps neither what it returns nor that it ran.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn bypass<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().function.bind(slf.py()).call(args, kwargs)
+    }
+
+    /// Runs the function, and keeps what it returns in the place of what is there, which is given to others until then.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn refresh<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        with_call(slf, args, kwargs, |call| call.refresh())
+    }
+
+    /// Forgets the result for these arguments; what is being computed for them now is not kept either. Whether there was anything.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn invalidate<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        with_call(slf, args, kwargs, |call| call.invalidate())
+    }
+
+    fn __set_name__(&self, owner: Py<PyType>, _name: &Bound<'_, PyAny>) {
+        // The first class in which it is; others that have it as well are subclasses, or borrow it.
+        let _ = self.owner.set(owner);
+    }
+
+    fn __get__<'py>(
+        slf: &Bound<'py, Self>,
+        instance: Option<&Bound<'py, PyAny>>,
+        owner: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = owner;
+        let py = slf.py();
+        let Some(instance) = instance else {
+            return Ok(slf.clone().into_any());
+        };
+        let this = slf.get();
+        if this.is_plain {
+            static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let method = METHOD.get_or_try_init(py, || {
+                py.import("types")?.getattr("MethodType").map(Bound::unbind)
+            })?;
+            return method.bind(py).call1((slf, instance));
+        }
+        // A class (whose method it is below @classmethod) does not end, so that it may be part of the key.
+        let is_shared = this.key.is_some() || instance.is_instance_of::<PyType>();
+        let method = Method {
+            memo: slf.clone().unbind(),
+            results: if is_shared {
+                this.results.clone_ref(py)
+            } else {
+                instance::results(slf, instance)?
+            },
+            instance: instance.clone().unbind(),
+            is_shared,
+        };
+        Ok(Bound::new(py, method)?.into_any())
+    }
+
+    /// From now on, no instance has any results.
+    fn _forget_instances(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.function)?;
+        visit.call(&self.key)?;
+        visit.call(&self.results)?;
+        match self.owner.get() {
+            Some(owner) => visit.call(owner),
+            None => Ok(()),
+        }
+    }
+}
+
+// A cached function as the method of an instance. (No documentation of the class, since it has that of the function.)
+#[pyclass(frozen, weakref, module = "rustcache._core")]
+#[derive(Debug)]
+pub(crate) struct Method {
+    #[pyo3(get, name = "__func__")]
+    memo: Py<Memo>,
+    results: Py<Results>,
+    #[pyo3(get, name = "__self__")]
+    instance: Py<PyAny>,
+    /// The results are those of the function, and the instance is an argument as any other.
+    is_shared: bool,
+}
+
+impl Method {
+    fn with_call<'py, T>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        act: impl FnOnce(&Call<'_, 'py>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let py = args.py();
+        let mut call = Call {
+            memo: self.memo.bind(py),
+            results: self.results.bind(py),
+            instance: Some(self.instance.bind(py)),
+            args,
+            kwargs,
+        };
+        if !self.is_shared {
+            return act(&call);
+        }
+        let args = call.all_args()?;
+        call.args = &args;
+        call.instance = None;
+        act(&call)
+    }
+}
+
+#[pymethods]
+impl Method {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with_call(args, kwargs, |call| call.run())
+    }
+
+    /// Runs the function, and keeps neither what it returns nor that it ran.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn bypass<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with_call(args, kwargs, |call| call.bypass())
+    }
+
+    /// Runs the function, and keeps what it returns in the place of what is there, which is given to others until then.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn refresh<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with_call(args, kwargs, |call| call.refresh())
+    }
+
+    /// Forgets the result for these arguments; what is being computed for them now is not kept either. Whether there was anything.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn invalidate<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.with_call(args, kwargs, |call| call.invalidate())
+    }
+
+    /// Hits, misses, `maxsize` and the number of results of this instance.
+    fn cache_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.memo
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "_info"), (&self.results,))
+    }
+
+    /// Forgets all results of this instance.
+    fn cache_clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.memo
+            .bind(py)
+            .call_method1(pyo3::intern!(py, "_clear"), (&self.results,))
+    }
+
+    #[getter]
+    fn __doc__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.memo.bind(py).getattr(pyo3::intern!(py, "__doc__"))
+    }
+
+    #[getter]
+    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.memo
+            .bind(py)
+            .call_method0(pyo3::intern!(py, "_bound_signature"))
+    }
+
+    /// The name, the documentation and whatever else the function has.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.memo.bind(py).getattr(name);
+        found.map_err(|error| {
+            if error.is_instance_of::<PyAttributeError>(py) {
+                PyAttributeError::new_err(format!(
+                    "the cached method {} has no attribute {name}",
+                    self.memo.get().name(py)
+                ))
+            } else {
+                error
+            }
+        })
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        let Ok(other) = other.cast_exact::<Method>() else {
+            return false;
+        };
+        let other = other.get();
+        self.memo.is(&other.memo) && self.instance.is(&other.instance)
+    }
+
+    fn __hash__(&self) -> usize {
+        (self.memo.as_ptr() as usize).rotate_left(8) ^ self.instance.as_ptr() as usize
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!(
+            "<cached method {} of {}>",
+            self.memo.get().name(py),
+            self.instance.bind(py).repr()?
+        ))
+    }
+
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Bound<'py, PyAny>))> {
+        let getattr = py.import("builtins")?.getattr("getattr")?;
+        Ok((
+            getattr,
+            (
+                self.instance.clone_ref(py),
+                self.memo.bind(py).getattr("__name__")?,
+            ),
+        ))
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.memo)?;
+        visit.call(&self.results)?;
+        visit.call(&self.instance)
+    }
+}

@@ -1,0 +1,348 @@
+//! `Table`: what the caches of `rustcache.cachetools` hold. It knows in which order entries were used, how often, what they measure and until when they are good; it never drops anything by itself: what goes, and
+//! when, is decided by those caches, whose methods programs override.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use rustcache::{Expiry, RawWalk};
+
+use crate::object::{Key, Object};
+use crate::sentinel::Missing;
+use crate::store::{Store, StoreOptions, Written};
+
+/// One write of an entry.
+#[pyclass(frozen, module = "rustcache._core")]
+#[derive(Debug)]
+pub(crate) struct Row {
+    value: Py<PyAny>,
+    /// What the value measures, as it was said: `None` is 1.
+    size: Option<Py<PyAny>>,
+    /// Until when it is good, by whatever clock.
+    expires: Option<Py<PyAny>>,
+    /// Tells it from all other writes.
+    number: u64,
+    /// Tells when the key came.
+    came: u64,
+    uses: AtomicU64,
+    used: AtomicU64,
+}
+
+impl Row {
+    fn note_use(&self, moment: u64) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        self.used.store(moment, Ordering::Relaxed);
+    }
+
+    fn timed(&self, py: Python<'_>) -> Timed {
+        (
+            self.value.clone_ref(py),
+            self.expires.as_ref().map(|expires| expires.clone_ref(py)),
+        )
+    }
+
+    fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.size {
+            Some(size) => Ok(size.bind(py).clone()),
+            None => 1.into_bound_py_any(py),
+        }
+    }
+}
+
+#[pymethods]
+impl Row {
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.value)?;
+        visit.call(&self.size)?;
+        visit.call(&self.expires)
+    }
+}
+
+/// A value, and until when it is good.
+type Timed = (Py<PyAny>, Option<Py<PyAny>>);
+/// Key, value, size, and until when it is good.
+type Entry<'py> = (Bound<'py, PyAny>, Py<PyAny>, Bound<'py, PyAny>, Option<Py<PyAny>>);
+
+/// Entries in the order of their use.
+#[pyclass(frozen, module = "rustcache._core")]
+#[derive(Debug)]
+pub(crate) struct Table {
+    store: Store,
+    /// Writes and uses so far.
+    moment: AtomicU64,
+    /// A size was none of the numbers that the store can add up: from then on they are added up one by one.
+    has_odd_sizes: AtomicBool,
+}
+
+impl Table {
+    fn next(&self) -> u64 {
+        self.moment.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn row<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Row>>> {
+        Ok(self
+            .store
+            .peek(key)?
+            .and_then(|(object, _)| row(object, key.py())))
+    }
+
+    /// The entry, if it is still that of this write.
+    fn written<'py>(&self, key: &Bound<'py, PyAny>, number: u64) -> PyResult<Option<Bound<'py, Row>>> {
+        Ok(self.row(key)?.filter(|row| row.get().number == number))
+    }
+
+    /// All entries, in the order in which they came.
+    fn rows<'py>(&self, py: Python<'py>) -> Vec<(Key, Bound<'py, Row>)> {
+        let mut walk = RawWalk::begin();
+        let mut rows = Vec::new();
+        loop {
+            let piece = self.store.walk(py, &mut walk);
+            if piece.is_empty() {
+                break;
+            }
+            rows.extend(
+                piece
+                    .into_iter()
+                    .filter_map(|(key, object, _)| Some((key, row(object, py)?))),
+            );
+        }
+        rows.sort_by_key(|(_, row)| row.get().came);
+        rows
+    }
+}
+
+fn row(object: Object, py: Python<'_>) -> Option<Bound<'_, Row>> {
+    object.into_py().into_bound(py).cast_into_exact().ok()
+}
+
+fn missing(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(Missing::get(py)?.clone_ref(py).into_any())
+}
+
+#[pymethods]
+impl Table {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let options = StoreOptions {
+            weighs: true,
+            is_one_order: true,
+            ..StoreOptions::default()
+        };
+        Ok(Table {
+            store: Store::new(options)?,
+            moment: AtomicU64::new(0),
+            has_odd_sizes: AtomicBool::new(false),
+        })
+    }
+
+    /// A value, whose entry becomes the most recently used one; or `MISSING`.
+    fn get(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = key.py();
+        match self.store.get(key)?.and_then(|object| row(object, py)) {
+            Some(row) => {
+                row.get().note_use(self.next());
+                Ok(row.get().value.clone_ref(py))
+            }
+            None => missing(py),
+        }
+    }
+
+    /// As `get`, with the moment until when it is good; `None` if nothing is there.
+    fn get_timed(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Timed>> {
+        let py = key.py();
+        let found = self.store.get(key)?.and_then(|object| row(object, py));
+        Ok(found.map(|row| row.get().timed(py)))
+    }
+
+    /// A value, or `MISSING`; its place in the order stays.
+    fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.row(key)? {
+            Some(row) => Ok(row.get().value.clone_ref(key.py())),
+            None => missing(key.py()),
+        }
+    }
+
+    /// As `peek`, with the moment until when it is good; `None` if nothing is there.
+    fn peek_timed(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Timed>> {
+        Ok(self.row(key)?.map(|row| row.get().timed(key.py())))
+    }
+
+    /// As `peek_timed`, if it is still what that write has brought.
+    fn peek_written(&self, key: &Bound<'_, PyAny>, number: u64) -> PyResult<Option<Timed>> {
+        Ok(self.written(key, number)?.map(|row| row.get().timed(key.py())))
+    }
+
+    fn is_written(&self, key: &Bound<'_, PyAny>, number: u64) -> PyResult<bool> {
+        Ok(self.written(key, number)?.is_some())
+    }
+
+    /// How often the entry of that write was used, and when last; `None` if it is not there any more.
+    fn uses(&self, key: &Bound<'_, PyAny>, number: u64) -> PyResult<Option<(u64, u64)>> {
+        let row = self.written(key, number)?;
+        Ok(row.map(|row| {
+            (
+                row.get().uses.load(Ordering::Relaxed),
+                row.get().used.load(Ordering::Relaxed),
+            )
+        }))
+    }
+
+    /// Writes an entry, the most recently used one then, and gives the number of the write; 0 if it was there and was not to be.
+    fn put(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: Py<PyAny>,
+        size: &Bound<'_, PyAny>,
+        expires: Option<Py<PyAny>>,
+        only_new: bool,
+    ) -> PyResult<u64> {
+        let py = key.py();
+        let weight = size.extract::<u64>().ok();
+        if weight.is_none() {
+            self.has_odd_sizes.store(true, Ordering::Relaxed);
+        }
+        let hash = key.hash()?;
+        loop {
+            let there = self.row(key)?;
+            if only_new && there.is_some() {
+                return Ok(0);
+            }
+            let number = self.next();
+            let before = there.as_ref().map(Bound::get);
+            let row = Row {
+                value: value.clone_ref(py),
+                size: (weight != Some(1)).then(|| size.clone().unbind()),
+                expires: expires.as_ref().map(|expires| expires.clone_ref(py)),
+                number,
+                came: before.map_or(number, |row| row.came),
+                uses: AtomicU64::new(before.map_or(0, |row| row.uses.load(Ordering::Relaxed)) + 1),
+                used: AtomicU64::new(number),
+            };
+            let row = Bound::new(py, row)?;
+            let is_as_seen = |now: Option<&Object>| match (now, &there) {
+                (None, None) => true,
+                (Some(now), Some(there)) => now.py().is(there),
+                _ => false,
+            };
+            let written = self.store.set_if_hashed(
+                (key, hash),
+                Object::new(row.as_any()),
+                weight.unwrap_or(0),
+                Expiry::Never,
+                is_as_seen,
+            )?;
+            if written == Written::Stored {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// Removes an entry and gives its value, or `MISSING`.
+    fn take(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.take_timed(key)? {
+            Some((value, _)) => Ok(value),
+            None => missing(key.py()),
+        }
+    }
+
+    /// As `take`, with the moment until when it was good; `None` if nothing was there.
+    fn take_timed(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Timed>> {
+        let py = key.py();
+        let taken = self.store.remove(key)?.and_then(|object| row(object, py));
+        Ok(taken.map(|row| row.get().timed(py)))
+    }
+
+    /// As `take`, if it is still what that write has brought.
+    fn take_written(&self, key: &Bound<'_, PyAny>, number: u64) -> PyResult<Py<PyAny>> {
+        let py = key.py();
+        if self.written(key, number)?.is_none() {
+            return missing(py);
+        }
+        let Some(taken) = self.store.remove(key)?.and_then(|object| row(object, py)) else {
+            return missing(py);
+        };
+        if taken.get().number == number {
+            return Ok(taken.get().value.clone_ref(py));
+        }
+        // It was written in between: back with it, unless it was written once more.
+        let weight = taken.get().size(py)?.extract().unwrap_or(0);
+        self.store
+            .set_if(key, Object::new(taken.as_any()), weight, Expiry::Never, |there| {
+                there.is_none()
+            })?;
+        missing(py)
+    }
+
+    /// Key and value of the entry that was used least recently; `None` if there is none.
+    fn coldest(&self, py: Python<'_>) -> Option<(Py<PyAny>, Py<PyAny>)> {
+        let (key, object) = self.store.coldest(py)?;
+        let row = row(object, py)?;
+        Some((key.object.into_py(), row.get().value.clone_ref(py)))
+    }
+
+    /// What all values together measure.
+    fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if !self.has_odd_sizes.load(Ordering::Relaxed) {
+            return self.store.stats().bytes.into_bound_py_any(py);
+        }
+        let mut sum = 0.into_bound_py_any(py)?;
+        for (_, row) in self.rows(py) {
+            sum = sum.add(row.get().size(py)?)?;
+        }
+        Ok(sum)
+    }
+
+    /// The same once a value of this size is under this key.
+    fn size_with<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        size: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let sum = self.size(key.py())?.add(size)?;
+        match self.row(key)? {
+            Some(row) => sum.sub(row.get().size(key.py())?),
+            None => Ok(sum),
+        }
+    }
+
+    /// Keys and values, in the order in which the keys came.
+    fn items<'py>(&self, py: Python<'py>) -> Vec<(Py<PyAny>, Py<PyAny>)> {
+        let rows = self.rows(py).into_iter();
+        rows.map(|(key, row)| (key.object.into_py(), row.get().value.clone_ref(py)))
+            .collect()
+    }
+
+    /// Keys, values, sizes and moments, in the order in which the keys came.
+    fn entries<'py>(&self, py: Python<'py>) -> PyResult<Vec<Entry<'py>>> {
+        let entry = |(key, row): (Key, Bound<'py, Row>)| {
+            let (value, expires) = row.get().timed(py);
+            Ok((
+                key.object.into_py().into_bound(py),
+                value,
+                row.get().size(py)?,
+                expires,
+            ))
+        };
+        self.rows(py).into_iter().map(entry).collect()
+    }
+
+    fn clear(&self, py: Python<'_>) {
+        self.store.clear(py);
+    }
+
+    fn __len__(&self) -> usize {
+        usize::try_from(self.store.stats().items).unwrap_or(usize::MAX)
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.row(key)?.is_some())
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        self.store.traverse(visit)
+    }
+
+    fn __clear__(&self) {
+        self.store.break_cycles();
+    }
+}

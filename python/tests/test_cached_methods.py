@@ -1,0 +1,251 @@
+"""What `cached` promises of methods: each instance has results of its own, and is not kept alive by them."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import pickle
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rustcache import cached
+
+
+class Thing:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @cached
+    def method(self, number: int = 0) -> tuple[int, int]:
+        """Doc."""
+        self.calls += 1
+        return number, self.calls
+
+    @cached
+    def itself(self) -> Thing:
+        return self
+
+    @classmethod
+    @cached
+    def of_class(cls) -> list[type]:
+        return [cls]
+
+    @staticmethod
+    @cached
+    def of_nobody(number: int) -> list[int]:
+        return [number]
+
+
+class Child(Thing):
+    @cached
+    def method(self, number: int = 0) -> tuple[int, int]:
+        number, calls = super().method(number)
+        return number, -calls
+
+
+def test_each_instance_has_results_of_its_own() -> None:
+    one, other = Thing(), Thing()
+    assert [one.method(1), one.method(1), other.method(1), one.method(2)] == [(1, 1), (1, 1), (1, 1), (2, 2)]
+    assert one.method.cache_info() == (1, 2, 128, 2)
+    assert other.method.cache_info() == (0, 1, 128, 1)
+
+
+def test_an_instance_ends_with_its_last_reference() -> None:
+    gc.disable()
+    try:
+        thing = Thing()
+        thing.method(1)
+        seen = weakref.ref(thing)
+        del thing
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_an_instance_that_is_its_own_result_ends_with_the_next_garbage_collection() -> None:
+    thing = Thing()
+    assert thing.itself() is thing
+    seen = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert seen() is None
+
+
+def test_calls_through_the_class_are_those_of_the_instance_and_do_not_keep_it_either() -> None:
+    thing = Thing()
+    assert Thing.method(thing, 1) == thing.method(1) == (1, 1)
+    seen = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert seen() is None
+
+
+def test_instances_need_not_be_hashable_and_equal_ones_are_not_the_same() -> None:
+    @dataclass
+    class Point:
+        x: int
+
+        @cached
+        def double(self) -> int:
+            return self.x * 2
+
+    one, other = Point(1), Point(1)
+    assert one.double() == 2
+    one.x = 2
+    assert [one.double(), other.double()] == [2, 2]
+    assert one.double.invalidate() is True
+    assert [one.double(), other.double()] == [4, 2]
+
+
+def test_frozen_instances_work() -> None:
+    @dataclass(frozen=True)
+    class Point:
+        x: int
+
+        @cached
+        def double(self) -> list[int]:
+            return [self.x * 2]
+
+    point = Point(2)
+    assert point.double() is point.double()
+    assert point == Point(2)
+
+
+def test_a_bound_method_has_all_operations_of_the_instance() -> None:
+    thing = Thing()
+    method = thing.method
+    assert method(1) == (1, 1)
+    assert method.bypass(1) == (1, 2)
+    assert method(1) == (1, 1)
+    assert method.refresh(1) == (1, 3)
+    assert method(1) == (1, 3)
+    assert method.invalidate(1) is True
+    assert method(1) == (1, 4)
+    method.cache_clear()
+    assert method.cache_info() == (0, 0, 128, 0)
+    assert method.cache_parameters()["maxsize"] == 128
+
+
+def test_clearing_through_the_class_clears_all_instances() -> None:
+    one, other = Thing(), Thing()
+    one.method(1)
+    other.method(1)
+    Thing.method.cache_clear()
+    assert [one.method(1), other.method(1)] == [(1, 2), (1, 2)]
+
+
+def test_a_copy_computes_for_itself() -> None:
+    thing = Thing()
+    thing.method(1)
+    for make in (copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))):
+        made = make(thing)
+        assert made.method(1) == (1, 2)
+        assert made.calls == 2
+        assert thing.method(1) == (1, 1)
+        # Also of a copy of the copy.
+        assert make(made).method(1) == (1, 3)
+
+
+def test_overridden_methods_have_results_of_their_own() -> None:
+    child = Child()
+    assert child.method(1) == child.method(1) == (1, -1)
+    assert super(Child, child).method(1) == (1, 1)
+    assert child.calls == 1
+    assert child.method.cache_info().hits == 1
+
+
+def test_class_and_static_methods_work() -> None:
+    assert Thing.of_class() is Thing.of_class()
+    assert Child.of_class() is not Thing.of_class()
+    assert Thing().of_class() is Thing.of_class()
+    assert Thing.of_nobody(1) is Thing().of_nobody(1)
+
+
+def test_maxsize_is_that_of_each_instance() -> None:
+    class Small:
+        @cached(maxsize=1)
+        def method(self, number: int) -> list[int]:
+            return [number]
+
+    one, other = Small(), Small()
+    first = one.method(1)
+    other.method(2)
+    assert one.method(1) is first
+
+
+def test_with_a_key_the_results_are_shared_by_it() -> None:
+    class User:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        @cached(key=lambda self, what: (self.number, what))
+        def load(self, what: str) -> list[str]:
+            return [what]
+
+    assert User(1).load("name") is User(1).load("name")
+    assert User(2).load("name") is not User(1).load("name")
+    assert User(1).load.invalidate("name") is True
+    assert User.load.cache_info().currsize == 1
+    user = User(3)
+    user.load("name")
+    seen = weakref.ref(user)
+    del user
+    gc.collect()
+    assert seen() is None
+
+
+def test_without_a_place_for_results_there_is_an_error_that_says_what_to_do() -> None:
+    class Slots:
+        __slots__ = ()
+
+        @cached
+        def method(self) -> int:
+            return 1
+
+        @cached(key=lambda self: 1)
+        def with_key(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match=r"an instance of Slots has no __dict__ .*Slots.method\(\).*add '__dict__'.*or give @cached a key="):
+        Slots().method()
+    assert Slots().with_key() == 1
+
+
+def test_slots_with_a_dict_need_no_weak_references() -> None:
+    class Slots:
+        __slots__ = ("__dict__",)
+
+        @cached
+        def method(self) -> list[int]:
+            return [1]
+
+    slots = Slots()
+    assert slots.method() is slots.method()
+    assert copy.copy(slots).method() is not slots.method()
+
+
+def test_a_bound_method_looks_like_one() -> None:
+    thing = Thing()
+    assert thing.method.__name__ == "method"
+    assert thing.method.__doc__ == "Doc."
+    assert thing.method.__self__ is thing
+    assert thing.method.__func__ is Thing.method
+    assert str(inspect.signature(thing.method)) == "(number: 'int' = 0) -> 'tuple[int, int]'"
+    assert thing.method == thing.method
+    assert thing.method != Thing().method
+    assert len({thing.method, thing.method}) == 1
+    assert pickle.loads(pickle.dumps(thing.method))(1) == (1, 1)
+    assert "Thing.method()" in repr(thing.method)
+    with pytest.raises(AttributeError, match=r"Thing.method\(\) has no attribute nothing"):
+        thing.method.nothing  # noqa: B018
+
+
+def test_what_an_instance_has_in_its_dict_is_pickled_as_nothing() -> None:
+    thing = Thing()
+    thing.method(1)
+    state: dict[str, Any] = pickle.loads(pickle.dumps(vars(thing)))
+    assert [value for name, value in state.items() if name.startswith("__")] == [None]

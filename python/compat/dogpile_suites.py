@@ -2,7 +2,7 @@
 `rustcache.dogpile`."""
 
 from dogpile.cache import register_backend
-from dogpile.testing.fixtures import _GenericBackendTestSuite, _GenericMutexTestSuite, _GenericSerializerTestSuite
+from dogpile.testing.fixtures import _GenericBackendTestSuite, _GenericSerializerTestSuite
 
 # As the entry points of the installed package do.
 register_backend("rustcache", "rustcache.dogpile", "RustCacheBackend")
@@ -25,8 +25,3 @@ class TestByReferenceWithSerializer(_GenericSerializerTestSuite, _GenericBackend
 class TestPickled(_GenericBackendTestSuite):
     backend = "rustcache.pickle"
     config_args = SIZED
-
-
-class TestPickledMutex(_GenericMutexTestSuite):
-    backend = "rustcache.pickle"
-    config_args = LIMITS

@@ -4,7 +4,7 @@
 CACHES = {
     "default": {
         "BACKEND": "rustcache.django.RustCache",
-        "LOCATION": "default",  # caches of one name share their entries
+        "LOCATION": "default",  # caches of one name and the same limits share their entries
         "TIMEOUT": 300,
         "OPTIONS": {"MAX_ENTRIES": 100_000, "MAX_BYTES": 256 * 1024 * 1024},
     }
@@ -28,8 +28,8 @@ from . import CACHE_MISS, Storage
 
 __all__ = ("RustCache",)
 
-# Names, what their first user asked for, and their entries.
-_storages: dict[str, Storage[bytes]] = {}
+# Names with their limits, and what is kept: each thread has backends of its own for the same entries.
+_storages: dict[tuple[str, int, int | None], Storage[bytes]] = {}
 _lock = threading.Lock()
 
 
@@ -42,10 +42,11 @@ class RustCache(BaseCache):  # type: ignore[misc]
         super().__init__(params)
         max_bytes = params.get("OPTIONS", {}).get("MAX_BYTES")
         with _lock:
-            storage = _storages.get(name)
+            which = (name, self._max_entries, max_bytes)
+            storage = _storages.get(which)
             if storage is None:
-                storage = _storages[name] = Storage(size_limit_in_bytes=max_bytes, max_items=self._max_entries)
-        self._storage = storage
+                storage = _storages[which] = Storage(size_limit_in_bytes=max_bytes, max_items=self._max_entries)
+        self._cache = storage
 
     def _dump(self, value: Any) -> bytes:
         return pickle.dumps(value, self.pickle_protocol)
@@ -58,21 +59,21 @@ class RustCache(BaseCache):  # type: ignore[misc]
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         key = self.make_and_validate_key(key, version=version)
-        return self._storage.add(key, self._dump(value), ttl=self._ttl(timeout))
+        return self._cache.add(key, self._dump(value), ttl=self._ttl(timeout))
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        found = self._storage.get(self.make_and_validate_key(key, version=version))
+        found = self._cache.get(self.make_and_validate_key(key, version=version))
         return pickle.loads(found) if isinstance(found, bytes) else default
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         key = self.make_and_validate_key(key, version=version)
-        self._storage.set(key, self._dump(value), ttl=self._ttl(timeout))
+        self._cache.set(key, self._dump(value), ttl=self._ttl(timeout))
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return self._storage.touch(self.make_and_validate_key(key, version=version), ttl=self._ttl(timeout))
+        return self._cache.touch(self.make_and_validate_key(key, version=version), ttl=self._ttl(timeout))
 
     def delete(self, key: Any, version: int | None = None) -> bool:
-        return self._storage.delete(self.make_and_validate_key(key, version=version))
+        return self._cache.delete(self.make_and_validate_key(key, version=version))
 
     def incr(self, key: Any, delta: Any = 1, version: int | None = None) -> Any:
         full_key = self.make_and_validate_key(key, version=version)
@@ -85,11 +86,11 @@ class RustCache(BaseCache):  # type: ignore[misc]
             return self._dump(sums[-1])
 
         # In one step, and its timeout stays.
-        self._storage._update(full_key, add)
+        self._cache._update(full_key, add)
         return sums[-1]
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
-        return self.make_and_validate_key(key, version=version) in self._storage
+        return self.make_and_validate_key(key, version=version) in self._cache
 
     def clear(self) -> None:
-        self._storage.clear()
+        self._cache.clear()

@@ -18,6 +18,8 @@ from . import Storage
 
 __all__ = ("RustCacheBackend", "RustCachePickleBackend")
 
+_OPTIONS = {"size_limit_in_bytes", "max_items", "default_ttl", "policy", "time_to_idle", "max_weight", "weigher", "eviction_listener"}
+
 
 class RustCacheBackend(CacheBackend):
     """Keeps values by reference. Arguments: those of `Storage` (`max_items`, `size_limit_in_bytes`, `default_ttl`, …), or `storage`, one
@@ -25,11 +27,11 @@ class RustCacheBackend(CacheBackend):
     `rustcache.pickle`, or a serializer of the region."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        arguments = dict(arguments)
-        storage = arguments.pop("storage", None)
-        if storage is not None and arguments:
-            raise ValueError(f"either a storage or arguments to make one, not both: {', '.join(arguments)}")
-        self._storage: Storage[Any] = Storage(**arguments) if storage is None else storage
+        storage = arguments.get("storage")
+        # Others are no matter, as with all backends: one set of arguments may be meant for several.
+        self._storage: Storage[Any] = (
+            Storage(**{name: arguments[name] for name in _OPTIONS & arguments.keys()}) if storage is None else storage
+        )
 
     def get(self, key: str) -> Any:
         return self._storage.get(key, NO_VALUE)

@@ -1,5 +1,5 @@
-"""Settings for Django's own test runner: what its tests take for `LocMemCache` is the backend of `rustcache.django`, and what failed is written to the
-file that `COMPAT_REPORT` names."""
+"""Settings for Django's own test runner: what its tests take for `LocMemCache` is the backend of `rustcache.django`, and what
+failed is written to the file that `COMPAT_REPORT` names."""
 
 import json
 import os

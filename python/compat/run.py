@@ -1,10 +1,11 @@
-"""Runs what the originals publish as their tests against the faces of rustcache, and compares what fails with what differs on purpose (`differences.json`).
+"""Runs what the originals publish as their tests against the faces of rustcache, and compares what fails with what differs on purpose
+(`differences.json`).
 
     python compat/run.py [--scratch DIRECTORY] [--table] [NAME…]
 
-Run it with a Python that has rustcache. The originals are fetched from the package index into the scratch directory (by default target/python-compat),
-once. Ends with 0 if all is as it is listed, with 1 if it is not, and with 75 if the originals cannot be had from here. `--table` prints the table of
-docs/python-faces.md, and runs nothing.
+Run it with a Python that has rustcache. The originals are fetched from the package index into the scratch directory (by default
+target/python-compat), once. Ends with 0 if all is as it is listed, with 1 if it is not, and with 75 if the originals cannot be had from
+here. `--table` prints the table of docs/python-faces.md, and runs nothing.
 """
 
 from __future__ import annotations
@@ -187,7 +188,8 @@ def main() -> int:
     scratch.mkdir(parents=True, exist_ok=True)
     path = packages(names, scratch)
     # All of them, also when one is not as listed.
-    return 0 if all([run(name, scratch, path) for name in names]) and is_documented else 1
+    results = [run(name, scratch, path) for name in names]
+    return 0 if all(results) and is_documented else 1
 
 
 if __name__ == "__main__":

@@ -140,9 +140,7 @@ class CachedFunction(Memo[P, R]):
                 if inspect.iscoroutine(value):
                     value.close()
                     name = self._name()
-                    raise TypeError(
-                        f"{name} returned a coroutine, which can be awaited only once: declare it with async def"
-                    )
+                    raise TypeError(f"{name} returned a coroutine, which can be awaited only once: declare it with async def")
                 self._keep(store, key, value, flight)
             flight.value = value
             flight.outcome = Outcome.LANDED
@@ -212,6 +210,9 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
     def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._load(store, key, args, kwargs)
 
+    def _awaitable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._function(*args, **kwargs)
+
     async def _load(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             while True:
@@ -223,7 +224,7 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
                 if outcome is Outcome.LANDED:
                     return other.value
                 if outcome is Outcome.CIRCLE:
-                    return await self._function(*args, **kwargs)  # type: ignore[misc]
+                    return await self._awaitable(args, kwargs)
                 if outcome is Outcome.FAILED:
                     other.raise_error()
         finally:
@@ -236,7 +237,7 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
         try:
             value = MISSING if anew else store.peek(key)
             if value is MISSING:
-                value = await self._function(*args, **kwargs)  # type: ignore[misc]
+                value = await self._awaitable(args, kwargs)
                 self._keep(store, key, value, flight)
             flight.value = value
             flight.outcome = Outcome.LANDED
@@ -310,6 +311,8 @@ def _land(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | Ta
 def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 @overload
 def cached(
+    function: None = None,
+    /,
     *,
     maxsize: int | None = 128,
     ttl: float | timedelta | Callable[[Any], float | timedelta | None] | None = None,
@@ -350,7 +353,7 @@ def cached(
 
     Raises `ValueError` for a negative number, `TypeError` for what is not a function, or one that yields.
     """
-    if maxsize is not None and (isinstance(maxsize, bool) or not isinstance(maxsize, int)):
+    if not _is_size(maxsize):
         raise TypeError(f"maxsize must be an int or None, not {maxsize!r}; a function is given to @cached by itself, without it")
     if maxsize is not None and maxsize < 0:
         raise ValueError(f"maxsize cannot be negative: {maxsize}")
@@ -358,7 +361,7 @@ def cached(
         raise TypeError(f"key must be callable, not {key!r}")
     if ttl is not None and not callable(ttl):
         _seconds("ttl", ttl)
-    ignored = ignore if isinstance(ignore, tuple) else (ignore,)
+    ignored: tuple[Any, ...] = ignore if isinstance(ignore, tuple) else (ignore,)
     for exception in ignored:
         if not (isinstance(exception, type) and issubclass(exception, Exception)):
             raise TypeError(f"ignore must be exceptions, not {exception!r}")
@@ -367,9 +370,9 @@ def cached(
         if ttl is None:
             raise ValueError("stale_while_revalidate has no meaning without ttl: nothing ever becomes stale")
 
-    def decorate(function: Callable[..., Any]) -> CachedFunction[..., Any]:
-        if isinstance(function, (staticmethod, classmethod)):
-            raise TypeError(f"@cached needs a function: put @{type(function).__name__} above @cached, not below")
+    def decorate(function: Any) -> Any:
+        if kind_of_method := _kind_of_method(function):
+            raise TypeError(f"@cached needs a function: put @{kind_of_method} above @cached, not below")
         if not callable(function):
             raise TypeError(f"@cached needs a function, not {function!r}")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -377,13 +380,22 @@ def cached(
                 f"{function!r} yields: a generator can be used only once, so there is nothing to keep; return a list or a tuple"
             )
         is_coroutine = inspect.iscoroutinefunction(function)
-        kind: type[CachedFunction[..., Any]] = CachedCoroutineFunction if is_coroutine else CachedFunction
+        kind: Any = CachedCoroutineFunction if is_coroutine else CachedFunction
         made = kind(function, maxsize=maxsize, typed=typed, key=key, is_coroutine=is_coroutine)
         made._configure(ttl, stale_while_revalidate, ignored)
         _dress(made, function, is_coroutine)
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _is_size(given: object) -> bool:
+    return given is None or (isinstance(given, int) and not isinstance(given, bool))
+
+
+def _kind_of_method(given: object) -> str | None:
+    name = type(given).__name__
+    return name if isinstance(given, (staticmethod, classmethod)) else None
 
 
 def _dress(made: Any, function: Callable[..., Any], is_coroutine: bool) -> None:
@@ -393,8 +405,9 @@ def _dress(made: Any, function: Callable[..., Any], is_coroutine: bool) -> None:
     if not is_coroutine:
         return
     # Frameworks ask whether to await what they call.
-    if hasattr(inspect, "markcoroutinefunction"):
-        inspect.markcoroutinefunction(made)
+    mark = getattr(inspect, "markcoroutinefunction", None)
+    if mark is not None:
+        mark(made)
     else:
         from asyncio import coroutines
 

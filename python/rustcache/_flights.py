@@ -21,11 +21,11 @@ from ._core import Flight
 class Outcome(enum.Enum):
     """How a flight ended for one who waits for it."""
 
-    LANDED = enum.auto()
-    FAILED = enum.auto()
-    ABANDONED = enum.auto()
+    LANDED = 1
+    FAILED = 2
+    ABANDONED = 3
     """Nothing came of it: ask again."""
-    CIRCLE = enum.auto()
+    CIRCLE = 4
     """It waits for the one who asks: waiting would never end."""
 
 

@@ -1,3 +1,5 @@
+# Django has no types.
+# pyright: basic
 """A cache backend for Django: in this process, within limits, without Django's own lock around each call.
 
 ```python

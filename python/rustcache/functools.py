@@ -48,11 +48,15 @@ def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
     """As `functools.lru_cache`."""
     if isinstance(maxsize, int):
         maxsize = max(maxsize, 0)
-    elif callable(maxsize) and isinstance(typed, bool):
+    elif callable(maxsize):
         return _decorate(maxsize, 128, typed)
     elif maxsize is not None:
         raise TypeError("Expected first argument to be an integer, a callable, or None")
-    return lambda function: _decorate(function, maxsize, typed)
+
+    def decorate(function: Callable[..., Any]) -> _Function[..., Any]:
+        return _decorate(function, maxsize, typed)
+
+    return decorate
 
 
 def _decorate(function: Callable[..., Any], maxsize: int | None, typed: bool) -> _Function[..., Any]:

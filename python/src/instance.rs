@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefReference};
 
 use crate::memo::Memo;
+use crate::object::dict_of;
 use crate::results::Results;
 
 /// The name in the `__dict__`.
@@ -165,7 +166,7 @@ fn dict<'py>(memo: &Bound<'py, Memo>, instance: &Bound<'py, PyAny>) -> PyResult<
             memo.get().name(py),
         ))
     };
-    let dict = match instance.getattr(pyo3::intern!(py, "__dict__")) {
+    let dict = match dict_of(instance) {
         Ok(dict) => dict,
         Err(error) if error.is_instance_of::<PyAttributeError>(py) => return Err(complain("__dict__")),
         Err(error) => return Err(error),

@@ -104,7 +104,7 @@ impl Memo {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let mut named: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> = kwargs.into_iter().flatten().collect();
-        if !self.is_plain {
+        if !self.is_plain && named.len() > 1 {
             let mut names = Vec::with_capacity(named.len());
             for (name, value) in named {
                 names.push((name.extract::<String>()?, name, value));
@@ -394,7 +394,7 @@ impl Memo {
 }
 
 // A cached function as the method of an instance. (No documentation of the class, since it has that of the function.)
-#[pyclass(frozen, weakref, module = "rustcache._core")]
+#[pyclass(frozen, freelist = 32, module = "rustcache._core")]
 #[derive(Debug)]
 pub(crate) struct Method {
     #[pyo3(get, name = "__func__")]

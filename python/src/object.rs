@@ -68,6 +68,16 @@ impl Drop for Object {
     }
 }
 
+/// The `__dict__` of an instance, made if it is not there yet.
+#[inline]
+pub(crate) fn dict_of<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the object is alive and the thread is attached; the result is a new reference, or an exception is set.
+    unsafe {
+        let dict = ffi::PyObject_GenericGetDict(instance.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(instance.py(), dict)
+    }
+}
+
 /// A key, and its `hash()`.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {

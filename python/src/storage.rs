@@ -318,7 +318,7 @@ impl Storage {
     fn _update<'py>(&self, key: &Bound<'py, PyAny>, make: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let state = self.open()?;
         let nothing = crate::sentinel::CacheMiss::get(key.py())?.bind(key.py());
-        let made = state.kept.update(key, state.expiry(&Given::Nothing)?, |old| match old {
+        let made = state.kept.update(key, state.expiry(None)?, |old| match old {
             Some(old) => make.call1((old,)),
             None => make.call1((nothing,)),
         });

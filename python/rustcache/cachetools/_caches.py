@@ -59,9 +59,9 @@ class Cache(MutableMapping[K, V]):
         return len(self._table)
 
     @overload
-    def get(self, key: K, /) -> V | None: ...
+    def get(self, key: K, default: None = None) -> V | None: ...
     @overload
-    def get(self, key: K, /, default: V | T) -> V | T: ...
+    def get(self, key: K, default: V | T) -> V | T: ...
     def get(self, key: K, default: Any = None) -> Any:
         # Not by __getitem__ alone: that of a subclass may make what is missing.
         if key in self:
@@ -72,9 +72,9 @@ class Cache(MutableMapping[K, V]):
         return default
 
     @overload
-    def pop(self, key: K, /) -> V: ...
+    def pop(self, key: K) -> V: ...
     @overload
-    def pop(self, key: K, /, default: V | T) -> V | T: ...
+    def pop(self, key: K, default: V | T) -> V | T: ...
     def pop(self, key: K, default: Any = MISSING) -> Any:
         if key in self:
             try:
@@ -96,12 +96,15 @@ class Cache(MutableMapping[K, V]):
                     return self[key]
                 except KeyError:
                     continue
-            if type(self).__setitem__ is Cache.__setitem__:
+            if not self._overrides_setitem():
                 if self._put(key, default, only_new=True):
                     return default
             else:
                 self[key] = default
                 return default
+
+    def _overrides_setitem(self) -> bool:
+        return any("__setitem__" in vars(base) for base in type(self).__mro__[: type(self).__mro__.index(Cache)])
 
     def popitem(self) -> tuple[K, V]:
         """Removes the entry that would be the next to go, and returns its key and value. `KeyError` if there is none. Where there is no

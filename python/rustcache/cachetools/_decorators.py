@@ -169,7 +169,8 @@ def cached(
     """Keeps the results of a function in a mapping. `lock` is held while the mapping is used, `condition` waited on while another thread
     computes the same; neither is needed for the caches of this
     module to stay whole. `info`: whether there is a `cache_info()`."""
-    if cache is None:
+    given: Any = cache
+    if given is None:
         raise TypeError("cache must be a mapping, not None: without a cache there is nothing to decorate with")
     kind = _CountedFunction if info else _Function
     return lambda function: kind(function, cache, key, lock, condition)

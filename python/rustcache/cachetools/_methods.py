@@ -27,7 +27,7 @@ class MethodWithCache:
         info: bool,
     ) -> None:
         functools.update_wrapper(self, method)
-        self._method = method
+        self.method = method
         self._of_instance = (cache, key, condition if lock is None else lock, condition)
         self._kind = _CountedBound if info else _Bound
         self._owner: type | None = None
@@ -58,7 +58,7 @@ class MethodWithCache:
             bound = where.get(place)
             if bound is None:
                 # Of two threads, one is right.
-                bound = where.setdefault(place, self._kind(instance, self, self._method, *self._of_instance))
+                bound = where.setdefault(place, self._kind(instance, self, self.method, *self._of_instance))
         except AttributeError:
             if hasattr(instance, "__dict__"):
                 raise
@@ -125,7 +125,7 @@ class _Bound(Calls):
         return self._descriptor.__get__, (self._instance,)
 
     def __repr__(self) -> str:
-        return f"<cachedmethod {self._descriptor._method!r} of {object.__repr__(self._instance)}>"
+        return f"<cachedmethod {self._descriptor.method!r} of {object.__repr__(self._instance)}>"
 
 
 class _CountedBound(_Bound, Counted):
@@ -136,7 +136,7 @@ class _OfClass:
     """What the class gives: the method of whatever instance it is called with."""
 
     def __init__(self, descriptor: MethodWithCache) -> None:
-        functools.update_wrapper(self, descriptor._method)
+        functools.update_wrapper(self, descriptor.method)
         self._descriptor = descriptor
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -151,15 +151,15 @@ class _OfClass:
 
     def _by_name(self, kwargs: dict[str, Any]) -> Any:
         try:
-            first = next(iter(inspect.signature(self._descriptor._method).parameters.values()), None)
+            first = next(iter(inspect.signature(self._descriptor.method).parameters.values()), None)
         except ValueError:
             first = None
         if first is None or first.kind is not first.POSITIONAL_OR_KEYWORD or first.name not in kwargs:
-            raise TypeError(f"{self._descriptor._method.__qualname__}() was called through the class, and needs an instance")
+            raise TypeError(f"{self._descriptor.method.__qualname__}() was called through the class, and needs an instance")
         return kwargs.pop(first.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._descriptor.__get__, (None,)
 
     def __repr__(self) -> str:
-        return f"<cachedmethod {self._descriptor._method!r}>"
+        return f"<cachedmethod {self._descriptor.method!r}>"

@@ -26,8 +26,8 @@ def methodkey(self: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
 
 def typedkey(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """As `hashkey`, but arguments of different types are different."""
-    types = tuple(type(value) for _, value in sorted(kwargs.items())) + tuple(map(type, args))
-    return hashkey(*args, **kwargs) + types
+    values = [value for _, value in sorted(kwargs.items())]
+    return hashkey(*args, **kwargs) + tuple(map(type, [*values, *args]))
 
 
 def typedmethodkey(self: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:

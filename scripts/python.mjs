@@ -1,5 +1,6 @@
 // The Python package's tests and checks, in a virtual environment that this makes: `node scripts/python.mjs test` (or `check`: format, lints,
-// types). Plain Node, as all of these scripts. The variable PYTHON names another interpreter than the first one in PATH that is new enough.
+// types; or `faces`: the tests that other packages publish, against what takes their place). Plain Node, as all of these scripts. The
+// variable PYTHON names another interpreter than the first one in PATH that is new enough.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -100,6 +101,11 @@ const steps = {
     });
     const lints = ["clippy", "-p", "rustcache-python", "--all-targets", "--locked", "--", "-D", "warnings"];
     return run("cargo", lints) && failed.length === 0;
+  },
+  // Its exit code tells a difference from an index that cannot be reached.
+  faces: () => {
+    const args = ["compat/run.py", "--scratch", join(target, "python-compat"), ...process.argv.slice(3)];
+    process.exit(spawnSync(python, args, { cwd: directory, env, stdio: "inherit" }).status ?? 1);
   },
 };
 

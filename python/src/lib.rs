@@ -13,6 +13,7 @@ mod kept;
 mod kv_store;
 mod listener;
 mod memo;
+mod method;
 mod numbers;
 mod object;
 mod objects;
@@ -43,7 +44,9 @@ mod _core {
     #[pymodule_export]
     use crate::kv_store::KvStore;
     #[pymodule_export]
-    use crate::memo::{Memo, Method};
+    use crate::memo::Memo;
+    #[pymodule_export]
+    use crate::method::Method;
     #[pymodule_export]
     use crate::ready::Ready;
     #[pymodule_export]

@@ -4,12 +4,13 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::instance;
+use crate::method::Method;
 use crate::ready::Ready;
 use crate::results::{Found, Results};
 
@@ -147,13 +148,13 @@ impl Memo {
 }
 
 /// One call: of a function, or of a method with its instance.
-struct Call<'a, 'py> {
-    memo: &'a Bound<'py, Memo>,
-    results: &'a Bound<'py, Results>,
-    instance: Option<&'a Bound<'py, PyAny>>,
+pub(crate) struct Call<'a, 'py> {
+    pub(crate) memo: &'a Bound<'py, Memo>,
+    pub(crate) results: &'a Bound<'py, Results>,
+    pub(crate) instance: Option<&'a Bound<'py, PyAny>>,
     /// Without the instance.
-    args: &'a Bound<'py, PyTuple>,
-    kwargs: Option<&'a Bound<'py, PyDict>>,
+    pub(crate) args: &'a Bound<'py, PyTuple>,
+    pub(crate) kwargs: Option<&'a Bound<'py, PyDict>>,
 }
 
 impl<'py> Call<'_, 'py> {
@@ -162,7 +163,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// With the instance.
-    fn all_args(&self) -> PyResult<Bound<'py, PyTuple>> {
+    pub(crate) fn all_args(&self) -> PyResult<Bound<'py, PyTuple>> {
         match self.instance {
             None => Ok(self.args.clone()),
             Some(instance) => PyTuple::new(
@@ -188,7 +189,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     #[inline]
-    fn run(&self) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn run(&self) -> PyResult<Bound<'py, PyAny>> {
         let key = self.key()?;
         let hash = self.memo.get().hash(&key)?;
         match self.results.get().find(&key, hash)? {
@@ -225,16 +226,16 @@ impl<'py> Call<'_, 'py> {
             .call_method1(name, (self.results, key, self.all_args()?, self.some_kwargs()))
     }
 
-    fn bypass(&self) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn bypass(&self) -> PyResult<Bound<'py, PyAny>> {
         let function = self.memo.get().function.bind(self.py());
         function.call(self.all_args()?, self.kwargs)
     }
 
-    fn refresh(&self) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn refresh(&self) -> PyResult<Bound<'py, PyAny>> {
         self.tell("_renew", &self.key()?)
     }
 
-    fn invalidate(&self) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn invalidate(&self) -> PyResult<Bound<'py, PyAny>> {
         self.memo.call_method1(
             pyo3::intern!(self.py(), "_invalidate"),
             (self.results, self.key()?),
@@ -390,166 +391,5 @@ impl Memo {
             Some(owner) => visit.call(owner),
             None => Ok(()),
         }
-    }
-}
-
-// A cached function as the method of an instance. (No documentation of the class, since it has that of the function.)
-#[pyclass(frozen, freelist = 32, module = "rustcache._core")]
-#[derive(Debug)]
-pub(crate) struct Method {
-    #[pyo3(get, name = "__func__")]
-    memo: Py<Memo>,
-    results: Py<Results>,
-    #[pyo3(get, name = "__self__")]
-    instance: Py<PyAny>,
-    /// The results are those of the function, and the instance is an argument as any other.
-    is_shared: bool,
-}
-
-impl Method {
-    fn with_call<'py, T>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-        act: impl FnOnce(&Call<'_, 'py>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let py = args.py();
-        let mut call = Call {
-            memo: self.memo.bind(py),
-            results: self.results.bind(py),
-            instance: Some(self.instance.bind(py)),
-            args,
-            kwargs,
-        };
-        if !self.is_shared {
-            return act(&call);
-        }
-        let args = call.all_args()?;
-        call.args = &args;
-        call.instance = None;
-        act(&call)
-    }
-}
-
-#[pymethods]
-impl Method {
-    #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.with_call(args, kwargs, |call| call.run())
-    }
-
-    /// Runs the function, and keeps neither what it returns nor that it ran.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn bypass<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.with_call(args, kwargs, |call| call.bypass())
-    }
-
-    /// Runs the function, and keeps what it returns in the place of what is there, which is given to others until then.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn refresh<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.with_call(args, kwargs, |call| call.refresh())
-    }
-
-    /// Forgets the result for these arguments; what is being computed for them now is not kept either. Whether there was anything.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn invalidate<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.with_call(args, kwargs, |call| call.invalidate())
-    }
-
-    /// Hits, misses, `maxsize` and the number of results of this instance.
-    fn cache_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.memo
-            .bind(py)
-            .call_method1(pyo3::intern!(py, "_info"), (&self.results,))
-    }
-
-    /// Forgets all results of this instance.
-    fn cache_clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.memo
-            .bind(py)
-            .call_method1(pyo3::intern!(py, "_clear"), (&self.results,))
-    }
-
-    #[getter]
-    fn __doc__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.memo.bind(py).getattr(pyo3::intern!(py, "__doc__"))
-    }
-
-    #[getter]
-    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.memo
-            .bind(py)
-            .call_method0(pyo3::intern!(py, "_bound_signature"))
-    }
-
-    /// The name, the documentation and whatever else the function has.
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let found = self.memo.bind(py).getattr(name);
-        found.map_err(|error| {
-            if error.is_instance_of::<PyAttributeError>(py) {
-                PyAttributeError::new_err(format!(
-                    "the cached method {} has no attribute {name}",
-                    self.memo.get().name(py)
-                ))
-            } else {
-                error
-            }
-        })
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        let Ok(other) = other.cast_exact::<Method>() else {
-            return false;
-        };
-        let other = other.get();
-        self.memo.is(&other.memo) && self.instance.is(&other.instance)
-    }
-
-    fn __hash__(&self) -> usize {
-        (self.memo.as_ptr() as usize).rotate_left(8) ^ self.instance.as_ptr() as usize
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!(
-            "<cached method {} of {}>",
-            self.memo.get().name(py),
-            self.instance.bind(py).repr()?
-        ))
-    }
-
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Bound<'py, PyAny>))> {
-        let getattr = py.import("builtins")?.getattr("getattr")?;
-        Ok((
-            getattr,
-            (
-                self.instance.clone_ref(py),
-                self.memo.bind(py).getattr("__name__")?,
-            ),
-        ))
-    }
-
-    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.memo)?;
-        visit.call(&self.results)?;
-        visit.call(&self.instance)
     }
 }

@@ -227,7 +227,7 @@ impl Results {
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         if let Some(store) = &self.store {
-            store.traverse(visit.clone())?;
+            store.traverse(visit)?;
         }
         visit.call(&self.pending)
     }

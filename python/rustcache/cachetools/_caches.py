@@ -5,7 +5,7 @@ to it is decided here, by the methods that subclasses override.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, TypeVar, cast, overload
 
 from rustcache._core import MISSING, Table
@@ -13,6 +13,23 @@ from rustcache._core import MISSING, Table
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+
+
+class _Items(ItemsView[K, V]):
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        mapping: Any = self._mapping  # type: ignore[attr-defined]
+        for key in mapping:
+            try:
+                value = mapping[key]
+            except KeyError:
+                continue  # Another thread has taken it away.
+            yield key, value
+
+
+class _Values(ValuesView[V]):
+    def __iter__(self) -> Iterator[V]:
+        items: ItemsView[Any, V] = _Items(self._mapping)  # type: ignore[attr-defined]
+        return iter([value for _, value in items])
 
 
 class Cache(MutableMapping[K, V]):
@@ -120,6 +137,12 @@ class Cache(MutableMapping[K, V]):
             except KeyError:
                 continue  # Another thread was first.
             return key, value
+
+    def items(self) -> ItemsView[K, V]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        return _Values(self)
 
     def clear(self) -> None:
         self._table.clear()

@@ -222,6 +222,24 @@ fn what_expires_is_gone_for_the_lower_layer_too_and_can_be_kept_by_touching_it()
 }
 
 #[test]
+fn the_coldest_is_what_would_be_evicted_next_and_looking_at_it_changes_nothing() {
+    let cache = cache();
+    assert!(cache.raw_coldest().is_none());
+    let keys: Vec<Object> = (0..3).map(Object::new).collect();
+    for (key, value) in keys.iter().zip(0..) {
+        set(&cache, key.clone(), value);
+    }
+    get(&cache, &keys[0]);
+    let before = cache.stats();
+    for _ in 0..2 {
+        assert_eq!(cache.raw_coldest().map(|(_, value)| value), Some(1));
+    }
+    assert_eq!(cache.stats(), before);
+    remove(&cache, &keys[1]);
+    assert_eq!(cache.raw_coldest().map(|(_, value)| value), Some(2));
+}
+
+#[test]
 fn a_walk_shows_what_is_there_and_the_collector_sees_it_as_well() {
     let cache = cache();
     for number in 0..5 {

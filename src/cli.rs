@@ -1,5 +1,7 @@
 //! What the command line may say: the only place that knows the names of flags and environment variables.
 
+mod http;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,9 +9,12 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use rustcache::persist::{OnDiskError, Recover, StoreOptions, Sync};
+use rustcache::transport::http::Options as HttpOptions;
 use rustcache::{Builder, PolicyKind};
 
-/// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout.
+use http::Http;
+
+/// A cache beside your process: serves version 1 and version 2 of its protocol on stdin and stdout, and HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "rustcache", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -26,7 +31,7 @@ Try it:
   rustcache encode insert user:1 hello --ttl 60 | rustcache | rustcache decode
 
 Exit codes:
-  0  the input ended, or SIGTERM came; everything was answered
+  0  the input ended, or SIGTERM came (with --http alone also SIGINT); everything was answered
   1  reading or writing failed
   2  an option is wrong, or there is a terminal where frames are expected
   3  the client broke the protocol
@@ -37,7 +42,7 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Serve stdin and stdout (what is done without a subcommand, too).
+    /// Serve stdin and stdout, or HTTP (what is done without a subcommand, too).
     Serve(Serve),
     /// Write a request to stdout, for a shell pipe.
     Encode(Encode),
@@ -168,6 +173,9 @@ pub(crate) struct Serve {
         default_value = "text"
     )]
     pub(crate) log_format: LogFormat,
+
+    #[command(flatten)]
+    pub(crate) http: Http,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -257,6 +265,14 @@ impl Serve {
     /// The limit on bytes, if one shard has not as many pages for small entries.
     pub(crate) fn beyond_pages(&self) -> Option<u64> {
         self.max_bytes.filter(|&bytes| bytes > MOST_BYTES_OF_PAGES)
+    }
+
+    /// How to serve HTTP, if that is asked for.
+    ///
+    /// # Errors
+    /// A line that says what is wrong.
+    pub(crate) fn http_options(&self) -> Result<Option<HttpOptions>, String> {
+        self.http.options(self.max_value)
     }
 
     pub(crate) fn max_pending_replies(&self) -> usize {

@@ -4,25 +4,25 @@ mod cli;
 mod inspect;
 mod progress;
 mod repair;
+mod served;
 mod shell;
+mod stop;
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustcache::persist::OpenError;
 use rustcache::persist::repair::RepairError;
-use rustcache::persist::{OpenError, Opening};
 use rustcache::session::{Broken, Session};
 use rustcache::transport::stdio::{self, End};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::level_filters::LevelFilter;
 
 use cli::{LogFormat, LogLevel, Serve, Task};
 use inspect::Verdict;
+use served::Served;
+use stop::Stop;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,6 +36,8 @@ const DIRECTORY: u8 = 5;
 const DIRECTORY_IN_USE: u8 = 6;
 const DAMAGE_FOUND: u8 = 7;
 
+/// How long the last requests may take.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// How long the last snapshot may take.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
 
@@ -94,15 +96,19 @@ fn refuse_huge_pages() {
 fn serve(options: &Serve) -> ExitCode {
     start_log(options);
     refuse_huge_pages();
-    if io::stdin().is_terminal() {
+    if options.http.serves_stdio() && io::stdin().is_terminal() {
         return complain(ON_A_TERMINAL, USAGE);
     }
-    let stop = match signals() {
+    let http = match options.http_options() {
+        Ok(http) => http,
+        Err(line) => return complain(&format!("rustcache: {line}"), USAGE),
+    };
+    let stop = match Stop::on_signals(options.http.serves_stdio()) {
         Ok(stop) => stop,
         Err(error) => return complain(&format!("rustcache: cannot handle signals: {error}"), FAILED),
     };
-    let mut session = match session(options) {
-        Ok(session) => session,
+    let served = match Served::begin(options) {
+        Ok(served) => served,
         Err(error) => return not_opened(&error),
     };
     if let Some(max_bytes) = options.beyond_pages() {
@@ -111,46 +117,83 @@ fn serve(options: &Serve) -> ExitCode {
             "small entries have room in 32 GiB; those beyond that take three allocations each, and more time and memory: have several daemons, of 32gb at most each"
         );
     }
+    let session = options
+        .http
+        .serves_stdio()
+        .then(|| served.session(options.max_pending_replies()));
+    let server = match http
+        .map(|http| served.http(&http, session.as_ref(), &stop))
+        .transpose()
+    {
+        Ok(server) => server,
+        Err(error) => {
+            served.give_up();
+            return complain(&format!("rustcache: {error}"), FAILED);
+        }
+    };
+    if let Some(server) = &server {
+        announce(server.address(), options.log_format);
+    }
+    let ended = match session {
+        Some(session) => on_stdio(session, &stop),
+        None => served.wait_for(&stop),
+    };
+    if let Some(server) = server {
+        let cut = server.stop(LAST_REQUESTS);
+        if cut > 0 {
+            tracing::warn!(
+                cut,
+                "these connections were cut, with requests that took too long"
+            );
+        }
+    }
+    let code = end(&served, &stop, ended);
+    // The kernel takes the memory back at once; freeing millions of entries one by one would keep whoever waits for our end.
+    std::mem::forget(served);
+    code
+}
+
+/// Whoever starts it by hand wants to know where it is; whoever reads its log has a line there.
+fn announce(address: SocketAddr, format: LogFormat) {
+    tracing::info!(%address, "serving HTTP");
+    if format == LogFormat::Text {
+        let _ = writeln!(io::stderr(), "rustcache: serving http://{address}/");
+    }
+}
+
+/// Serves stdin and stdout until they end; gives the exit code.
+fn on_stdio(mut session: Session, stop: &Stop) -> Result<u8, OpenError> {
     tracing::info!(pid = std::process::id(), "serving stdin and stdout");
     let served = stdio::serve(&mut session, io::stdin(), io::stdout(), stop);
     // Whatever is under way ends as by a crash, which is safe at any moment.
     session.gives_loading_up();
-    if let Some(Broken::NotOpened(error)) = session.broken() {
-        let code = not_opened(error);
-        std::mem::forget(session);
-        return code;
-    }
-    let mut code = match served {
-        Ok(end) => ended(&session, &end),
-        Err(error) => {
+    let ended = match (session.broken(), served) {
+        (Some(Broken::NotOpened(error)), _) => Err(error.clone()),
+        (_, Ok(end)) => Ok(ended(&session, &end)),
+        (_, Err(error)) => {
             tracing::error!(%error, "reading or writing failed");
-            FAILED
+            Ok(FAILED)
         }
     };
-    if let Some(store) = session.store()
+    ended
+}
+
+/// Writes what is left to write, and gives the exit code.
+fn end(served: &Served, stop: &Stop, ended: Result<u8, OpenError>) -> ExitCode {
+    let mut code = match ended {
+        Ok(code) => code,
+        Err(error) => return not_opened(&error),
+    };
+    if stop.is_fatal() {
+        code = DIRECTORY;
+    }
+    if let Some(store) = served.store()
         && let Err(failure) = store.close(LAST_SNAPSHOT)
     {
         tracing::error!(%failure, "what was acknowledged last may not be on the disk");
         code = DIRECTORY;
     }
-    // The kernel takes the memory back at once; freeing millions of entries one by one would keep whoever waits for our end.
-    std::mem::forget(session);
     code.into()
-}
-
-/// What serves the client, on a cache that is kept in a directory if there is to be one. That is loaded while the client is served already.
-fn session(options: &Serve) -> Result<Session, OpenError> {
-    let replies = options.max_pending_replies();
-    match options.store() {
-        Some(store) => Ok(Session::opening(
-            Opening::begin(store, options.builder())?,
-            replies,
-        )),
-        None => {
-            let cache = options.builder().build().map_err(OpenError::Build)?;
-            Ok(Session::new(cache, replies))
-        }
-    }
 }
 
 /// Says why nothing can be served.
@@ -211,18 +254,6 @@ fn ended(session: &Session, end: &End) -> u8 {
             }
         }
     }
-}
-
-/// SIGTERM makes the descriptor readable. SIGINT and SIGHUP belong to the application that started us, which gets them as well: it closes
-/// stdin when it is done.
-fn signals() -> io::Result<OwnedFd> {
-    let (stop, signalled) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(SIGTERM, signalled)?;
-    let ignored = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ignored))?;
-    }
-    Ok(stop.into())
 }
 
 /// Logs go to stderr, always: stdout is the protocol's.

@@ -7,6 +7,8 @@ mod durable;
 mod execute;
 mod input;
 mod loading;
+pub(crate) mod numbers;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use durable::Durable;
 use execute::Executor;
 use input::Input;
 use loading::{Held, most_held};
+pub use traffic::Traffic;
 
 /// Bytes of replies, and of input, that make a round.
 const REPLIES_PER_ROUND: usize = 16 * 1024;
@@ -144,6 +147,11 @@ impl Session {
         }
     }
 
+    /// What this session has done, for other threads.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(self.executor.traffic())
+    }
+
     /// What keeps the cache in a directory, if anything does.
     pub fn store(&self) -> Option<&Store> {
         self.executor.durable.as_ref().map(Durable::store)
@@ -152,7 +160,7 @@ impl Session {
     /// `wake` is called, by another thread, when [`process`](Self::process) can do something although nothing was received. Never, unless
     /// the session [awaits](Self::awaits_wake) that.
     pub fn wake_with(&mut self, wake: impl Fn() + Send + Sync + 'static) {
-        if let Some(opening) = &self.executor.opening {
+        if let Some(opening) = &mut self.executor.opening {
             opening.wake_with(Arc::new(wake));
         } else if let Some(durable) = &mut self.executor.durable {
             durable.wake_with(Arc::new(wake));
@@ -279,13 +287,13 @@ impl Session {
     }
 
     /// The directory is loaded, or cannot be.
-    fn opened(&mut self, outcome: Result<Store, OpenError>) {
+    fn opened(&mut self, outcome: Result<Arc<Store>, OpenError>) {
         let wake = self.executor.opening.take().and_then(|opening| opening.waker());
         let held = self.held.take();
         match outcome {
             Ok(store) => {
                 self.input.put_back(held);
-                let mut durable = Durable::new(Arc::new(store));
+                let mut durable = Durable::new(store);
                 if let Some(wake) = wake {
                     durable.wake_with(wake);
                 }

@@ -81,7 +81,7 @@ impl Cache {
         self.batch().remove_if_same(key, seen)
     }
 
-    fn look(&self, key: &[u8]) -> Option<Entry> {
+    pub(crate) fn look(&self, key: &[u8]) -> Option<Entry> {
         self.with_shard_as_it_is(self.hashed(key), |shard, key, now| {
             shard.peek(key, now, |entry| entry.to_entry())
         })

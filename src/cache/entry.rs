@@ -65,6 +65,8 @@ impl Tag {
     /// assert_eq!(rustcache::Tag::MESSAGE_PACK.0, 5);
     /// ```
     pub const MESSAGE_PACK: Tag = Tag(5);
+    /// Bytes with a media type, such as `image/png`, in front of them. `docs/protocol.md` says how, under "Bytes with a media type".
+    pub const TYPED: Tag = Tag(6);
     /// The first of eight tags for values that have something wrapped around them: times, tags to invalidate by, compression. `docs/protocol.md` says
     /// how, under "Wrapped values".
     ///

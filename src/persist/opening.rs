@@ -39,7 +39,7 @@ pub(super) struct Loading {
     bytes: Arc<Progress>,
     entries: AtomicU64,
     stats: Arc<Mutex<StoreStats>>,
-    wake: Mutex<Option<Waker>>,
+    wake: Mutex<Vec<Waker>>,
     /// Whoever has it has the directory: held by those who load and by the store, and not here.
     directory_lock: Mutex<Weak<DirectoryLock>>,
 }
@@ -91,19 +91,22 @@ impl Loading {
     }
 
     fn wake(&self) {
-        let wake = lock(&self.wake).clone();
-        if let Some(wake) = wake {
-            wake();
-        }
+        let wakers = lock(&self.wake).clone();
+        wakers.iter().for_each(|wake| wake());
     }
 }
 
-/// A directory that is being opened.
+/// A directory that is being opened; clones are the same.
+#[derive(Clone)]
 pub struct Opening {
     cache: Cache,
     loading: Arc<Loading>,
-    outcome: Arc<Mutex<Option<Result<Store, OpenError>>>>,
+    outcome: Arc<Mutex<Option<Opened>>>,
+    /// That of this clone.
+    waker: Option<Waker>,
 }
+
+type Opened = Result<Arc<Store>, OpenError>;
 
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +117,7 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    /// Begins what [`Store::open`] does. If this is dropped before that is done, the store is closed when it is.
+    /// Begins what [`Store::open`] does. If all clones are dropped before that is done, the store is closed when it is.
     ///
     /// # Errors
     /// When the options of the cache are wrong, or no thread can be started. What goes wrong later is the [`outcome`](Self::outcome).
@@ -123,14 +126,15 @@ impl Opening {
             cache: builder.build().map_err(OpenError::Build)?,
             loading: Arc::default(),
             outcome: Arc::default(),
+            waker: None,
         };
         let directory = options.directory.clone();
         let cache = opening.cache.clone();
         let (loading, outcome) = (Arc::clone(&opening.loading), Arc::clone(&opening.outcome));
         let open = move || {
             let opened = catch_unwind(AssertUnwindSafe(|| Store::open_telling(options, cache, &loading)));
-            *lock(&outcome) =
-                Some(opened.unwrap_or_else(|_| Err(OpenError::Disk(panicked("opening the directory")))));
+            let opened = opened.unwrap_or_else(|_| Err(OpenError::Disk(panicked("opening the directory"))));
+            *lock(&outcome) = Some(opened.map(Arc::new));
             loading.wake();
         };
         match thread::Builder::new().name("rustcache-load".into()).spawn(open) {
@@ -148,14 +152,16 @@ impl Opening {
         &self.cache
     }
 
-    /// `wake` is called, by another thread, when [`is_ours`](Self::is_ours) has become true, and when there is an [`outcome`](Self::outcome).
-    pub fn wake_with(&self, wake: Waker) {
-        *lock(&self.loading.wake) = Some(wake);
+    /// `wake` is called, by another thread, when [`is_ours`](Self::is_ours) has become true, and when there is an [`outcome`](Self::outcome). So is what was given
+    /// to other clones, and before.
+    pub fn wake_with(&mut self, wake: Waker) {
+        lock(&self.loading.wake).push(Arc::clone(&wake));
+        self.waker = Some(wake);
     }
 
-    /// What was given to [`wake_with`](Self::wake_with).
+    /// What was given to [`wake_with`](Self::wake_with) last.
     pub fn waker(&self) -> Option<Waker> {
-        lock(&self.loading.wake).clone()
+        self.waker.clone()
     }
 
     /// Whether the directory is known to be there, to be listed, and to be nobody else's. Then only loading it is left.
@@ -179,8 +185,8 @@ impl Opening {
         }
     }
 
-    /// What has come of it; `None` if nothing has yet, or if that was told before.
-    pub fn outcome(&self) -> Option<Result<Store, OpenError>> {
-        lock(&self.outcome).take()
+    /// What has come of it; `None` if nothing has yet.
+    pub fn outcome(&self) -> Option<Result<Arc<Store>, OpenError>> {
+        lock(&self.outcome).clone()
     }
 }

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod fixed;
 pub mod framed;
+pub mod media;
 pub mod outbox;
 pub mod status;
 

@@ -1,10 +1,11 @@
 //! Commands → the cache → replies. One place for each command: what it does, and how it is answered.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cache::{Batch, EntryRef, Stats as CacheStats};
-use crate::persist::{Opening, StoreStats};
+use crate::persist::Opening;
 use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
 use crate::protocol::fixed;
 use crate::protocol::framed::{
@@ -15,6 +16,8 @@ use crate::protocol::status::{Refusal, Status};
 use crate::{Cache, CasOutcome, Cursor, Error, Tag};
 
 use super::durable::{Asker, Durable};
+use super::numbers;
+use super::traffic::Traffic;
 
 #[derive(Debug)]
 pub(super) struct Executor {
@@ -23,6 +26,8 @@ pub(super) struct Executor {
     started: Instant,
     commands: u64,
     refusals: u64,
+    /// The same two, for others to read.
+    traffic: Arc<Traffic>,
     /// Unix seconds of this round of `process`, once it was asked for.
     unix_seconds: Option<u64>,
     /// What keeps a directory adds.
@@ -46,6 +51,7 @@ impl Executor {
             started: Instant::now(),
             commands: 0,
             refusals: 0,
+            traffic: Arc::default(),
             unix_seconds: None,
             durable: None,
             opening: None,
@@ -56,9 +62,15 @@ impl Executor {
         &self.cache
     }
 
+    /// What this session counts.
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
     /// The round is over: time goes on.
     pub(super) fn rest(&mut self) {
         self.unix_seconds = None;
+        self.traffic.tell(self.commands, self.refusals);
     }
 
     /// Answers a request with an error.
@@ -380,23 +392,7 @@ impl Executor {
             (None, Some(durable)) => (self.cache.stats(), Some(durable.store().stats())),
             (None, None) => (self.cache.stats(), None),
         };
-        let numbers = [
-            ("items", stats.items),
-            ("bytes", stats.bytes),
-            ("items_with_deadline", stats.items_with_deadline),
-            ("max_items", self.cache.max_items().unwrap_or(0)),
-            ("max_bytes", self.cache.max_bytes().unwrap_or(0)),
-            ("max_key_bytes", self.cache.max_key_bytes() as u64),
-            ("max_value_bytes", self.cache.max_value_bytes() as u64),
-            ("hits", stats.hits),
-            ("misses", stats.misses),
-            ("inserts", stats.inserts),
-            ("updates", stats.updates),
-            ("removals", stats.removals),
-            ("evictions_by_items", stats.evictions_by_items),
-            ("evictions_by_bytes", stats.evictions_by_bytes),
-            ("expirations", stats.expirations),
-            ("refused", stats.refused),
+        let of_session = [
             ("commands", self.commands),
             ("command_errors", self.refusals),
             (
@@ -406,46 +402,17 @@ impl Executor {
             ("pid", u64::from(std::process::id())),
         ];
         let mut json = String::from("{");
-        for (at, (name, number)) in numbers.iter().chain(&disk_numbers(on_disk)).enumerate() {
+        let numbers = numbers::of_cache(&self.cache, &stats)
+            .into_iter()
+            .chain(of_session);
+        let numbers = numbers.chain(numbers::of_directory(on_disk));
+        for (at, (name, number)) in numbers.enumerate() {
             // Writing to a String cannot fail.
             let _ = write!(json, "{}\"{name}\":{number}", if at == 0 { "" } else { "," });
         }
         json.push('}');
         json
     }
-}
-
-/// All are 0 where there is no directory.
-fn disk_numbers(stats: Option<StoreStats>) -> [(&'static str, u64); 25] {
-    let persistent = u64::from(stats.is_some());
-    let stats = stats.unwrap_or_default();
-    [
-        ("persistent", persistent),
-        ("journal_records", stats.journal.records),
-        ("journal_bytes", stats.journal.bytes),
-        ("journal_bytes_since_snapshot", stats.journal.bytes_since_snapshot),
-        ("journal_syncs", stats.journal.syncs),
-        ("journal_sync_us", stats.journal.sync_micros),
-        ("journal_longest_sync_us", stats.journal.longest_sync_micros),
-        ("snapshots", stats.snapshots),
-        ("last_snapshot_at_ms", stats.last_snapshot_at),
-        ("last_snapshot_ms", stats.last_snapshot_millis),
-        ("last_snapshot_bytes", stats.last_snapshot_bytes),
-        ("last_snapshot_entries", stats.last_snapshot_entries),
-        ("snapshot_under_way", u64::from(stats.snapshot.is_under_way)),
-        ("snapshot_progress", stats.snapshot.entries),
-        ("snapshot_entries", stats.snapshot.of),
-        ("snapshot_bytes", stats.snapshot.bytes),
-        ("loading", u64::from(stats.load.is_loading)),
-        ("loaded_bytes", stats.load.loaded_bytes),
-        ("load_bytes", stats.load.load_bytes),
-        ("loaded_entries", stats.load.loaded_entries),
-        ("recovered", stats.recovered),
-        ("dropped_records", stats.dropped),
-        ("recovery_ms", stats.recovery_millis),
-        ("disk_failed", u64::from(stats.failed)),
-        ("damaged_files", stats.damaged_files),
-    ]
 }
 
 fn missing(shown: Option<()>) -> Unanswered {

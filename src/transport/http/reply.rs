@@ -1,0 +1,107 @@
+//! What a request is answered with: bytes that are there, or events as they come.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::seats::AtWork;
+
+pub(super) type Answer = Response<Reply>;
+
+/// A connection with a longer answer is at work until that is written.
+const LONG: usize = 64 * 1024;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    content: Content,
+    at_work: Option<AtWork>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Reply {
+    pub(super) fn of(bytes: impl Into<Bytes>) -> Self {
+        Reply {
+            content: Content::Bytes(bytes.into()),
+            at_work: None,
+        }
+    }
+
+    pub(super) fn events(events: mpsc::Receiver<Bytes>) -> Self {
+        Reply {
+            content: Content::Events(events),
+            at_work: None,
+        }
+    }
+
+    /// Keeps the connection from being taken for idle, if this takes a while to write.
+    pub(super) fn at_work(&mut self, begin: impl FnOnce() -> AtWork) {
+        let is_long = match &self.content {
+            Content::Bytes(bytes) => bytes.len() > LONG,
+            Content::Events(_) => true,
+        };
+        self.at_work = is_long.then(begin);
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match &mut self.content {
+            Content::Bytes(bytes) if bytes.is_empty() => None,
+            Content::Bytes(bytes) => Some(std::mem::take(bytes)),
+            Content::Events(events) => ready!(events.poll_recv(context)),
+        };
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.content, Content::Bytes(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// 200, with bytes of a type.
+pub(super) fn ok(content_type: &'static str, bytes: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Reply::of(bytes));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// 200, as JSON.
+pub(super) fn json(value: &impl Serialize) -> Answer {
+    // What is answered is made of strings, numbers and JSON that was read: it can be written.
+    ok("application/json", serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// No body.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Reply::of(Bytes::new()));
+    *answer.status_mut() = status;
+    answer
+}

@@ -1,0 +1,135 @@
+//! `POST /v1/batch`: many operations at once, each done and answered by itself.
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::super::problem::Problem;
+use super::super::reply::{Answer, json};
+use super::super::service::Service;
+use super::names::ttl;
+use super::operation::{Operation, Verb};
+use super::read_json;
+use super::value::Told;
+use crate::Cache;
+
+const MOST: usize = 10_000;
+/// Of values, in one answer.
+const MOST_BYTES: usize = 64 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    operations: Vec<Operation>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answered {
+    results: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Found {
+        status: u16,
+        #[serde(flatten)]
+        value: Told,
+        ttl: Option<f64>,
+    },
+    Done {
+        status: u16,
+    },
+    Refused {
+        status: u16,
+        code: &'static str,
+        detail: String,
+    },
+}
+
+impl Outcome {
+    fn done(status: StatusCode) -> Self {
+        Outcome::Done {
+            status: status.as_u16(),
+        }
+    }
+}
+
+impl From<Problem> for Outcome {
+    fn from(problem: Problem) -> Self {
+        Outcome::Refused {
+            status: problem.status.as_u16(),
+            code: problem.code,
+            detail: problem.detail,
+        }
+    }
+}
+
+pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let Asked { operations } = read_json(service, request).await?;
+    if operations.len() > MOST {
+        return Err(Problem::bad_request(format!(
+            "there are {} operations, and {MOST} are the most: send several batches",
+            operations.len()
+        )));
+    }
+    let writes = operations.iter().any(|operation| operation.op != Verb::Get);
+    let cache = if writes {
+        service.backing.writable()?
+    } else {
+        service.backing.cache()?
+    };
+    let mut room = MOST_BYTES;
+    let results = operations
+        .into_iter()
+        .map(|operation| perform(cache, service, operation, &mut room))
+        .collect();
+    if writes {
+        service.settle().await?;
+    }
+    Ok(json(&Answered { results }))
+}
+
+fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut usize) -> Outcome {
+    try_to_perform(cache, service, operation, room).unwrap_or_else(Outcome::from)
+}
+
+fn try_to_perform(
+    cache: &Cache,
+    service: &Service,
+    mut operation: Operation,
+    room: &mut usize,
+) -> Result<Outcome, Problem> {
+    let (op, key) = (operation.op, operation.key()?);
+    Ok(match op {
+        Verb::Get => {
+            service.top.saw(&key);
+            let Some(entry) = cache.get(&key) else {
+                return Ok(Outcome::done(StatusCode::NOT_FOUND));
+            };
+            *room = room.checked_sub(entry.value.len()).ok_or_else(|| {
+                Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "DEFERRED",
+                    "the answer would be too long: ask for this one again",
+                )
+            })?;
+            Outcome::Found {
+                status: 200,
+                ttl: ttl(entry.time_left),
+                value: Told::of(&entry),
+            }
+        }
+        Verb::Set => {
+            let (value, options) = operation.into_value()?;
+            match cache.set(key, value, options)? {
+                true => Outcome::done(StatusCode::NO_CONTENT),
+                false => Outcome::done(StatusCode::PRECONDITION_FAILED),
+            }
+        }
+        Verb::Delete => match cache.remove(key) {
+            true => Outcome::done(StatusCode::NO_CONTENT),
+            false => Outcome::done(StatusCode::NOT_FOUND),
+        },
+    })
+}

@@ -1,0 +1,254 @@
+//! `/v1/entries/{key}`: one entry, with its value as the body.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+
+use super::super::body;
+use super::super::problem::Problem;
+use super::super::reply::{Answer, Reply, empty};
+use super::super::service::Service;
+use super::condition::{Conditions, Needs};
+use super::etag;
+use super::names::{decoded, expiry_of};
+use super::query;
+use super::value::typed;
+use crate::cache::millis_rounded_up;
+use crate::protocol::media;
+use crate::{Cache, Computed, Condition, Entry, Expiry, Op, SetOptions, Tag, TimeLeft};
+
+pub(super) const PATH: &str = "/v1/entries/";
+
+const RUSTCACHE_TTL: HeaderName = HeaderName::from_static("rustcache-ttl");
+const RUSTCACHE_TAG: HeaderName = HeaderName::from_static("rustcache-tag");
+
+pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+    match *request.method() {
+        Method::GET => {
+            let peek = request.uri().query().is_some() && query::flag(request.uri(), "peek")?;
+            get(service, &request, peek)
+        }
+        Method::HEAD => get(service, &request, true),
+        Method::PUT => put(service, request).await,
+        Method::DELETE => delete(service, &request).await,
+        _ => Ok(Problem::method_not_allowed("GET, HEAD, PUT, DELETE")),
+    }
+}
+
+/// The key of a path that begins with `PATH`.
+fn key(uri: &Uri) -> std::borrow::Cow<'_, [u8]> {
+    decoded(uri.path().strip_prefix(PATH).unwrap_or_default())
+}
+
+fn get(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
+    let cache = service.backing.cache()?;
+    let key = key(request.uri());
+    let found = if peek {
+        cache.look(&key)
+    } else {
+        service.top.saw(&key);
+        cache.get(&key)
+    };
+    let entry = found.ok_or_else(Problem::not_found)?;
+    let etag = etag::of_entry(&entry);
+    let mut answer = if Conditions::of(request.headers()).is_known(&etag)? {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let (media_type, bytes) = shown(&entry);
+        let mut answer = Response::new(Reply::of(bytes));
+        answer.headers_mut().insert(CONTENT_TYPE, media_type);
+        answer
+    };
+    describe(answer.headers_mut(), &entry, &etag);
+    Ok(answer)
+}
+
+/// The value without what is in front of it; a large one is not copied.
+fn shown(entry: &Entry) -> (HeaderValue, Bytes) {
+    let (media_type, bytes) = media::shown(entry.tag, &entry.value);
+    let header = match media_type {
+        std::borrow::Cow::Borrowed(name) => HeaderValue::from_static(name),
+        // Of ASCII that can be printed, which a header can carry.
+        std::borrow::Cow::Owned(name) => {
+            HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        }
+    };
+    let in_front = entry.value.len() - bytes.len();
+    (header, Bytes::from(entry.value.clone()).slice(in_front..))
+}
+
+fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &etag::ETag) {
+    if let Ok(etag) = HeaderValue::from_bytes(etag) {
+        headers.insert(ETAG, etag);
+    }
+    headers.insert(RUSTCACHE_TAG, HeaderValue::from(u16::from(entry.tag.0)));
+    match entry.time_left {
+        TimeLeft::Forever => {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        TimeLeft::Left(left) => {
+            let mut max_age = BytesMut::with_capacity(32);
+            max_age.put_slice(b"max-age=");
+            max_age.put_slice(left.as_secs().to_string().as_bytes());
+            if let Ok(max_age) = HeaderValue::from_maybe_shared(max_age.freeze()) {
+                headers.insert(CACHE_CONTROL, max_age);
+            }
+            let millis = millis_rounded_up(left);
+            let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
+            if let Ok(seconds) = HeaderValue::try_from(seconds) {
+                headers.insert(RUSTCACHE_TTL, seconds);
+            }
+        }
+    }
+}
+
+async fn put(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let expiry = match query::text(request.uri(), "ttl")? {
+        Some(text) => expiry_of(&text).map_err(Problem::bad_request)?,
+        None => max_age(request.headers())?,
+    };
+    let conditions = Conditions::of(request.headers());
+    let (parts, body) = request.into_parts();
+    let media_type = match parts.headers.get(CONTENT_TYPE) {
+        None => "application/octet-stream",
+        Some(given) => given
+            .to_str()
+            .map_err(|_| Problem::bad_request("the Content-Type is not ASCII"))?,
+    };
+    let body = body::read(body, service.allowance).await?;
+    let (tag, value) = typed(media_type, body.into()).map_err(Problem::bad_request)?;
+    let status = store(
+        service.backing.writable()?,
+        &key(&parts.uri),
+        (tag, &value),
+        expiry,
+        &conditions,
+    )?;
+    service.settle().await?;
+    Ok(empty(status))
+}
+
+/// 201 or 204.
+fn store(
+    cache: &Cache,
+    key: &[u8],
+    (tag, value): (Tag, &[u8]),
+    expiry: Expiry,
+    conditions: &Conditions,
+) -> Result<StatusCode, Problem> {
+    let options = |condition| SetOptions {
+        tag,
+        expiry,
+        condition,
+    };
+    let (was_there, stored) = match conditions.needs() {
+        // Somebody may come in between; then it was as if he had come before, or after.
+        Needs::Nothing => (
+            cache.contains(key),
+            cache.set(key, value, options(Condition::Always))?,
+        ),
+        Needs::Absent => (false, cache.set(key, value, options(Condition::IfAbsent))?),
+        Needs::Present => (true, cache.set(key, value, options(Condition::IfPresent))?),
+        Needs::Entry => {
+            let entry = cache.entry(key).tag(tag).expiry(expiry);
+            let computed = entry.compute(|found| match conditions.allow(found) {
+                true => Op::Put(value),
+                false => Op::Keep,
+            })?;
+            match computed {
+                Computed::Inserted(_) => (false, true),
+                Computed::Replaced { .. } => (true, true),
+                Computed::StillAbsent | Computed::Unchanged(_) | Computed::Removed(_) => (true, false),
+            }
+        }
+    };
+    match (stored, was_there) {
+        (false, _) => Err(Problem::precondition_failed()),
+        (true, false) => Ok(StatusCode::CREATED),
+        (true, true) => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+async fn delete(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+    let cache = service.backing.writable()?;
+    let key = key(request.uri());
+    let conditions = Conditions::of(request.headers());
+    let removed = match conditions.needs() {
+        Needs::Nothing => cache.remove(&key),
+        _ => {
+            let computed = cache.entry(&key).compute(|found| match conditions.allow(found) {
+                true => Op::<&[u8]>::Remove,
+                false => Op::Keep,
+            })?;
+            match computed {
+                Computed::Removed(_) => true,
+                Computed::Unchanged(_) => return Err(Problem::precondition_failed()),
+                _ if !conditions.allow(None) => return Err(Problem::precondition_failed()),
+                _ => false,
+            }
+        }
+    };
+    // Also if it was not here: it may have been elsewhere.
+    service.settle().await?;
+    match removed {
+        true => Ok(empty(StatusCode::NO_CONTENT)),
+        false => Err(Problem::not_found()),
+    }
+}
+
+/// What `Cache-Control` says about how long to keep it.
+fn max_age(headers: &HeaderMap) -> Result<Expiry, Problem> {
+    let mut max_age = None;
+    let mut shared = None;
+    for value in headers.get_all(CACHE_CONTROL) {
+        let value = value
+            .to_str()
+            .map_err(|_| Problem::bad_request("Cache-Control is not ASCII"))?;
+        for directive in value.split(',') {
+            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+            let (name, argument) = (name.trim(), argument.trim().trim_matches('"'));
+            let place = if name.eq_ignore_ascii_case("max-age") {
+                &mut max_age
+            } else if name.eq_ignore_ascii_case("s-maxage") {
+                &mut shared
+            } else if name.eq_ignore_ascii_case("no-store") {
+                return Err(Problem::bad_request(
+                    "Cache-Control says no-store, and this is to be stored",
+                ));
+            } else {
+                continue;
+            };
+            let seconds: u64 = argument.parse().map_err(|_| {
+                Problem::bad_request(format!(
+                    "Cache-Control: {name} is {argument:?} and must be whole seconds"
+                ))
+            })?;
+            *place = Some(Expiry::After(Duration::from_secs(seconds)));
+        }
+    }
+    Ok(shared.or(max_age).unwrap_or(Expiry::Default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_control_says_how_long_and_the_shared_age_goes_first() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+            max_age(&headers).map_err(|problem| problem.detail)
+        };
+        let after = |seconds| Ok(Expiry::After(Duration::from_secs(seconds)));
+        assert_eq!(of("public, max-age=60"), after(60));
+        assert_eq!(of("s-maxage=\"5\", Max-Age=60"), after(5));
+        assert_eq!(of("no-cache"), Ok(Expiry::Default));
+        for wrong in ["no-store", "max-age=-1", "max-age", "max-age=1.5"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! An operation on an entry, as JSON has it: one of those of a batch.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::problem::Problem;
+use super::names::{Base64, Name, Ttl};
+use super::value::{Given, there};
+use crate::{Condition, SetOptions};
+
+/// All members that an operation may have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operation {
+    pub(super) op: Verb,
+    key: Option<String>,
+    key_base64: Option<Base64>,
+    #[serde(default, deserialize_with = "there")]
+    value: Option<Box<RawValue>>,
+    base64: Option<Base64>,
+    r#type: Option<String>,
+    ttl: Option<Ttl>,
+    r#if: Option<If>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verb {
+    Get,
+    Set,
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum If {
+    Absent,
+    Present,
+}
+
+impl Operation {
+    /// Its key, and nothing that belongs to another operation.
+    pub(super) fn key(&mut self) -> Result<Vec<u8>, Problem> {
+        let is_of_set = self.value.is_some()
+            || self.base64.is_some()
+            || self.r#type.is_some()
+            || self.ttl.is_some()
+            || self.r#if.is_some();
+        if self.op != Verb::Set && is_of_set {
+            return Err(Problem::bad_request(
+                "`value`, `base64`, `type`, `ttl` and `if` belong to the operation `set`",
+            ));
+        }
+        Name::given(self.key.take(), self.key_base64.take())
+    }
+
+    /// What is to be stored, and how.
+    pub(super) fn into_value(self) -> Result<(Vec<u8>, SetOptions), Problem> {
+        let given = Given {
+            value: self.value,
+            base64: self.base64.map(|Base64(bytes)| bytes),
+            media_type: self.r#type,
+        };
+        let (tag, value) = given.bytes().map_err(Problem::bad_request)?;
+        let options = SetOptions {
+            tag,
+            expiry: self.ttl.unwrap_or_default().0,
+            condition: match self.r#if {
+                None => Condition::Always,
+                Some(If::Absent) => Condition::IfAbsent,
+                Some(If::Present) => Condition::IfPresent,
+            },
+        };
+        Ok((value, options))
+    }
+}

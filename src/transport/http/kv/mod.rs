@@ -13,6 +13,9 @@ use super::v1::value::{from_json, to_json};
 use crate::{Condition, Entry, SetOptions};
 
 mod insert;
+mod python;
+
+use insert::Refusal;
 
 /// What a path under /kv/ asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,10 +73,13 @@ async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer,
     let body = body::read(request.into_body(), service.allowance).await?;
     let asked = match insert::read(&body, is_json) {
         Ok(asked) => asked,
-        Err(detail) => {
+        Err(Refusal::Invalid(detail)) => {
             let mut answer = ok(JSON, detail);
             *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             return Ok(answer);
+        }
+        Err(Refusal::Unreadable) => {
+            return Err(Problem::bad_request("There was an error parsing the body"));
         }
     };
     let (tag, value) = from_json(&asked.value);

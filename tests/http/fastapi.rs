@@ -1,0 +1,138 @@
+//! `/kv` answers what FastAPI answers, byte for byte: golden.json is what fastapi/record.py has heard from fastapi/app.py.
+
+use serde_json::Value;
+
+use crate::support::Service;
+
+/// Where FastAPI fails, because it cannot write the number that it wants to complain about.
+const FAULT: u64 = 500;
+
+#[test]
+fn every_request_is_answered_as_fastapi_does() {
+    let golden: Value = serde_json::from_str(include_str!("fastapi/golden.json")).expect("JSON");
+    let service = Service::new();
+    let mut client = service.client();
+    let mut wrong = Vec::new();
+    for case in golden["cases"].as_array().expect("cases") {
+        let text = |name: &str| case[name].as_str();
+        let (method, path) = (text("method").expect("a method"), text("path").expect("a path"));
+        let headers: Vec<_> = text("type")
+            .map(|kind| ("Content-Type", kind))
+            .into_iter()
+            .collect();
+        let answer = client.ask(method, path, &headers, text("sent").unwrap_or("").as_bytes());
+        let wanted = &case["answer"];
+        let is_right = if wanted["status"] == FAULT {
+            answer.status == 422
+        } else {
+            wanted["status"] == answer.status
+                && wanted["body"] == answer.text()
+                && ["allow", "content-type", "location"]
+                    .iter()
+                    .all(|name| wanted[name].as_str() == answer.header(name))
+        };
+        if !is_right {
+            wrong.push(format!(
+                "{case}\n   {} {:?} {}",
+                answer.status,
+                answer.headers,
+                answer.text()
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// The requests of the README of the service that these routes come from, as curl and requests send them.
+#[test]
+fn the_examples_that_people_know_work() {
+    let service = Service::new();
+    let json = [("Content-Type", "application/json")];
+    let insert = |body: &str| service.ask("PUT", "/kv/insert", &json, body.as_bytes()).json();
+    let success = serde_json::json!({"status": "success"});
+    let body = "{\n    \"key\": \"user:123\",\n    \"value\": {\"name\": \"Alice\", \"age\": 30},\n    \"ttl\": 3600\n  }";
+    assert_eq!(insert(body), success);
+    let answer = service.get("/kv/user:123");
+    assert_eq!(
+        answer.text(),
+        r#"{"key":"user:123","value":{"name":"Alice","age":30}}"#
+    );
+    assert_eq!(
+        service.ask("DELETE", "/kv/delete/user:123", &[], b"").json(),
+        success
+    );
+    let answer = service.get("/kv/nonexistent");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (404, r#"{"detail":"Key not found"}"#)
+    );
+    let body = r#"{"key": "cache:session", "value": {"user_id": 42, "token": "abc123"}, "ttl": 1800}"#;
+    assert_eq!(insert(body), success);
+    assert_eq!(service.get("/kv/cache:session").json()["value"]["user_id"], 42);
+    assert_eq!(
+        service.ask("DELETE", "/kv/delete/cache:session", &[], b"").json(),
+        success
+    );
+}
+
+#[test]
+fn any_key_can_be_read_that_was_written() {
+    let service = Service::new();
+    for (key, path) in [
+        ("a/b", "a%2Fb"),
+        ("insert", "insert"),
+        ("delete/x", "delete%2Fx"),
+        ("ä\n", "%C3%A4%0A"),
+        ("..", "%2E%2E"),
+    ] {
+        let body = serde_json::json!({"key": key, "value": key}).to_string();
+        let put = service.ask(
+            "PUT",
+            "/kv/insert",
+            &[("Content-Type", "application/json")],
+            body.as_bytes(),
+        );
+        assert_eq!(put.status, 200);
+        assert_eq!(service.get(&format!("/kv/{path}")).json()["key"], key);
+        let deleted = service.ask("DELETE", &format!("/kv/delete/{path}"), &[], b"");
+        assert_eq!(deleted.status, 200);
+        assert_eq!(service.get(&format!("/kv/{path}")).status, 404);
+    }
+}
+
+#[test]
+fn numbers_keep_all_their_digits() {
+    let service = Service::new();
+    for number in [
+        "12345678901234567890.123456789012345678901",
+        "1e400",
+        "-0.0",
+        "1.10",
+    ] {
+        let body = format!("{{\"key\":\"n\",\"value\":[ {number} ]}}");
+        service.ask(
+            "PUT",
+            "/kv/insert",
+            &[("Content-Type", "application/json")],
+            body.as_bytes(),
+        );
+        assert_eq!(
+            service.get("/kv/n").text(),
+            format!("{{\"key\":\"n\",\"value\":[{number}]}}")
+        );
+    }
+}
+
+#[test]
+fn a_value_that_json_cannot_carry_is_said_to_be_none() {
+    let service = Service::new();
+    service.ask("PUT", "/v1/entries/b", &[], b"\xff");
+    let answer = service.get("/kv/b");
+    assert_eq!(answer.status, 406);
+    assert!(answer.text().contains("tag 0"), "{}", answer.text());
+}

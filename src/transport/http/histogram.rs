@@ -79,6 +79,12 @@ impl Counts {
         self.counts.iter().sum()
     }
 
+    /// How many took no longer than this, or at most an eighth longer.
+    pub(super) fn up_to(&self, duration: Duration) -> u64 {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.counts[..=place(nanos)].iter().sum()
+    }
+
     /// The duration that this part of them (0 to 1) did not exceed, in microseconds; 0 if there are none.
     #[expect(
         clippy::cast_precision_loss,

@@ -16,6 +16,7 @@ mod health;
 mod histogram;
 mod kv;
 mod listener;
+mod metrics;
 mod options;
 mod problem;
 mod reply;

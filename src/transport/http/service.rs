@@ -19,7 +19,7 @@ use super::reply::{Answer, json};
 use super::seats::Seats;
 use super::top::Top;
 use super::traffic::{Kind, Traffic};
-use super::{health, kv, v1};
+use super::{health, kv, metrics, v1};
 
 /// What all connections of a server share.
 pub(super) struct Service {
@@ -95,9 +95,10 @@ impl Service {
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let answered = match path {
-            "/livez" | "/readyz" if !is_read => return kv::method_not_allowed("GET, HEAD"),
+            "/livez" | "/readyz" | "/metrics" if !is_read => return kv::method_not_allowed("GET, HEAD"),
             "/livez" => Ok(health::live()),
             "/readyz" => health::ready(self),
+            "/metrics" => Ok(metrics::answer(self)),
             _ => return kv::not_found(),
         };
         answered.unwrap_or_else(Problem::into_answer)

@@ -97,6 +97,10 @@ impl Traffic {
         }
     }
 
+    pub(super) fn of(&self, kind: Kind) -> Counts {
+        self.latencies[kind as usize].counts()
+    }
+
     pub(super) fn all(&self) -> Counts {
         let mut all = Counts::none();
         self.latencies

@@ -139,7 +139,7 @@ impl Batch<'_> {
 
 /// Whether the key holds what was seen: the same bytes with the same tag, or nothing. That it was written again with the same is no matter to whoever
 /// decides by what it is.
-fn holds(shard: &mut Shard, key: Hashed<'_>, seen: Option<&Entry>, now: u64) -> bool {
+pub(super) fn holds(shard: &mut Shard, key: Hashed<'_>, seen: Option<&Entry>, now: u64) -> bool {
     let found = shard.peek(key, now, |entry| seen.is_some_and(|seen| is_same(&entry, seen)));
     found.unwrap_or(seen.is_none())
 }

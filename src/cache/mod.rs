@@ -43,6 +43,7 @@ mod sweep;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod transaction;
 pub(crate) mod typed;
 mod unharmed;
 mod value;
@@ -76,6 +77,7 @@ pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
 pub(crate) use standstill::Standstill;
 pub use stats::Stats;
+pub(crate) use transaction::{Step, Stepped, Watched};
 pub use value::Value;
 pub use weak::WeakCache;
 

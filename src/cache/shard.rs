@@ -23,6 +23,7 @@ use crate::flight::Flights;
 
 mod ahead;
 mod departing;
+mod fitting;
 mod loading;
 mod room;
 mod telling;

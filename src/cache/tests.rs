@@ -1,6 +1,6 @@
 //! Tests of the engine as a whole. `model` compares it with a textbook; `promises`, `deadlines` and `concurrency` are named after what they
 //! keep; `policies` is about what holds with each of them; `reclaiming` is about the background thread;
-//! `compaction` is about the memory of what is gone; `idle`, `listener`, `iteration` and `compute` about what each is named after.
+//! `compaction` is about the memory of what is gone; `idle`, `listener`, `iteration`, `compute` and `transactions` about what each is named after.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
@@ -18,6 +18,7 @@ mod policies;
 mod promises;
 mod reclaiming;
 mod reserving;
+mod transactions;
 
 use std::time::Duration;
 

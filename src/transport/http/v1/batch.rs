@@ -11,7 +11,7 @@ use super::names::ttl;
 use super::operation::{Operation, Verb};
 use super::read_json;
 use super::value::Told;
-use crate::Cache;
+use crate::{Cache, Entry};
 
 const MOST: usize = 10_000;
 /// Of values, in one answer.
@@ -30,7 +30,7 @@ struct Answered {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Outcome {
+pub(super) enum Outcome {
     Found {
         status: u16,
         #[serde(flatten)]
@@ -48,7 +48,15 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn done(status: StatusCode) -> Self {
+    pub(super) fn found(entry: &Entry) -> Self {
+        Outcome::Found {
+            status: 200,
+            ttl: ttl(entry.time_left),
+            value: Told::of(entry),
+        }
+    }
+
+    pub(super) fn done(status: StatusCode) -> Self {
         Outcome::Done {
             status: status.as_u16(),
         }
@@ -114,11 +122,7 @@ fn try_to_perform(
                     "the answer would be too long: ask for this one again",
                 )
             })?;
-            Outcome::Found {
-                status: 200,
-                ttl: ttl(entry.time_left),
-                value: Told::of(&entry),
-            }
+            Outcome::found(&entry)
         }
         Verb::Set => {
             let (value, options) = operation.into_value()?;

@@ -11,6 +11,7 @@ mod keys;
 pub(super) mod names;
 mod operation;
 pub(super) mod query;
+mod transactions;
 pub(super) mod value;
 
 use hyper::body::Incoming;
@@ -37,11 +38,14 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         "/v1/stats" if is_read => Ok(admin::stats(service)),
         "/v1/events" | "/v1/top" if is_read => service.watch(path, &request),
         "/v1/batch" if is_post => batch::answer(service, request).await,
+        "/v1/transactions" if is_post => transactions::answer(service, request).await,
         "/v1/incr" if is_post => increment::answer(service, request).await,
         "/v1/snapshot" if is_post => admin::snapshot(service).await,
         "/v1/entries" if *method == Method::DELETE => admin::clear(service, &request).await,
         "/v1/keys" | "/v1/stats" | "/v1/events" | "/v1/top" => Ok(Problem::method_not_allowed("GET, HEAD")),
-        "/v1/batch" | "/v1/incr" | "/v1/snapshot" => Ok(Problem::method_not_allowed("POST")),
+        "/v1/batch" | "/v1/incr" | "/v1/transactions" | "/v1/snapshot" => {
+            Ok(Problem::method_not_allowed("POST"))
+        }
         "/v1/entries" => Ok(Problem::method_not_allowed("DELETE")),
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,

@@ -1,0 +1,227 @@
+//! `POST /v1/transactions`: operations that are all done, or none.
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::super::problem::Problem;
+use super::super::reply::{Answer, json};
+use super::super::service::Service;
+use super::batch::Outcome;
+use super::etag;
+use super::names::{Base64, Name};
+use super::operation::{Operation, Verb};
+use super::read_json;
+use super::value::{Given, there, to_json};
+use crate::cache::{Step, Stepped, Watched};
+use crate::{Cache, Entry, Error, SetOptions};
+
+/// Operations and conditions together.
+const MOST: usize = 128;
+/// Of values that are written: room for them is made under the locks.
+const MOST_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    r#if: Vec<Condition>,
+    operations: Vec<Operation>,
+}
+
+/// What an entry has to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Condition {
+    key: Option<String>,
+    key_base64: Option<Base64>,
+    #[serde(default, deserialize_with = "there")]
+    value: Option<Box<RawValue>>,
+    base64: Option<Base64>,
+    r#type: Option<String>,
+    etag: Option<String>,
+    absent: Option<bool>,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Absent,
+    Present,
+    ETag(String),
+    Json(Box<RawValue>),
+    Bytes(crate::Tag, Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Prepared {
+    verb: Verb,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    options: SetOptions,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answered {
+    Applied { applied: bool, results: Vec<Outcome> },
+    Failed { applied: bool, failed: Vec<usize> },
+}
+
+pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let asked: Asked = read_json(service, request).await?;
+    let count = asked.r#if.len() + asked.operations.len();
+    if count > MOST {
+        return Err(Problem::bad_request(format!(
+            "there are {count} operations and conditions, and {MOST} are the most"
+        )));
+    }
+    let conditions = asked.r#if.into_iter().map(Condition::prepare);
+    let conditions: Vec<(Vec<u8>, Wanted)> = conditions.collect::<Result<_, _>>()?;
+    let operations = asked.operations.into_iter().map(prepare);
+    let operations: Vec<Prepared> = operations.collect::<Result<_, _>>()?;
+    let bytes: usize = operations.iter().map(|operation| operation.value.len()).sum();
+    if bytes > MOST_BYTES {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "TRANSACTION_TOO_LARGE",
+            format!("the values take {bytes} bytes, and {MOST_BYTES} are the most that are written at once"),
+        ));
+    }
+    let answered = apply(service.backing.writable()?, &conditions, &operations)?;
+    service.settle().await?;
+    let is_applied = matches!(answered, Answered::Applied { .. });
+    let mut answer = json(&answered);
+    if !is_applied {
+        *answer.status_mut() = StatusCode::CONFLICT;
+    }
+    Ok(answer)
+}
+
+fn prepare(mut operation: Operation) -> Result<Prepared, Problem> {
+    let (verb, key) = (operation.op, operation.key()?);
+    let (value, options) = match verb {
+        Verb::Set => operation.into_value()?,
+        Verb::Get | Verb::Delete => Default::default(),
+    };
+    if options.condition != crate::Condition::Always {
+        return Err(Problem::bad_request(
+            "`if` within an operation is for batches: name the key in the transaction's own `if`",
+        ));
+    }
+    Ok(Prepared {
+        verb,
+        key,
+        value,
+        options,
+    })
+}
+
+/// Looks at what it depends on, decides, and does it if nothing of that has changed meanwhile; else looks again. Whoever is overtaken was so by somebody who was done.
+fn apply(
+    cache: &Cache,
+    conditions: &[(Vec<u8>, Wanted)],
+    operations: &[Prepared],
+) -> Result<Answered, Error> {
+    let steps: Vec<Step<'_>> = operations.iter().map(Prepared::step).collect();
+    loop {
+        let watched = conditions.iter().map(|(key, _)| Watched {
+            key,
+            seen: cache.look(key),
+        });
+        let watched: Vec<Watched<'_>> = watched.collect();
+        let both = conditions.iter().zip(&watched).enumerate();
+        let failed = both.filter(|(_, ((_, wanted), watched))| !wanted.holds(watched.seen.as_ref()));
+        let failed: Vec<usize> = failed.map(|(at, _)| at).collect();
+        if !failed.is_empty() {
+            return Ok(Answered::Failed {
+                applied: false,
+                failed,
+            });
+        }
+        if let Some(done) = cache.transact(&watched, &steps)? {
+            let results = done.into_iter().map(outcome).collect();
+            return Ok(Answered::Applied {
+                applied: true,
+                results,
+            });
+        }
+    }
+}
+
+fn outcome(done: Stepped) -> Outcome {
+    match done {
+        Stepped::Got(Some(entry)) => Outcome::found(&entry),
+        Stepped::Got(None) | Stepped::Removed(false) => Outcome::done(StatusCode::NOT_FOUND),
+        Stepped::Stored | Stepped::Removed(true) => Outcome::done(StatusCode::NO_CONTENT),
+    }
+}
+
+impl Prepared {
+    fn step(&self) -> Step<'_> {
+        let key = &self.key;
+        match self.verb {
+            Verb::Get => Step::Get { key },
+            Verb::Delete => Step::Remove { key },
+            Verb::Set => Step::Set {
+                key,
+                value: &self.value,
+                options: self.options,
+            },
+        }
+    }
+}
+
+impl Condition {
+    fn prepare(self) -> Result<(Vec<u8>, Wanted), Problem> {
+        let key = Name::given(self.key, self.key_base64)?;
+        let is_valued = self.value.is_some() || self.base64.is_some() || self.r#type.is_some();
+        let wanted = match (is_valued, self.etag, self.absent) {
+            (false, None, Some(true)) => Wanted::Absent,
+            (false, None, Some(false)) => Wanted::Present,
+            (false, Some(etag), None) => Wanted::ETag(etag),
+            (true, None, None) => match (self.value, self.base64, self.r#type) {
+                (Some(value), None, None) => Wanted::Json(value),
+                (value, base64, media_type) => {
+                    let given = Given {
+                        value,
+                        base64: base64.map(|Base64(bytes)| bytes),
+                        media_type,
+                    };
+                    let (tag, bytes) = given.bytes().map_err(Problem::bad_request)?;
+                    Wanted::Bytes(tag, bytes)
+                }
+            },
+            _ => {
+                return Err(Problem::bad_request(
+                    "a condition has one of `value`, `base64`, `etag` and `absent`",
+                ));
+            }
+        };
+        Ok((key, wanted))
+    }
+}
+
+impl Wanted {
+    fn holds(&self, found: Option<&Entry>) -> bool {
+        let Some(entry) = found else {
+            return matches!(self, Wanted::Absent);
+        };
+        match self {
+            Wanted::Absent => false,
+            Wanted::Present => true,
+            Wanted::ETag(etag) => etag::is_named(etag.as_bytes(), &etag::of_entry(entry)),
+            Wanted::Bytes(tag, bytes) => entry.tag == *tag && entry.value == *bytes,
+            Wanted::Json(json) => {
+                to_json(entry.tag, &entry.value).is_some_and(|value| is_same_json(&value, json))
+            }
+        }
+    }
+}
+
+/// Whether both are written in the same way, or mean the same.
+fn is_same_json(one: &RawValue, other: &RawValue) -> bool {
+    let value = |json: &RawValue| serde_json::from_str::<Value>(json.get()).ok();
+    one.get() == other.get() || value(one).is_some_and(|one| value(other) == Some(one))
+}

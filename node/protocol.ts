@@ -66,6 +66,8 @@ export const Tag = {
   V8: 3,
   PICKLE: 4,
   MESSAGEPACK: 5,
+  /** Bytes with a media type in front of them, as HTTP has stored them. */
+  TYPED: 6,
   /** The first of eight for values that have something wrapped around them: envelope.ts. */
   WRAPPED: 64,
   /** The first of those that are free for the user. */

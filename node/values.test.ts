@@ -244,11 +244,17 @@ test("what cannot be read is refused, never guessed", () => {
       code: "ERR_RUSTCACHE_DECODE",
       message,
     });
-  for (const tag of [6, 63, 64, 72, 127]) refused(tag, Buffer.from("abc"), new RegExp(`tag ${tag},`));
+  for (const tag of [7, 63, 64, 72, 127]) refused(tag, Buffer.from("abc"), new RegExp(`tag ${tag},`));
   refused(Tag.JSON, Buffer.from("{a}"), /stored as JSON and is none/);
   refused(Tag.JSON, Buffer.alloc(0), /stored as JSON and is none/);
   const whole = encodeValue({ list: new Map([[1, "text"]]) }).body as Buffer;
   for (let cut = 0; cut < whole.length - 2; cut++) refused(Tag.V8, whole.subarray(0, cut), /V8-serialized/);
+  const typed = Buffer.from("\x09image/pngabc");
+  assert.deepEqual(decodeValue(Tag.TYPED, typed, 0, typed.length, false), Buffer.from("abc"));
+  assert.deepEqual(decodeValue(Tag.TYPED, typed, 0, 10, true), Buffer.alloc(0));
+  for (const end of [0, 1, 9]) {
+    assert.throws(() => decodeValue(Tag.TYPED, typed, 0, end, false), { code: "ERR_RUSTCACHE_DECODE" });
+  }
   for (const tag of [Tag.PICKLE, Tag.MESSAGEPACK]) {
     assert.deepEqual(decodeValue(tag, Buffer.from("abc"), 0, 3, false), Buffer.from("abc"));
   }

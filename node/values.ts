@@ -262,7 +262,7 @@ export function ownBytes(buf: Buffer, start: number, end: number, owned: boolean
 
 /**
  * The value that `buf[start..end]` holds under a tag. Text that is not UTF-8 comes back as bytes, and so does what only its writer understands:
- * pickle, MessagePack, and tags of the user's without their codec. Throws DecodeError for what should be understood and is not.
+ * pickle, MessagePack, what has a media type, and tags of the user's without their codec. Throws DecodeError for what should be understood and is not.
  */
 export function decodeValue(
   tag: number,
@@ -285,6 +285,8 @@ export function decodeValue(
       return ownBytes(buf, start, end, owned);
     case Tag.V8:
       return decodeV8(buf, start, end, owned);
+    case Tag.TYPED:
+      return ownBytes(buf, afterMediaType(buf, start, end), end, owned);
   }
   if (tag < Tag.USER) {
     throw new DecodeError(
@@ -304,6 +306,15 @@ export function decodeValue(
   } catch (error) {
     return refuse(error);
   }
+}
+
+/** Where the bytes begin that have their media type in front: its length, a byte, and its name. */
+function afterMediaType(buf: Buffer, start: number, end: number): number {
+  const from = start + 1 + (start < end ? buf[start]! : end);
+  if (from <= end) return from;
+  throw new DecodeError(
+    `the value ${show(buf.subarray(start, end))} has the tag ${Tag.TYPED} and no media type in front of it: whoever stored it should store it with another`,
+  );
 }
 
 function decodeJson(buf: Buffer, start: number, end: number): unknown {

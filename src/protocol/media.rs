@@ -30,9 +30,10 @@ pub enum Kept<'t> {
 
 /// How a value of this type is kept; `None` for what is no media type, or too long a one.
 pub fn kept(media_type: &str) -> Option<Kept<'_>> {
-    let media_type = media_type.trim();
+    let media_type = media_type.trim_matches(' ');
     let is_plain = media_type.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if media_type.is_empty() || media_type.len() > LONGEST || !is_plain || !media_type.contains('/') {
+    let (kind, subtype) = media_type.split_once('/')?;
+    if kind.is_empty() || subtype.is_empty() || media_type.len() > LONGEST || !is_plain {
         return None;
     }
     if let Some(tag) = NAMES
@@ -134,6 +135,8 @@ mod tests {
             " ",
             "png",
             "image/\u{e4}",
+            "image/",
+            "/png",
             "a/\n",
             &format!("a/{}", "b".repeat(254)),
         ] {

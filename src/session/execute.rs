@@ -11,6 +11,7 @@ use crate::protocol::fixed;
 use crate::protocol::framed::{
     encode_items_header, encode_reply, encode_value, encode_value_item, finish_items,
 };
+use crate::protocol::media;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::status::{Refusal, Status};
 use crate::{Cache, CasOutcome, Cursor, Error, Tag};
@@ -101,7 +102,9 @@ impl Executor {
                     if entry.tag().is_wrapped() {
                         return None;
                     }
-                    fixed::encode_hit(entry.value(), entry.time_left, now)
+                    let value =
+                        media::parted(entry.tag(), entry.value()).map_or(entry.value(), |(_, bytes)| bytes);
+                    fixed::encode_hit(value, entry.time_left, now)
                 });
                 match hit {
                     Some(Some(reply)) => out.push(&reply),

@@ -175,6 +175,16 @@ fn what_is_wrapped_around_a_value_is_never_taken_for_it() {
         };
         assert_eq!(old.send(&read(b"k")), expected, "tag {tag}");
     }
+    let typed = SetOptions {
+        tag: Tag::TYPED,
+        ..SetOptions::default()
+    };
+    assert_eq!(client.set_with("k", "\u{9}image/pngvalue", typed), Status::OK);
+    assert_eq!(
+        old.send(&read(b"k")),
+        hit(b"value", START, 0),
+        "the bytes without their type"
+    );
 }
 
 #[test]

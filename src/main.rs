@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustcache::persist::OpenError;
 use rustcache::persist::repair::RepairError;
 use rustcache::session::{Broken, Session};
+use rustcache::transport::http::StartError;
 use rustcache::transport::stdio::{self, End};
 use tracing::level_filters::LevelFilter;
 
@@ -128,7 +129,12 @@ fn serve(options: &Serve) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             served.give_up();
-            return complain(&format!("rustcache: {error}"), FAILED);
+            let code = if matches!(error, StartError::Public(_)) {
+                USAGE
+            } else {
+                FAILED
+            };
+            return complain(&format!("rustcache: {error}"), code);
         }
     };
     if let Some(server) = &server {

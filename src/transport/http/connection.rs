@@ -50,7 +50,6 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(LONGEST_HEAD)
-        .pipeline_flush(true)
         .serve_connection(
             TokioIo::new(Bounded::new(stream, patience.write)),
             service_fn(answer),

@@ -14,7 +14,15 @@ pub(super) struct Guard {
 }
 
 /// What holds no data, and may be seen without the token.
-const OPEN: [&str; 5] = ["/", "/docs", "/openapi.json", "/livez", "/readyz"];
+const OPEN: [&str; 7] = [
+    "/",
+    "/docs",
+    "/docs/ui.css",
+    "/docs/ui.js",
+    "/openapi.json",
+    "/livez",
+    "/readyz",
+];
 
 impl Guard {
     pub(super) fn new(options: &Options) -> Self {

@@ -10,6 +10,7 @@ mod backing;
 mod body;
 mod commit;
 mod connection;
+mod docs;
 mod events;
 mod guard;
 mod health;

@@ -19,7 +19,7 @@ use super::reply::{Answer, json};
 use super::seats::Seats;
 use super::top::Top;
 use super::traffic::{Kind, Traffic};
-use super::{health, kv, metrics, v1};
+use super::{docs, health, kv, metrics, v1};
 
 /// What all connections of a server share.
 pub(super) struct Service {
@@ -92,6 +92,12 @@ impl Service {
             return v1::answer(self, request)
                 .await
                 .unwrap_or_else(Problem::into_answer);
+        }
+        if let Some(page) = docs::page(path) {
+            return match *request.method() {
+                Method::GET | Method::HEAD => docs::answer(page),
+                _ => kv::method_not_allowed("GET, HEAD"),
+            };
         }
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let answered = match path {

@@ -1,0 +1,66 @@
+//! `/docs` and `/openapi.json`: what there is to ask for, for people and for programs. Nothing of it comes from elsewhere.
+
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
+
+use super::reply::{Answer, ok};
+
+/// Scripts and styles of ours alone, no frames, nowhere else to send anything to.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Something that never changes while the daemon runs.
+#[derive(Debug)]
+pub(super) struct Page {
+    path: &'static str,
+    content_type: &'static str,
+    text: &'static str,
+}
+
+const PAGES: [Page; 4] = [
+    Page {
+        path: "/docs",
+        content_type: "text/html; charset=utf-8",
+        text: include_str!("docs/index.html"),
+    },
+    Page {
+        path: "/docs/ui.js",
+        content_type: "text/javascript; charset=utf-8",
+        text: include_str!("docs/ui.js"),
+    },
+    Page {
+        path: "/docs/ui.css",
+        content_type: "text/css; charset=utf-8",
+        text: include_str!("docs/ui.css"),
+    },
+    Page {
+        path: "/openapi.json",
+        content_type: "application/json",
+        text: include_str!("docs/openapi.json"),
+    },
+];
+
+pub(super) fn page(path: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.path == path)
+}
+
+pub(super) fn answer(page: &Page) -> Answer {
+    let mut answer = ok(page.content_type, page.text.as_bytes());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_is_of_this_version() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("docs/openapi.json")).expect("JSON");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(document["openapi"], "3.1.0");
+    }
+}

@@ -1,4 +1,14 @@
 //! Black-box tests of the HTTP service: the binary, asked over TCP by a client that sends just what it is told to.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests")]
+
+mod batch;
+mod document;
+mod ends;
+mod entries;
+mod faces;
 mod fastapi;
+mod guard;
+mod limits;
 mod support;
+mod watching;

@@ -83,6 +83,12 @@ impl Service {
         self.ask("GET", path, &[], b"")
     }
 
+    pub(crate) fn wait_until_ready(&self) {
+        while self.get("/readyz").status == 503 {
+            std::thread::yield_now();
+        }
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.ask("POST", path, &[], body.to_string().as_bytes())
     }

@@ -1,0 +1,145 @@
+//! Nobody who is slow, or sends too much, or sends nonsense, costs the others anything.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::support::{Client, Service};
+
+#[test]
+fn a_head_that_is_too_long_is_refused() {
+    let service = Service::new();
+    let long = "k".repeat(70_000);
+    assert_eq!(service.get(&format!("/v1/entries/{long}")).status, 414);
+    let headers: Vec<(String, String)> = (0..200)
+        .map(|number| (format!("x-{number}"), "v".to_owned()))
+        .collect();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(service.ask("GET", "/livez", &headers, b"").status, 431);
+    let long = "v".repeat(200_000);
+    assert_eq!(service.ask("GET", "/livez", &[("x", &long)], b"").status, 431);
+    assert_eq!(service.get("/livez").status, 200);
+}
+
+#[test]
+fn a_body_that_is_too_long_is_refused_before_it_is_read() {
+    let service = Service::with(&["--http-max-body", "1000"]);
+    let mut client = service.client();
+    client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n");
+    assert_eq!(client.answer("PUT").status, 413);
+    let mut client = service.client();
+    client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2000)).as_bytes());
+    assert_eq!(client.answer("PUT").status, 413);
+    assert_eq!(service.ask("PUT", "/v1/entries/k", &[], &[0; 1000]).status, 201);
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let service = Service::with(&["--http-timeout", "200ms"]);
+    let mut client = service.client();
+    client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
+    assert_eq!(client.answer("PUT").status, 408);
+    assert_eq!(service.get("/v1/entries/k").status, 404);
+}
+
+#[test]
+fn a_head_that_does_not_come_is_not_waited_for_and_neither_is_the_next() {
+    let service = Service::with(&["--http-idle-timeout", "200ms"]);
+    let mut slow = service.client();
+    slow.send(b"GET /livez HTTP/1.1\r\nHost: local");
+    let mut rest = Vec::new();
+    // Closed, perhaps with a word about it.
+    slow.stream.read_to_end(&mut rest).expect("it is closed");
+    let mut idle = service.client();
+    assert_eq!(idle.ask("GET", "/livez", &[], b"").status, 200);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut() {
+    let service = Service::with(&["--http-timeout", "300ms"]);
+    service.ask("PUT", "/v1/entries/large", &[], &vec![0; 60 << 20]);
+    let mut client = service.client();
+    client.send(b"GET /v1/entries/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // It has begun to be sent once there is something; nothing is read until there is no connection any more.
+    client.stream.get_mut().peek(&mut [0]).expect("the beginning");
+    while service.get("/v1/stats").json()["http_connections"] != 1 {
+        std::thread::yield_now();
+    }
+    let mut body = Vec::new();
+    let read = client.stream.read_to_end(&mut body);
+    assert!(read.is_err() || body.len() < 60 << 20);
+}
+
+/// More connections than there are places, none of which ever asks anything.
+#[test]
+fn those_who_ask_nothing_make_room_for_those_who_do() {
+    const PLACES: usize = 50;
+    let service = Service::with(&["--http-max-connections", &PLACES.to_string()]);
+    let mut regular = service.client();
+    assert_eq!(regular.ask("GET", "/livez", &[], b"").status, 200);
+    let mut silent = Vec::new();
+    for _ in 0..4 * PLACES {
+        let mut stream = TcpStream::connect(service.address).expect("it listens");
+        // It may have been closed already.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nX: ");
+        silent.push(stream);
+        assert_eq!(service.get("/livez").status, 200);
+    }
+    assert_eq!(
+        regular.ask("GET", "/livez", &[], b"").status,
+        200,
+        "the same connection as before"
+    );
+    let stats = service.get("/v1/stats").json();
+    assert!(stats["http_connections"].as_u64().expect("a number") <= PLACES as u64);
+    assert!(stats["http_connections_shed"].as_u64().expect("a number") >= 3 * PLACES as u64);
+}
+
+#[test]
+fn nonsense_is_answered_or_cut_and_harms_nobody() {
+    let service = Service::new();
+    let mut seed = 1u64;
+    let mut random = move || {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize
+    };
+    let valid = b"PUT /v1/entries/k?ttl=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nIf-Match: \"x\"\r\n\r\n{}";
+    for round in 0..300 {
+        let mut bytes = if round % 3 == 0 {
+            (0..random() % 2000).map(|_| random() as u8).collect()
+        } else {
+            valid.to_vec()
+        };
+        for _ in 0..random() % 6 {
+            if !bytes.is_empty() {
+                let at = random() % bytes.len();
+                bytes[at] = random() as u8;
+            }
+        }
+        let mut client = Client::new(service.address);
+        // It may be cut while it is sent.
+        let _ = client.stream.get_mut().write_all(&bytes);
+        let _ = client.stream.get_mut().shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = client.stream.read_to_end(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "), "{bytes:?}");
+        assert!(!answer.starts_with(b"HTTP/1.1 5"), "{bytes:?}");
+    }
+    assert_eq!(service.get("/livez").status, 200);
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_in_order() {
+    let service = Service::new();
+    let mut client = service.client();
+    client.send(&b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100));
+    for _ in 0..100 {
+        assert_eq!(client.answer("GET").body, b"ok\n");
+    }
+}

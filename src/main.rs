@@ -173,15 +173,14 @@ fn on_stdio(mut session: Session, stop: &Stop) -> Result<u8, OpenError> {
     let served = stdio::serve(&mut session, io::stdin(), io::stdout(), stop);
     // Whatever is under way ends as by a crash, which is safe at any moment.
     session.gives_loading_up();
-    let ended = match (session.broken(), served) {
+    match (session.broken(), served) {
         (Some(Broken::NotOpened(error)), _) => Err(error.clone()),
         (_, Ok(end)) => Ok(ended(&session, &end)),
         (_, Err(error)) => {
             tracing::error!(%error, "reading or writing failed");
             Ok(FAILED)
         }
-    };
-    ended
+    }
 }
 
 /// Writes what is left to write, and gives the exit code.

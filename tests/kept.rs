@@ -245,9 +245,9 @@ fn a_writer_may_have_the_directory_write_a_snapshot_of_its_own() {
         Some(|| cache.directory().unwrap().snapshot().unwrap()),
         Vec::new(),
     );
-    assert_eq!(cache.snapshot(&mut writer).unwrap(), ENTRIES.into());
+    assert_eq!(cache.snapshot(&mut writer).unwrap(), u64::from(ENTRIES));
     let restored = Cache::builder().restore(&writer.1[..]).unwrap();
-    assert_eq!(restored.len(), ENTRIES.into());
+    assert_eq!(restored.len(), u64::from(ENTRIES));
     assert_eq!(cache.directory().unwrap().stats().snapshots, 1);
 }
 

@@ -60,7 +60,8 @@ mod search;
 mod snapshot;
 #[cfg(unix)]
 mod store;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 pub(crate) mod tests;
 mod window;
 

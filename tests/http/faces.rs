@@ -66,10 +66,7 @@ impl Framed {
     }
 
     fn set(&mut self, key: &str, value: &[u8], tag: Tag) {
-        let options = SetOptions {
-            tag,
-            ..SetOptions::default()
-        };
+        let options = SetOptions::default().with_tag(tag);
         let key = key.as_bytes();
         assert_eq!(self.ask(&Command::Set { key, value, options }).0, Status::OK);
     }

@@ -254,7 +254,10 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
     #[doc(hidden)]
     pub fn raw_coldest(&self) -> Option<(K, V)> {
         let coldest = |held: &Held<K, V>| (held.key.clone(), held.value.clone());
-        self.inner.shards.iter().find_map(|shard| shard.hold().coldest().map(coldest))
+        self.inner
+            .shards
+            .iter()
+            .find_map(|shard| shard.hold().coldest().map(coldest))
     }
 
     /// Does something to the live entry that is meant. What left by that is given along with it: nothing of it has been told of.

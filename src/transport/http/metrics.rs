@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -22,7 +24,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Upper ends of the buckets of latencies, in microseconds.
 const BUCKETS: [u64; 18] = [
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000,
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000,
+    5_000_000,
 ];
 
 pub(super) fn answer(service: &Service) -> Answer {
@@ -63,7 +66,10 @@ impl Figures {
             ),
             policy: settings.policy().to_string(),
             directory: service.backing.directory_stats(),
-            latencies: KINDS.iter().map(|&(kind, name)| (name, traffic.of(kind))).collect(),
+            latencies: KINDS
+                .iter()
+                .map(|&(kind, name)| (name, traffic.of(kind)))
+                .collect(),
             http_errors: (traffic.refused(), traffic.failed()),
             connections: service.seats.count() as u64,
             shed: service.seats.shed(),
@@ -77,22 +83,55 @@ impl Figures {
         let stats = &self.cache;
         to.counter("hits", "Reads that found a live entry", stats.hits)?;
         to.counter("misses", "Reads that did not", stats.misses)?;
-        to.counter("inserts", "Entries written under a key that was absent", stats.inserts)?;
+        to.counter(
+            "inserts",
+            "Entries written under a key that was absent",
+            stats.inserts,
+        )?;
         to.counter("updates", "Entries written over a live one", stats.updates)?;
         to.counter("removals", "Live entries removed by a caller", stats.removals)?;
         to.counters(
             "evictions",
             "Live entries that went for want of room, by the limit that was reached",
             "cause",
-            [("items", stats.evictions_by_items), ("bytes", stats.evictions_by_bytes)],
+            [
+                ("items", stats.evictions_by_items),
+                ("bytes", stats.evictions_by_bytes),
+            ],
         )?;
-        to.counter("expirations", "Entries that went because their deadline had passed", stats.expirations)?;
-        to.counter("refused_writes", "Writes refused because the entry can never fit", stats.refused)?;
+        to.counter(
+            "expirations",
+            "Entries that went because their deadline had passed",
+            stats.expirations,
+        )?;
+        to.counter(
+            "refused_writes",
+            "Writes refused because the entry can never fit",
+            stats.refused,
+        )?;
         to.gauge("items", "Entries held", stats.items)?;
-        to.gauge("items_with_deadline", "Entries held that expire", stats.items_with_deadline)?;
-        to.gauge("items_limit", "The most entries; 0 without a limit", self.limits.0)?;
-        to.gauge_in("used", "Charged for the entries held", Unit::Bytes, self.cache.bytes)?;
-        to.gauge_in("limit", "The most that may be charged; 0 without a limit", Unit::Bytes, self.limits.1)
+        to.gauge(
+            "items_with_deadline",
+            "Entries held that expire",
+            stats.items_with_deadline,
+        )?;
+        to.gauge(
+            "items_limit",
+            "The most entries; 0 without a limit",
+            self.limits.0,
+        )?;
+        to.gauge_in(
+            "used",
+            "Charged for the entries held",
+            Unit::Bytes,
+            self.cache.bytes,
+        )?;
+        to.gauge_in(
+            "limit",
+            "The most that may be charged; 0 without a limit",
+            Unit::Bytes,
+            self.limits.1,
+        )
     }
 
     fn write_service(&self, to: &mut Writer<'_>) -> fmt::Result {
@@ -105,9 +144,12 @@ impl Figures {
         for (kind, latencies) in &self.latencies {
             let (sum, buckets) = buckets(latencies);
             let labels = [("kind", *kind)];
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(sum, latencies.total(), &buckets, None)?;
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                sum,
+                latencies.total(),
+                &buckets,
+                None,
+            )?;
         }
         let (client, server) = self.http_errors;
         to.counters(
@@ -124,29 +166,61 @@ impl Figures {
         )?;
         if let Some((commands, refusals)) = self.stdio {
             to.counter("stdio_commands", "Commands on stdin", commands)?;
-            to.counter("stdio_refused", "Commands and frames on stdin that were answered with an error", refusals)?;
+            to.counter(
+                "stdio_refused",
+                "Commands and frames on stdin that were answered with an error",
+                refusals,
+            )?;
         }
         if let Some(memory) = self.memory {
             to.gauge_in("resident_memory", "Memory of the process", Unit::Bytes, memory)?;
         }
         let started = Duration::from_millis(unix_millis()).saturating_sub(self.up);
-        to.gauge_in("start_time", "When it began to serve, in Unix time", Unit::Seconds, started.as_secs_f64())
+        to.gauge_in(
+            "start_time",
+            "When it began to serve, in Unix time",
+            Unit::Seconds,
+            started.as_secs_f64(),
+        )
     }
 
     fn write_directory(&self, to: &mut Writer<'_>) -> fmt::Result {
-        to.gauge("persistent", "1 with a directory", u64::from(self.directory.is_some()))?;
-        let Some(stats) = &self.directory else { return Ok(()) };
+        to.gauge(
+            "persistent",
+            "1 with a directory",
+            u64::from(self.directory.is_some()),
+        )?;
+        let Some(stats) = &self.directory else {
+            return Ok(());
+        };
         let (journal, seconds) = (&stats.journal, Duration::from_millis);
-        to.gauge("disk_failed", "1 since a failure that no snapshot has made up for", u64::from(stats.failed))?;
-        to.counter("journal_records", "Changes written to the journal", journal.records)?;
-        to.counter_in("journal_written", "Written to the journal", Unit::Bytes, journal.bytes)?;
+        to.gauge(
+            "disk_failed",
+            "1 since a failure that no snapshot has made up for",
+            u64::from(stats.failed),
+        )?;
+        to.counter(
+            "journal_records",
+            "Changes written to the journal",
+            journal.records,
+        )?;
+        to.counter_in(
+            "journal_written",
+            "Written to the journal",
+            Unit::Bytes,
+            journal.bytes,
+        )?;
         to.gauge_in(
             "journal_since_snapshot",
             "What the next start would have to replay",
             Unit::Bytes,
             journal.bytes_since_snapshot,
         )?;
-        to.counter("journal_syncs", "Times that the journal was synced", journal.syncs)?;
+        to.counter(
+            "journal_syncs",
+            "Times that the journal was synced",
+            journal.syncs,
+        )?;
         let micros = Duration::from_micros;
         to.counter_in(
             "journal_sync",
@@ -173,15 +247,54 @@ impl Figures {
             Unit::Seconds,
             seconds(stats.last_snapshot_millis).as_secs_f64(),
         )?;
-        to.gauge_in("last_snapshot", "Its size", Unit::Bytes, stats.last_snapshot_bytes)?;
-        to.gauge("last_snapshot_entries", "Its entries", stats.last_snapshot_entries)?;
-        to.gauge("snapshot_under_way", "1 while one is written", u64::from(stats.snapshot.is_under_way))?;
-        to.gauge("loading", "1 while the directory is loaded", u64::from(stats.load.is_loading))?;
-        to.gauge_in("loaded", "Read of the files that are loaded", Unit::Bytes, stats.load.loaded_bytes)?;
-        to.gauge_in("load", "What there is to read of them", Unit::Bytes, stats.load.load_bytes)?;
-        to.gauge("recovered_changes", "Entries and changes found at the start", stats.recovered)?;
-        to.gauge("lost_changes", "Records known to have been lost then", stats.dropped)?;
-        to.gauge("damaged_files", "Files in which there was damage then", stats.damaged_files)?;
+        to.gauge_in(
+            "last_snapshot",
+            "Its size",
+            Unit::Bytes,
+            stats.last_snapshot_bytes,
+        )?;
+        to.gauge(
+            "last_snapshot_entries",
+            "Its entries",
+            stats.last_snapshot_entries,
+        )?;
+        to.gauge(
+            "snapshot_under_way",
+            "1 while one is written",
+            u64::from(stats.snapshot.is_under_way),
+        )?;
+        to.gauge(
+            "loading",
+            "1 while the directory is loaded",
+            u64::from(stats.load.is_loading),
+        )?;
+        to.gauge_in(
+            "loaded",
+            "Read of the files that are loaded",
+            Unit::Bytes,
+            stats.load.loaded_bytes,
+        )?;
+        to.gauge_in(
+            "load",
+            "What there is to read of them",
+            Unit::Bytes,
+            stats.load.load_bytes,
+        )?;
+        to.gauge(
+            "recovered_changes",
+            "Entries and changes found at the start",
+            stats.recovered,
+        )?;
+        to.gauge(
+            "lost_changes",
+            "Records known to have been lost then",
+            stats.dropped,
+        )?;
+        to.gauge(
+            "damaged_files",
+            "Files in which there was damage then",
+            stats.damaged_files,
+        )?;
         to.gauge_in(
             "recovery_duration",
             "How long the start took",
@@ -194,7 +307,10 @@ impl Figures {
 impl Collector for Figures {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut to = Writer(encoder);
-        let labels = [("version", env!("CARGO_PKG_VERSION")), ("policy", self.policy.as_str())];
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("policy", self.policy.as_str()),
+        ];
         to.family("build", "The daemon", None, MetricType::Info)?
             .encode_info(&labels)?;
         self.write_cache(&mut to)?;
@@ -221,7 +337,13 @@ impl Writer<'_> {
             .encode_counter::<NoLabelSet, u64, u64>(&value, None)
     }
 
-    fn counter_in(&mut self, name: &str, help: &str, unit: Unit, value: impl EncodeCounterValue) -> fmt::Result {
+    fn counter_in(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        value: impl EncodeCounterValue,
+    ) -> fmt::Result {
         self.family(name, help, Some(&unit), MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
@@ -238,7 +360,8 @@ impl Writer<'_> {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.family(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+        self.family(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&value)
     }
 
     fn gauge_in(&mut self, name: &str, help: &str, unit: Unit, value: impl EncodeGaugeValue) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! Which keys are read most and which entries are largest, found by looking at a few of them: what that costs has a bound.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -101,7 +102,7 @@ impl Top {
     /// A key was read.
     pub(super) fn saw(&self, key: &[u8]) {
         let every = self.every.load(Ordering::Relaxed).max(1);
-        if self.reads.fetch_add(1, Ordering::Relaxed) % every == 0 && key.len() <= LONGEST_COUNTED {
+        if self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) && key.len() <= LONGEST_COUNTED {
             // Whoever finds it locked has seen one that is not counted.
             if let Ok(mut hot) = self.hot.try_lock() {
                 hot.count(key, every);
@@ -116,7 +117,7 @@ impl Top {
         let of_this_second = reads - std::mem::replace(&mut hot.before, reads);
         // Odd, so that clients which take turns are all seen.
         self.every
-            .store(of_this_second / LOOKED_AT | 1, Ordering::Relaxed);
+            .store((of_this_second / LOOKED_AT) | 1, Ordering::Relaxed);
         for key in &mut hot.keys {
             key.weight *= 1.0 - 1.0 / WINDOW;
         }
@@ -211,8 +212,8 @@ impl Large {
             });
             true
         });
-        self.found.sort_by(|one, other| other.0.cmp(&one.0));
-        told.sort_by(|one, other| other.bytes.cmp(&one.bytes));
+        self.found.sort_by_key(|found| Reverse(found.0));
+        told.sort_by_key(|told| Reverse(told.bytes));
         told.truncate(limit);
         told
     }

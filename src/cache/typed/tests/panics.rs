@@ -186,7 +186,8 @@ fn a_panic_anywhere_leaves_the_cache_in_order() {
                     "values alive: {what}"
                 );
                 drop(cache);
-                assert_eq!(alive.load(Ordering::SeqCst), 0, "{what}");
+                // The background thread may have the last handle for a moment.
+                crate::cache::tests::eventually(&what, || alive.load(Ordering::SeqCst) == 0);
             }
         }
     }

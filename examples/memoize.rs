@@ -31,16 +31,12 @@ impl<F: Fn(u64) -> Factors> Memoized<F> {
         }
     }
 
+    /// However many threads ask for a number at the same time, one computes. What an older version of this program wrote in another shape is as good as absent.
     fn call(&self, number: u64) -> Result<Factors, EncodingError> {
-        let key = number.to_le_bytes();
-        // What an older version of this program wrote in another shape is as good as absent.
-        if let Ok(Some(known)) = self.results.get(key) {
-            return Ok(known);
-        }
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let result = (self.function)(number);
-        self.results.set(key, &result)?;
-        Ok(result)
+        self.results.get_with(number.to_le_bytes(), || {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            (self.function)(number)
+        })
     }
 }
 
@@ -82,6 +78,18 @@ fn a_result_is_computed_once() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(factors.call(12)?.primes, [2, 2, 3]);
     assert_eq!(factors.call(12)?.primes, [2, 2, 3]);
     assert_eq!(factors.calls.load(Ordering::Relaxed), 1);
+    // Two threads at once.
+    std::thread::scope(|scope| {
+        let results = [(); 2].map(|()| scope.spawn(|| factors.call(720_720)));
+        for result in results {
+            let primes = result
+                .join()
+                .expect("it does not panic")
+                .map(|result| result.primes);
+            assert_eq!(primes, Ok(vec![2, 2, 2, 2, 3, 3, 5, 7, 11, 13]));
+        }
+    });
+    assert_eq!(factors.calls.load(Ordering::Relaxed), 2);
     // Whatever lies there: it is never taken for a result.
     cache.set(
         [b"factors:", &12u64.to_le_bytes()[..]].concat(),

@@ -2,8 +2,11 @@
 //! methods alone, so that a caller's `Serialize` and `Deserialize` run without a lock.
 //!
 //! MessagePack because it says of each part what it is, so that Node and Python can read it (its tag is [`Tag::MESSAGE_PACK`]); structs are written with the names of their fields. What
-//! it leaves to the reader, `strict.rs` forbids.
+//! it leaves to the reader, `strict.rs` forbids; what that will not read, `readable.rs` does not let be written.
 
+mod depth;
+mod loading;
+mod readable;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -17,11 +20,11 @@ use serde::de::DeserializeOwned;
 
 use crate::{Cache, Entry, Error, SetOptions, Tag};
 
+use depth::Depth;
+pub use loading::EncodedLoadError;
+use readable::Readable;
 use strict::Strict;
 pub use view::{EncodedIter, EncodedView};
-
-/// Values may be nested so deep, and no deeper: reading takes stack for each level.
-const MOST_NESTED: u8 = 200;
 
 /// Why a value could not be written or read as a type.
 ///
@@ -36,7 +39,7 @@ const MOST_NESTED: u8 = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodingError {
-    /// The value cannot be written: its `Serialize` says why. Nothing changed.
+    /// The value cannot be written: its `Serialize` says why; or nobody could read it, since there is an integer of 128 bits in it, or it is nested deeper than 200 levels. Nothing changed.
     Encode {
         /// The type.
         type_name: &'static str,
@@ -159,7 +162,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Encodi
         .with_struct_map()
         .with_human_readable();
     value
-        .serialize(&mut serializer)
+        .serialize(Readable::new(&mut serializer, Depth::WHOLE))
         .map_err(|error| EncodingError::Encode {
             type_name: type_name::<T>(),
             reason: error.to_string(),
@@ -175,7 +178,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingErr
     };
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest).with_human_readable();
-    let value = T::deserialize(Strict::new(&mut deserializer, MOST_NESTED))
+    let value = T::deserialize(Strict::new(&mut deserializer, Depth::WHOLE))
         .map_err(|error| wrong(error.to_string()))?;
     drop(deserializer);
     if !rest.is_empty() {

@@ -59,7 +59,7 @@ pub use directory::{
     SyncMode,
 };
 #[cfg(feature = "serde")]
-pub use encoding::{EncodedIter, EncodedView, EncodingError};
+pub use encoding::{EncodedIter, EncodedLoadError, EncodedView, EncodingError};
 pub use flight::LoadError;
 #[cfg(feature = "async")]
 pub use key_lock::AsyncKeyGuard;

@@ -14,16 +14,16 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::depth::Depth;
 use scalars::{Binary, Bool, Float, Integer, Text};
 
 pub(super) struct Strict<T> {
     inner: T,
-    /// How many levels deeper it may go: each takes stack.
-    left: u8,
+    left: Depth,
 }
 
 impl<T> Strict<T> {
-    pub(super) fn new(inner: T, left: u8) -> Self {
+    pub(super) fn new(inner: T, left: Depth) -> Self {
         Strict { inner, left }
     }
 
@@ -40,7 +40,7 @@ impl<T> Strict<T> {
 struct Compound<V> {
     visitor: V,
     takes: Takes,
-    left: u8,
+    left: Depth,
 }
 
 #[derive(Clone, Copy)]
@@ -63,11 +63,12 @@ impl<V> Compound<V> {
         E::invalid_type(found, &Expected(&self.visitor))
     }
 
-    /// One level deeper.
-    fn deeper<E: Error>(&self) -> Result<u8, E> {
-        self.left
-            .checked_sub(1)
-            .ok_or_else(|| E::custom("it is nested too deeply"))
+    fn deeper<E: Error>(&self) -> Result<Depth, E> {
+        self.left.deeper().ok_or_else(|| E::custom(Depth::EXCEEDED))
+    }
+
+    fn wrapped<E: Error>(&self) -> Result<Depth, E> {
+        self.left.wrapped().ok_or_else(|| E::custom(Depth::EXCEEDED))
     }
 }
 
@@ -101,14 +102,20 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Compound<V> {
 
     fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
         match self.takes {
-            Takes::Option => self.visitor.visit_some(Strict::new(value, self.left)),
+            Takes::Option => {
+                let left = self.wrapped()?;
+                self.visitor.visit_some(Strict::new(value, left))
+            }
             _ => Err(self.refuses(Unexpected::Option)),
         }
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<V::Value, D::Error> {
         match self.takes {
-            Takes::Newtype => self.visitor.visit_newtype_struct(Strict::new(value, self.left)),
+            Takes::Newtype => {
+                let left = self.wrapped()?;
+                self.visitor.visit_newtype_struct(Strict::new(value, left))
+            }
             _ => Err(self.refuses(Unexpected::NewtypeStruct)),
         }
     }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
+mod loading;
+mod nesting;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 

@@ -77,7 +77,7 @@ impl<T> EncodedView<T> {
         &self.prefix
     }
 
-    fn key(&self, key: impl AsRef<[u8]>) -> Vec<u8> {
+    pub(super) fn key(&self, key: impl AsRef<[u8]>) -> Vec<u8> {
         [&self.prefix, key.as_ref()].concat()
     }
 
@@ -178,6 +178,26 @@ impl<T: DeserializeOwned> EncodedView<T> {
     /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, EncodingError> {
         self.cache.get_as(self.key(key))
+    }
+
+    /// Reads many values, each as [`get`](Self::get) does it; the results are in the order of the keys. See [`Cache::get_many`].
+    ///
+    /// ```
+    /// # let cache = rustcache::Cache::builder().build()?;
+    /// let ages = cache.encoded::<u32>("age:");
+    /// ages.set("ada", &36)?;
+    /// assert_eq!(ages.get_many(["ada", "grace"]), [Ok(Some(36)), Ok(None)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<Result<Option<T>, EncodingError>> {
+        let found = self.cache.get_many(keys.into_iter().map(|key| self.key(key)));
+        let values = found
+            .into_iter()
+            .map(|entry| entry.map(|entry| decode_entry(&entry)).transpose());
+        values.collect()
     }
 
     /// Removes an entry and gives its value. One of another type is gone as well.

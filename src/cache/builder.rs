@@ -118,8 +118,8 @@ impl Builder {
     }
 
     /// How long an entry stays without being used, to the nanosecond, at least 1 ns. It is used when it is read, written or touched; looking at it
-    /// ([`contains`](Cache::contains), [`time_left`](Cache::time_left), [`iter`](Cache::iter), [`scan`](Cache::scan)) is no use. Its TTL holds as well: what comes first counts, and
-    /// `time_left` is about the TTL alone. Default: entries may idle.
+    /// ([`peek`](Cache::peek), [`contains`](Cache::contains), [`time_left`](Cache::time_left), [`iter`](Cache::iter), [`scan`](Cache::scan)) is no use. Its TTL holds as well: what comes first counts.
+    /// Default: entries may idle.
     ///
     /// It makes every entry one with a deadline, which `max_bytes` is charged 9 bytes for, and 8 more where there is a TTL as well. What is kept on disk, or in a snapshot, has its TTL
     /// there; after loading, all entries count as just used.

@@ -63,7 +63,7 @@ impl Cache {
     /// # use rustcache::Cache;
     /// # let cache = Cache::builder().build()?;
     /// let doubled = cache.entry("n").upsert(|found| {
-    ///     let former: u32 = found.and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse().ok()).unwrap_or(1);
+    ///     let former: u32 = found.and_then(|entry| entry.value.as_str().ok()?.parse().ok()).unwrap_or(1);
     ///     (former * 2).to_string()
     /// })?;
     /// assert_eq!(doubled, "2");
@@ -79,12 +79,6 @@ impl Cache {
 
     fn remove_if_same(&self, key: &[u8], seen: &Entry) -> bool {
         self.batch().remove_if_same(key, seen)
-    }
-
-    pub(crate) fn look(&self, key: &[u8]) -> Option<Entry> {
-        self.with_shard_as_it_is(self.hashed(key), |shard, key, now| {
-            shard.peek(key, now, |entry| entry.to_entry())
-        })
     }
 
     /// Writes an entry if what is there is what was seen; `false` if it is not.
@@ -244,7 +238,7 @@ impl<K: AsRef<[u8]>> EntrySelector<'_, K> {
                     }
                 }
             }
-            seen = cache.look(key);
+            seen = cache.peek(key);
         }
     }
 
@@ -297,7 +291,7 @@ impl<K: AsRef<[u8]>> EntrySelector<'_, K> {
             if cache.set_if_same(key, None, value, *options)? {
                 return Ok(Value::copy_from_slice(value));
             }
-            if let Some(entry) = cache.look(key) {
+            if let Some(entry) = cache.peek(key) {
                 return Ok(entry.value);
             }
         }

@@ -304,7 +304,7 @@ pub struct Entry {
     pub value: Value,
     /// What the value is.
     pub tag: Tag,
-    /// How long it has to live.
+    /// How long its TTL lets it live; that it may be idle for too long before is no matter here.
     pub time_left: TimeLeft,
 }
 

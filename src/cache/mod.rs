@@ -27,6 +27,7 @@ mod load;
 mod locked;
 mod many;
 mod observer;
+mod optional;
 mod paged;
 mod pages;
 mod payload;

@@ -25,6 +25,7 @@ mod ahead;
 mod departing;
 mod fitting;
 mod loading;
+mod looking;
 mod room;
 mod telling;
 mod walk;
@@ -163,23 +164,6 @@ impl<P: Policy> Shard<P> {
         }
         self.stats.misses += 1;
         self.policy.miss(key.hash);
-        None
-    }
-
-    /// Looks at an entry: neither counts nor refreshes.
-    pub(super) fn peek<R>(
-        &mut self,
-        key: Hashed<'_>,
-        now: u64,
-        seen: impl FnOnce(EntryRef<'_>) -> R,
-    ) -> Option<R> {
-        let (slot, held) = find(&self.index, &self.payload, key)?;
-        let deadline = self.expiry.deadline(slot);
-        if deadline > now {
-            let fixed = self.expiry.fixed(slot);
-            return Some(seen(EntryRef::new(held.view(), now, fixed)));
-        }
-        self.expire(slot, key.hash);
         None
     }
 

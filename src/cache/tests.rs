@@ -13,6 +13,7 @@ mod idle;
 mod iteration;
 mod listener;
 mod loading;
+mod looking;
 mod model;
 mod policies;
 mod promises;

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::str::Utf8Error;
 
 use bytes::Bytes;
 
@@ -17,7 +18,7 @@ const SHORT: usize = 63;
 /// cache.set("answer", "42", rustcache::SetOptions::default())?;
 /// let value = cache.get("answer").unwrap().value;
 /// assert_eq!(value, "42");
-/// assert_eq!(std::str::from_utf8(&value)?.parse(), Ok(42));
+/// assert_eq!(value.as_str()?.parse(), Ok(42));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -83,6 +84,23 @@ impl Value {
             Repr::Short { len, bytes } => &bytes[..usize::from(*len).min(SHORT)],
             Repr::Long(bytes) => bytes,
         }
+    }
+}
+
+impl Value {
+    /// The bytes as text, if they are UTF-8.
+    ///
+    /// # Errors
+    /// Where they are not.
+    ///
+    /// ```
+    /// use rustcache::Value;
+    ///
+    /// assert_eq!(Value::copy_from_slice(b"Ada").as_str(), Ok("Ada"));
+    /// assert!(Value::copy_from_slice(b"\xff").as_str().is_err());
+    /// ```
+    pub fn as_str(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(self.as_slice())
     }
 }
 

@@ -38,7 +38,7 @@ fn an_entry_goes_when_it_was_idle_for_that_long_to_the_nanosecond() {
 #[test]
 fn reading_and_writing_and_touching_are_uses_and_looking_is_none() {
     type Use = fn(&Cache);
-    let uses: [(&str, bool, Use); 14] = [
+    let uses: [(&str, bool, Use); 15] = [
         ("get", true, |cache| drop(cache.get("k"))),
         ("get_many", true, |cache| drop(cache.get_many(["k"]))),
         ("set", true, |cache| set(cache, "k", "8")),
@@ -58,7 +58,10 @@ fn reading_and_writing_and_touching_are_uses_and_looking_is_none() {
         }),
         ("contains", false, |cache| assert!(cache.contains("k"))),
         ("time_left", false, |cache| {
-            assert_eq!(cache.time_left("k"), Some(TimeLeft::Forever));
+            assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(1))));
+        }),
+        ("peek", false, |cache| {
+            assert_eq!(cache.peek("k").unwrap().value, "7")
         }),
         ("scan", false, |cache| {
             assert_eq!(cache.scan(Cursor::default(), "", 9, true).entries.len(), 1);
@@ -111,7 +114,8 @@ fn keeping_the_deadline_keeps_the_ttl_and_not_what_is_left_of_the_time_to_idle()
     cache.set("k", "v", SetOptions::ttl(millis(100))).unwrap();
     hands.advance(millis(5));
     cache.set("k", "w", keep).unwrap();
-    assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(95))));
+    assert_eq!(cache.peek("k").unwrap().time_left, TimeLeft::Left(millis(95)));
+    assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(10))));
     hands.advance(millis(9));
     assert!(cache.contains("k"));
 }

@@ -29,7 +29,7 @@ fn nothing_is_done_if_what_is_watched_has_changed() {
     cache.set("a", "1", SetOptions::default()).expect("room");
     let look = |key: &'static str| Watched {
         key: key.as_bytes(),
-        seen: cache.look(key.as_bytes()),
+        seen: cache.peek(key.as_bytes()),
     };
     let (there, absent) = (look("a"), look("b"));
     let steps = [set(b"c", b"new"), Step::Remove { key: b"a" }];
@@ -113,7 +113,7 @@ fn nobody_sees_a_part() {
                             continue;
                         }
                         let (from, to) = (from.to_le_bytes(), to.to_le_bytes());
-                        let seen = [&from, &to].map(|key| cache.look(key));
+                        let seen = [&from, &to].map(|key| cache.peek(key));
                         let [left, right] = seen.clone().map(|entry| amount(&entry.expect("it is there")));
                         let moved = left.min(7);
                         let (left, right) = ((left - moved).to_le_bytes(), (right + moved).to_le_bytes());

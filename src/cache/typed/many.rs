@@ -1,4 +1,4 @@
-//! Reading many keys of a typed cache at once, so that what is to be fetched from memory for them is fetched at the same time.
+//! Operations on many keys of a typed cache by one call. Those that are read are fetched from memory at the same time.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -51,6 +51,36 @@ where
             values.resize(begin + slice.len(), None);
             self.read_together(&slice, &mut values[begin..]);
         }
+    }
+
+    /// Writes many values, each as [`insert`](Self::insert) does it, in their order.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert_many([("a", 1), ("b", 2)]);
+    /// assert_eq!(cache.len(), 2);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn insert_many(&self, entries: impl IntoIterator<Item = (K, V)>) {
+        entries
+            .into_iter()
+            .for_each(|(key, value)| self.insert(key, value));
+    }
+
+    /// Removes many entries, each as [`remove`](Self::remove) does it; their values, in the order of the keys.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert_many([("a", 1), ("b", 2)]);
+    /// assert_eq!(cache.remove_many(["a", "c"]), [Some(1), None]);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn remove_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>) -> Vec<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized + 'k,
+    {
+        keys.into_iter().map(|key| self.remove(key)).collect()
     }
 
     fn read_together<Q>(&self, keys: &[&Q], values: &mut [Option<V>])

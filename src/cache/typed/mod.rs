@@ -18,6 +18,7 @@ mod key_lock;
 mod load;
 mod lock;
 mod many;
+mod optional;
 mod options;
 mod order;
 mod raw;
@@ -117,6 +118,25 @@ where
         self.read(hash, |held| held.key.borrow() == key, |held| held.value.clone())
     }
 
+    /// The value under a key, as [`get`](Self::get) gives it, but neither refreshed nor counted.
+    ///
+    /// ```
+    /// # let cache = rustcache::TypedCache::builder().max_items(2).build()?;
+    /// cache.insert("a", 1);
+    /// cache.insert("b", 2);
+    /// assert_eq!(cache.peek("a"), Some(1));
+    /// cache.insert("c", 3); // the one that was used least recently goes, which is still "a"
+    /// assert_eq!(cache.peek("a"), None);
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.look_at(key, |held, _| held.value.clone())
+    }
+
     /// Writes a value, which becomes the most recently used one, with the cache's default TTL. One that is [too heavy](TooHeavy) is not stored:
     /// [`insert_with`](Self::insert_with) tells.
     ///
@@ -206,12 +226,21 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.look_at(key, |_, left| left)
+    }
+
+    /// Neither counts nor refreshes. `seen` runs under the lock.
+    fn look_at<Q, R>(&self, key: &Q, seen: impl FnOnce(&Held<K, V>, TimeLeft) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let inner = &*self.inner;
         let (shard, hash) = inner.place(inner.hasher.hash_one(key));
         let held = shard.hold();
         let now = inner.now_for(&held);
-        match held.peek(hash, |held| held.key.borrow() == key, now, |_, left| left) {
-            Found::Live(left) => Some(left),
+        match held.peek(hash, |held| held.key.borrow() == key, now, seen) {
+            Found::Live(result) => Some(result),
             Found::Nothing => None,
             Found::Expired(slot) => {
                 self.expire(held, slot);

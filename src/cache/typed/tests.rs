@@ -1,10 +1,11 @@
 //! Tests of typed caches as a whole. `model` compares one with a textbook; `promises` are named after what they keep; `loading` is about reading through it; `panics` about code of the user's that
-//! fails, `reentry` about code that calls the cache; `concurrency` has several threads; `raw` is about the lower layer.
+//! fails, `reentry` about code that calls the cache; `concurrency` has several threads; `looking` is about what neither counts nor refreshes, and about many at once; `raw` is about the lower layer.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod concurrency;
 mod loading;
+mod looking;
 mod model;
 mod panics;
 mod promises;

@@ -1,6 +1,7 @@
 //! Walks over a typed cache: in pieces of some hundred entries, which are copied under a lock and shown without it.
 
 use std::fmt;
+use std::iter::FusedIterator;
 
 use super::super::entry::TimeLeft;
 use super::slots::{Held, Version};
@@ -16,6 +17,7 @@ use super::{TypedCache, shard};
 /// assert_eq!(entries.next(), None);
 /// # Ok::<(), rustcache::BuildError>(())
 /// ```
+#[must_use = "an iterator does nothing until it is asked for an item"]
 pub struct TypedIter<'c, K, V, S> {
     cache: &'c TypedCache<K, V, S>,
     walk: Walk,
@@ -169,7 +171,16 @@ impl<K: Clone, V: Clone, S> Iterator for TypedIter<'_, K, V, S> {
             self.piece = piece.into_iter();
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let fetched = self.piece.len();
+        let is_last = self.walk.shard >= self.cache.inner.shards.len();
+        (fetched, is_last.then_some(fetched))
+    }
 }
+
+// Past the last shard, where a walk ends, it stays.
+impl<K: Clone, V: Clone, S> FusedIterator for TypedIter<'_, K, V, S> {}
 
 impl<'c, K: Clone, V: Clone, S> IntoIterator for &'c TypedCache<K, V, S> {
     type Item = (K, V);

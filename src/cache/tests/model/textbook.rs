@@ -180,7 +180,16 @@ impl Textbook {
     }
 
     pub(super) fn time_left(&self, key: &[u8]) -> Option<TimeLeft> {
-        self.find(key).map(|at| self.left(&self.entries[at]))
+        let entry = &self.entries[self.find(key)?];
+        let Some(idle) = self.time_to_idle else {
+            return Some(self.left(entry));
+        };
+        let until_idle = entry.used.saturating_add(idle).min(u64::MAX - 1) - self.now;
+        let until_idle = Duration::from_nanos(until_idle);
+        Some(TimeLeft::Left(match self.left(entry) {
+            TimeLeft::Forever => until_idle,
+            TimeLeft::Left(left) => left.min(until_idle),
+        }))
     }
 
     /// So many nanoseconds from now, or the last moment.

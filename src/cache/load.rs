@@ -72,8 +72,11 @@ impl Cache {
 
     /// [`get_with`](Self::get_with) for a loader that is a future. It runs as a part of this one, on whatever executor polls it.
     ///
-    /// Whose future is dropped while its loader runs hands over: one of those who wait runs his own. So nobody waits for ever, as long as somebody polls. Loads by
-    /// threads and by tasks wait for each other; a thread that waits for a task must not be the one that should poll it.
+    /// Whose future is dropped while its loader runs hands over: one of those who wait runs his own. So nobody waits for ever, as long as the future whose loader runs is polled, or dropped.
+    ///
+    /// **Two ways to wait for ever.** A future that was polled once, and is then *held without being polled* (in a `select!` by reference whose other branch goes on, in a list that nobody polls),
+    /// is still the one that loads: who asks for the same key waits for it, even the task that holds it. Drop it, or poll it to its end. And loads by threads and by tasks wait for each other: a blocking
+    /// [`get_with`](Self::get_with) on the thread of an executor waits for a task that only this thread would poll. In tasks, use this method.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;

@@ -74,7 +74,7 @@ where
         }
     }
 
-    /// [`get_with`](Self::get_with) for a loader that is a future: see [`Cache::get_with_async`](crate::Cache::get_with_async).
+    /// [`get_with`](Self::get_with) for a loader that is a future: see [`Cache::get_with_async`](crate::Cache::get_with_async), also for what would wait for ever.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;

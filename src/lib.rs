@@ -6,11 +6,11 @@
 #![doc = include_str!("../docs/crate/costs.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(all(feature = "daemon", unix)),
+    not(all(feature = "persist", unix)),
     allow(
         dead_code,
         unused_imports,
-        reason = "what only the daemon asks of the engine and of the files is there in any case"
+        reason = "the engine shows its changes, and all that it holds, to whoever keeps them, whether that is there or not"
     )
 )]
 

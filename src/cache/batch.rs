@@ -119,6 +119,7 @@ impl<'c> Batch<'c> {
         }
     }
 
+    #[cfg(feature = "daemon")]
     pub(crate) fn read<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         let (number, key) = self.cache.hashed(key);
         let (shard, now) = self.next(number);
@@ -126,6 +127,7 @@ impl<'c> Batch<'c> {
     }
 
     /// As [`Cache::take`].
+    #[cfg(feature = "daemon")]
     pub(crate) fn take<R>(&mut self, key: &[u8], seen: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
         let (number, key) = self.cache.hashed(key);
         let (shard, now) = self.next(number);

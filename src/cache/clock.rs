@@ -16,6 +16,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 const AT_ONCE: u64 = 20_000;
 /// How often that is tried. A thread can lose its processor between any two readings, but hardly each time.
 const TRIES: u32 = 4;
+#[cfg(feature = "daemon")]
 const NANOS_PER_MILLI: u32 = 1_000_000;
 
 /// Where a cache gets its time from. Cheap to clone.
@@ -246,6 +247,7 @@ pub(crate) fn duration(nanos: u64) -> Option<Duration> {
 
 /// A duration in whole milliseconds, at most `u64::MAX`. A part of a millisecond counts as a whole one, so that time that is left is never told as none, and
 /// a TTL above zero is never rounded down to "expires at once".
+#[cfg(feature = "daemon")]
 pub(crate) fn millis_rounded_up(duration: Duration) -> u64 {
     let part = u128::from(!duration.subsec_nanos().is_multiple_of(NANOS_PER_MILLI));
     u64::try_from(duration.as_millis() + part).unwrap_or(u64::MAX)

@@ -82,6 +82,7 @@ pub(crate) use transaction::{Step, Stepped, Watched};
 pub use value::Value;
 pub use weak::WeakCache;
 
+#[cfg(feature = "daemon")]
 pub(crate) use clock::millis_rounded_up;
 use clock::{NEVER, duration};
 use keys::hash_of;

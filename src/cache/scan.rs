@@ -54,6 +54,7 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+#[cfg(feature = "daemon")]
 impl Cursor {
     pub(crate) fn to_u64(self) -> u64 {
         self.sealed

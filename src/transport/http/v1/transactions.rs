@@ -128,7 +128,7 @@ fn apply(
     loop {
         let watched = conditions.iter().map(|(key, _)| Watched {
             key,
-            seen: cache.look(key),
+            seen: cache.peek(key),
         });
         let watched: Vec<Watched<'_>> = watched.collect();
         let both = conditions.iter().zip(&watched).enumerate();

@@ -61,7 +61,7 @@ fn reading_and_writing_and_touching_are_uses_and_looking_is_none() {
             assert_eq!(cache.time_left("k"), Some(TimeLeft::Left(millis(1))));
         }),
         ("peek", false, |cache| {
-            assert_eq!(cache.peek("k").unwrap().value, "7")
+            assert_eq!(cache.peek("k").unwrap().value, "7");
         }),
         ("scan", false, |cache| {
             assert_eq!(cache.scan(Cursor::default(), "", 9, true).entries.len(), 1);

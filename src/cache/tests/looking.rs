@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::TypedCache;
 
 #[test]
 fn peeking_neither_counts_nor_makes_an_entry_the_most_recently_used_one() {
@@ -44,4 +45,13 @@ fn a_loader_that_may_find_nothing_and_asks_for_its_own_key_does_not_wait_for_its
             .map(|entry| entry.value)
     });
     assert_eq!(outer.unwrap().value, "inner");
+}
+
+#[test]
+fn a_load_of_what_may_not_be_there_can_go_on_in_another_thread() {
+    fn can_be_sent(_: impl Send) {}
+    let cache = Cache::builder().build().unwrap();
+    can_be_sent(cache.optionally_get_with_async("k", async || Some("v")));
+    let cache = TypedCache::<u32, u32>::builder().build().unwrap();
+    can_be_sent(cache.optionally_get_with_async(&1, async || Some(1)));
 }

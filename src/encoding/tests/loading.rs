@@ -85,3 +85,12 @@ fn a_loader_that_asks_for_its_own_key_does_not_wait_for_itself() {
     );
     assert_eq!(ages.get("ada"), Ok(Some(3)));
 }
+
+#[test]
+fn a_load_by_a_task_can_go_on_in_another_thread() {
+    fn can_be_sent(_: impl Send) {}
+    let cache = Cache::builder().build().unwrap();
+    let ages = cache.encoded::<u32>("age:");
+    can_be_sent(ages.get_with_async("ada", async || 36));
+    can_be_sent(ages.try_get_with_async("ada", async || "36".parse::<u32>()));
+}

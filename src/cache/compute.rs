@@ -213,11 +213,38 @@ impl<K: AsRef<[u8]>> EntrySelector<'_, K> {
         self,
         mut decide: impl FnMut(Option<&Entry>) -> Op<V>,
     ) -> Result<Computed<V>, Error> {
+        self.try_compute(|found| Ok(decide(found)))
+    }
+
+    /// As [`compute`](Self::compute), with a `decide` that may fail: then nothing has changed, and its error is given.
+    ///
+    /// # Errors
+    /// Those of `decide`; and as for [`Cache::set`].
+    ///
+    /// ```
+    /// # use rustcache::{Cache, Op, SetOptions};
+    /// # type Failure = Box<dyn std::error::Error>;
+    /// let cache = Cache::builder().build()?;
+    /// cache.set("n", "41", SetOptions::default())?;
+    /// let next = || cache.entry("n").try_compute(|found| {
+    ///     let before: u64 = found.map_or(Ok("0"), |entry| entry.value.as_str())?.parse()?;
+    ///     Ok::<_, Failure>(Op::Put((before + 1).to_string()))
+    /// });
+    /// assert!(next().is_ok());
+    /// assert_eq!(cache.get("n").unwrap().value, "42");
+    /// cache.set("n", "many", SetOptions::default())?;
+    /// assert!(next().is_err());
+    /// # Ok::<(), Failure>(())
+    /// ```
+    pub fn try_compute<V: AsRef<[u8]>, E: From<Error>>(
+        self,
+        mut decide: impl FnMut(Option<&Entry>) -> Result<Op<V>, E>,
+    ) -> Result<Computed<V>, E> {
         let EntrySelector { cache, key, options } = &self;
         let key = key.as_ref();
         let mut seen = cache.get(key);
         loop {
-            match (decide(seen.as_ref()), seen) {
+            match (decide(seen.as_ref())?, seen) {
                 (Op::Keep, None) => return Ok(Computed::StillAbsent),
                 (Op::Remove, None) => {
                     cache.remove_absent(key);

@@ -1,6 +1,7 @@
 //! The entry of one key of a typed cache: to insert what is not there, and to make a value of the one that is there. Whatever the caller computes is computed without a lock, and
 //! written only if nobody has written the entry meanwhile; else again.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
@@ -200,6 +201,33 @@ where
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn compute(self, mut decide: impl FnMut(Option<V>) -> Op<V>) -> Option<V> {
+        let Ok(value) = self.try_compute(|value| Ok::<_, Infallible>(decide(value)));
+        value
+    }
+
+    /// As [`compute`](Self::compute), with a `decide` that may fail: then nothing has changed.
+    ///
+    /// # Errors
+    /// Those of `decide`.
+    ///
+    /// ```
+    /// use rustcache::Op;
+    ///
+    /// let cache = rustcache::TypedCache::builder().build()?;
+    /// cache.insert("a", 1_u8);
+    /// let sum = |more: u8| {
+    ///     let add = |value: Option<u8>| value.unwrap_or(0).checked_add(more).map(Op::Put).ok_or("too many");
+    ///     cache.entry("a").try_compute(add)
+    /// };
+    /// assert_eq!(sum(254), Ok(Some(255)));
+    /// assert_eq!(sum(1), Err("too many"));
+    /// assert_eq!(cache.get("a"), Some(255));
+    /// # Ok::<(), rustcache::BuildError>(())
+    /// ```
+    pub fn try_compute<E>(
+        self,
+        mut decide: impl FnMut(Option<V>) -> Result<Op<V>, E>,
+    ) -> Result<Option<V>, E> {
         let TypedEntry {
             cache,
             mut key,
@@ -208,22 +236,22 @@ where
         } = self;
         loop {
             let (value, version) = cache.look(hash, &key).unzip();
-            match (decide(value.clone()), version) {
-                (Op::Keep, _) => return value,
+            match (decide(value.clone())?, version) {
+                (Op::Keep, _) => return Ok(value),
                 (Op::Remove, None) => {
                     cache.inner.outdate_load(hash);
-                    return None;
+                    return Ok(None);
                 }
                 (Op::Remove, Some(version)) => {
                     if let Some((key, value)) = cache.remove_entry(hash, is_version(version)) {
                         cache.tell_removal(key, value);
-                        return None;
+                        return Ok(None);
                     }
                 }
                 (Op::Put(made), version) => {
                     match cache.put_if_unchanged((key, made.clone()), hash, expiry, version) {
-                        Put::Done => return Some(made),
-                        Put::NotKept => return None,
+                        Put::Done => return Ok(Some(made)),
+                        Put::NotKept => return Ok(None),
                         Put::Raced(back, _) => key = back,
                     }
                 }

@@ -4,7 +4,7 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -81,6 +81,9 @@ function makeVenv() {
 
 /** The extension, built with the profile that `cargo test` uses, so that its assertions are checked as well. */
 function build() {
+  // One that was built for a single version of Python would be loaded before one for all of them.
+  const old = readdirSync(join(directory, "rustcache")).filter((name) => /^_core\..*\.(?:so|pyd)$/.test(name));
+  for (const name of old) rmSync(join(directory, "rustcache", name));
   if (!run(join(venv, bin, "maturin"), ["develop", "--quiet"])) fail("maturin could not build the extension");
 }
 

@@ -4,6 +4,7 @@
 //! collector). It drops them without a lock, on threads that are attached.
 #![allow(unsafe_code)]
 
+use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::mem::ManuallyDrop;
 use std::slice;
@@ -61,7 +62,7 @@ impl Drop for Object {
         let object = unsafe { ManuallyDrop::take(&mut self.0) };
         if background::is_attached() {
             // SAFETY: as it says.
-            object.drop_ref(unsafe { Python::assume_attached() });
+            let_go(object, unsafe { Python::assume_attached() });
         } else {
             drop(object);
         }
@@ -76,6 +77,47 @@ pub(crate) fn dict_of<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
         let dict = ffi::PyObject_GenericGetDict(instance.as_ptr(), std::ptr::null_mut());
         Bound::from_owned_ptr_or_err(instance.py(), dict)
     }
+}
+
+/// So deep may caches be nested in one another before their ends are put off.
+const DEPTH_OF_ENDS: u32 = 50;
+
+thread_local! {
+    /// How many objects this thread is just letting go of, each in the end of the one before.
+    static ENDING: Cell<u32> = const { Cell::new(0) };
+    static PUT_OFF: RefCell<Vec<Py<PyAny>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Drops a reference. If that ends a cache that holds a cache that holds a cache…, they end one after the other, and not each within the one before: the stack would not have room for that. (Python's own
+/// containers do the same.)
+#[inline]
+fn let_go(object: Py<PyAny>, py: Python<'_>) {
+    let depth = ENDING.get();
+    if depth >= DEPTH_OF_ENDS {
+        return put_off(object, py);
+    }
+    ENDING.set(depth + 1);
+    object.drop_ref(py);
+    if depth == 0 {
+        while let Some(object) = next_put_off() {
+            object.drop_ref(py);
+        }
+    }
+    ENDING.set(depth);
+}
+
+#[cold]
+fn put_off(object: Py<PyAny>, py: Python<'_>) {
+    let mut object = Some(object);
+    let _ = PUT_OFF.try_with(|list| list.borrow_mut().extend(object.take()));
+    // The thread ends, and has no list any more.
+    if let Some(object) = object {
+        object.drop_ref(py);
+    }
+}
+
+fn next_put_off() -> Option<Py<PyAny>> {
+    PUT_OFF.try_with(|list| list.borrow_mut().pop()).ok().flatten()
 }
 
 /// A key, and its `hash()`.

@@ -116,3 +116,24 @@ def test_the_collector_sees_what_a_cache_holds() -> None:
     storage.set("key", value)
     assert any(referent is value for referent in gc.get_referents(storage))
     assert gc.is_tracked(storage)
+
+
+@pytest.mark.parametrize("kind", [Storage, lambda: KvStore(1)])
+def test_caches_that_are_nested_deep_end_without_a_stack_as_deep(kind: Any) -> None:
+    def nest() -> None:
+        outer: Any = None
+        for _ in range(3000):
+            inner, outer = outer, kind()
+            (outer.set if isinstance(outer, Storage) else outer.put)("inner", inner)
+        ended.append(weakref.ref(inner))
+        del inner, outer
+
+    ended: list[weakref.ref[Any]] = []
+    before = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=nest)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert ended[0]() is None

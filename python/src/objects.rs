@@ -14,7 +14,7 @@ use crate::store::{Store, Written};
 
 /// What the engine takes for an entry, about: its place, its part of the index, of the order and of the deadlines.
 pub(crate) const ENTRY_OVERHEAD: u64 = 80;
-/// How often a value is made anew of the one that is there, because another one came in its place meanwhile.
+/// Far more than threads get in each other's way by chance.
 const MOST_ROUNDS: usize = 10_000;
 
 /// What entries weigh.
@@ -39,6 +39,22 @@ pub(crate) struct Objects {
 pub(crate) enum When {
     Always,
     Absent,
+}
+
+/// Counts how often something is tried again because the value under the key was written or removed meanwhile: code of the user's that does so each time must not make it go on for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds(usize);
+
+impl Rounds {
+    pub(crate) fn next(&mut self) -> PyResult<()> {
+        self.0 += 1;
+        if self.0 <= MOST_ROUNDS {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(format!(
+            "the value under the key changed {MOST_ROUNDS} times while a new one was to be written: what makes values must not write there"
+        )))
+    }
 }
 
 impl Objects {
@@ -66,7 +82,9 @@ impl Objects {
         mut make: impl FnMut(Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Written)> {
         let py = key.py();
-        for _ in 0..MOST_ROUNDS {
+        let mut rounds = Rounds::default();
+        loop {
+            rounds.next()?;
             let old = self.store.peek(key)?.map(|(value, _)| value);
             let new = make(old.as_ref().map(|old| old.py().bind(py).clone()))?;
             let weight = self.weigh(key, &new)?;
@@ -84,9 +102,6 @@ impl Objects {
                 written => return Ok((new, written)),
             }
         }
-        Err(PyRuntimeError::new_err(format!(
-            "the value under the key was written by others {MOST_ROUNDS} times while a new one was made of it"
-        )))
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyString};
 use rustcache::{Cache, CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Tag};
 
 use crate::callable::Callable;
-use crate::objects::When;
+use crate::objects::{Rounds, When};
 use crate::store::Written;
 
 #[derive(Debug)]
@@ -135,7 +135,9 @@ impl Serialized {
         mut make: impl FnMut(Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Written)> {
         let (py, bytes) = (key.py(), key_bytes(key)?);
+        let mut rounds = Rounds::default();
         loop {
+            rounds.next()?;
             let old = self.cache.get(bytes);
             let new = make(old.as_ref().map(|old| self.decode(py, old)).transpose()?)?;
             let made = self.codec.encode(&new)?;

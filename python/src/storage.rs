@@ -14,7 +14,7 @@ use crate::callable::Callable;
 use crate::config::{self, Config};
 use crate::iterate::{EntryIterator, What};
 use crate::kept::Kept;
-use crate::objects::{Objects, Weigher, When};
+use crate::objects::{Objects, Rounds, Weigher, When};
 use crate::stats::Stats;
 use crate::store::{Store, StoreOptions, Written};
 
@@ -267,7 +267,9 @@ impl Storage {
     ) -> PyResult<Py<PyAny>> {
         let state = self.open()?;
         let expiry = state.expiry(ttl.as_ref())?;
+        let mut rounds = Rounds::default();
         loop {
+            rounds.next()?;
             if let Some(value) = state.kept.get(key)? {
                 return Ok(value);
             }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rustcache import CACHE_MISS, KvStore, Storage
+from rustcache import CACHE_MISS, Cache, KvStore, Storage
 
 
 class Key:
@@ -295,6 +295,29 @@ def test_incr_is_one_step_whatever_add_does() -> None:
     for thread in threads:
         thread.join()
     assert storage.get("count") == 1200
+
+
+@pytest.mark.parametrize("kind", [Storage, Cache])
+def test_what_makes_a_value_and_writes_under_its_key_each_time_is_an_error_and_no_hang(kind: type[Storage[Any]]) -> None:
+    storage = kind()
+    turn = 0
+
+    class Meddling(int):
+        def __add__(self, other: int) -> Meddling:
+            nonlocal turn
+            turn += 1
+            storage.set("count", Meddling(turn))
+            return Meddling(0)
+
+        def __reduce__(self) -> Any:
+            return (int, (int(self),))
+
+    if kind is Cache:
+        storage = Cache(serializer=lambda value: b"%d" % value, deserializer=lambda data: Meddling(data))
+    storage.set("count", Meddling(0))
+    with pytest.raises(RuntimeError, match="must not write there"):
+        storage.incr("count")
+    assert storage.get("count") == turn > 1000
 
 
 def test_deep_recursion_in_eq_is_a_recursion_error() -> None:

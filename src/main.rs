@@ -138,7 +138,7 @@ fn serve(options: &Serve) -> ExitCode {
         }
     };
     if let Some(server) = &server {
-        announce(server.address(), options.log_format);
+        announce(options.http.scheme(), server.address(), options.log_format);
     }
     let ended = match session {
         Some(session) => on_stdio(session, &stop),
@@ -160,10 +160,10 @@ fn serve(options: &Serve) -> ExitCode {
 }
 
 /// Whoever starts it by hand wants to know where it is; whoever reads its log has a line there.
-fn announce(address: SocketAddr, format: LogFormat) {
-    tracing::info!(%address, "serving HTTP");
+fn announce(scheme: &str, address: SocketAddr, format: LogFormat) {
+    tracing::info!(%address, scheme, "serving HTTP");
     if format == LogFormat::Text {
-        let _ = writeln!(io::stderr(), "rustcache: serving http://{address}/");
+        let _ = writeln!(io::stderr(), "rustcache: serving {scheme}://{address}/");
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use rustcache::transport::http::{Options, Token};
+use rustcache::transport::http::{Options, Tls, Token};
 
 use super::{length, size, some_time};
 
@@ -26,6 +26,14 @@ pub(crate) struct Http {
     /// Ask for the token that is in this file, or in the variable RUSTCACHE_HTTP_TOKEN. Needed for an address that other machines can reach.
     #[arg(long, value_name = "FILE", env = "RUSTCACHE_HTTP_TOKEN_FILE")]
     http_token_file: Option<PathBuf>,
+
+    /// Speak TLS, with this certificate (PEM, those that vouch for it after it).
+    #[arg(long, value_name = "FILE", env = "RUSTCACHE_HTTP_CERT")]
+    http_cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", env = "RUSTCACHE_HTTP_KEY")]
+    http_key: Option<PathBuf>,
 
     /// A name that requests may have in Host, beside localhost and addresses; may be given several times. Not looked at when there is a token.
     #[arg(
@@ -58,6 +66,10 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.http_cert.is_some() { "https" } else { "http" }
+    }
+
     pub(crate) fn serves_stdio(&self) -> bool {
         self.stdio || self.http.is_none()
     }
@@ -71,6 +83,7 @@ impl Http {
         let by_default = Options::new(address, length(max_value));
         Ok(Some(Options {
             token: self.token()?,
+            tls: self.tls()?,
             allowed_hosts: self.http_allow_host.clone(),
             max_body: self.http_max_body.map_or(by_default.max_body, length),
             max_connections: length(self.http_max_connections.into()),
@@ -79,6 +92,22 @@ impl Http {
             threads: self.http_threads.into(),
             ..by_default
         }))
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, String> {
+        match (&self.http_cert, &self.http_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => match Tls::read(certificate, key) {
+                Ok(tls) => Ok(Some(tls)),
+                Err(error) => Err(error.to_string()),
+            },
+            (Some(_), None) => {
+                Err("--http-cert needs --http-key, the private key of that certificate".to_owned())
+            }
+            (None, Some(_)) => {
+                Err("--http-key needs --http-cert, the certificate that it belongs to".to_owned())
+            }
+        }
     }
 
     fn token(&self) -> Result<Option<Token>, String> {

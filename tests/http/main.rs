@@ -11,4 +11,5 @@ mod fastapi;
 mod guard;
 mod limits;
 mod support;
+mod tls;
 mod watching;

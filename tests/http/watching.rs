@@ -33,7 +33,7 @@ fn samples_come_each_second_and_say_what_was_done_meanwhile() {
     for number in 0..30 {
         service.ask("PUT", &format!("/v1/entries/{number}"), &[], b"v");
     }
-    let mut asked = [0; 4];
+    let mut asked = [0u64; 4];
     while asked[0] < 30 {
         let (name, sample) = event(&mut watching);
         assert_eq!(name, "sample");
@@ -47,8 +47,10 @@ fn samples_come_each_second_and_say_what_was_done_meanwhile() {
         let latency = &sample["latency"];
         assert!(latency["p50"].as_f64() <= latency["p99"].as_f64());
     }
-    // The request for the events is one, when it was answered.
-    assert_eq!(asked, [31, 30, 20, 31].map(|count: u64| count));
+    let [http, inserts, evictions, operations] = asked;
+    assert_eq!((inserts, evictions, operations), (30, 20, http));
+    // The request for the events may be one.
+    assert!((30..=31).contains(&http), "{http}");
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::connection::{Patience, serve};
 use super::service::Service;
+use super::tls::Tls;
 use crate::log;
 
 /// After a connection could not be accepted, for want of descriptors perhaps.
@@ -19,6 +21,7 @@ pub(super) async fn listen(
     listener: TcpListener,
     service: Arc<Service>,
     patience: Patience,
+    tls: Option<Tls>,
     mut stop: watch::Receiver<bool>,
     over: mpsc::Sender<()>,
 ) {
@@ -29,7 +32,7 @@ pub(super) async fn listen(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, _)) => begin(stream, &service, patience, &told, &over),
+            Ok((stream, _)) => begin(stream, &service, patience, tls.clone(), &told, &over),
             // The client has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -44,6 +47,7 @@ fn begin(
     stream: TcpStream,
     service: &Arc<Service>,
     patience: Patience,
+    tls: Option<Tls>,
     stop: &watch::Receiver<bool>,
     over: &mpsc::Sender<()>,
 ) {
@@ -53,7 +57,19 @@ fn begin(
     let _ = stream.set_nodelay(true);
     let (service, stop, over) = (Arc::clone(service), stop.clone(), over.clone());
     tokio::spawn(async move {
-        serve(&service, stream, &seat, patience, stop).await;
+        match tls {
+            None => serve(&service, stream, &seat, patience, stop).await,
+            Some(tls) => {
+                let shaken = tokio::select! {
+                    shaken = timeout(patience.head, tls.accept(stream)) => shaken.ok().and_then(Result::ok),
+                    () = seat.leave.notified() => None,
+                };
+                // What goes wrong before that is the client's affair.
+                if let Some(stream) = shaken {
+                    serve(&service, stream, &seat, patience, stop).await;
+                }
+            }
+        }
         service.seats.give_back(&seat);
         drop(over);
     });

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::tls::Tls;
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -12,6 +14,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// What every request has to bring, if anything.
     pub token: Option<Token>,
+    /// What it is encrypted with, if it is.
+    pub tls: Option<Tls>,
     /// Names that `Host` may have, beside IP addresses and `localhost`.
     pub allowed_hosts: Vec<String>,
     /// The longest body, in bytes.
@@ -32,6 +36,7 @@ impl Options {
         Options {
             address,
             token: None,
+            tls: None,
             allowed_hosts: Vec::new(),
             max_body: max_value.saturating_add(64 * 1024),
             max_connections: 1024,

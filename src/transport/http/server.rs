@@ -98,7 +98,15 @@ impl Server {
             head: options.idle_timeout,
             write: options.timeout,
         };
-        runtime.spawn(listen(listener, Arc::clone(&service), patience, stopped, running));
+        let tls = options.tls.clone();
+        runtime.spawn(listen(
+            listener,
+            Arc::clone(&service),
+            patience,
+            tls,
+            stopped,
+            running,
+        ));
         let sampled = Arc::clone(&service);
         runtime.spawn(async move { keep_sampling(&sampled).await });
         Ok(Server {

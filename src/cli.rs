@@ -43,7 +43,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Serve stdin and stdout, or HTTP (what is done without a subcommand, too).
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Write a request to stdout, for a shell pipe.
     Encode(Encode),
     /// Read replies from stdin and print a line for each.

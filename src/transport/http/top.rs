@@ -1,6 +1,5 @@
 //! Which keys are read most and which entries are largest, found by looking at a few of them: what that costs has a bound.
 
-use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -102,7 +101,8 @@ impl Top {
     /// A key was read.
     pub(super) fn saw(&self, key: &[u8]) {
         let every = self.every.load(Ordering::Relaxed).max(1);
-        if self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) && key.len() <= LONGEST_COUNTED {
+        let is_looked_at = self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every);
+        if is_looked_at && key.len() <= LONGEST_COUNTED {
             // Whoever finds it locked has seen one that is not counted.
             if let Ok(mut hot) = self.hot.try_lock() {
                 hot.count(key, every);
@@ -212,8 +212,8 @@ impl Large {
             });
             true
         });
-        self.found.sort_by_key(|found| Reverse(found.0));
-        told.sort_by_key(|told| Reverse(told.bytes));
+        self.found.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        told.sort_by_key(|biggest| std::cmp::Reverse(biggest.bytes));
         told.truncate(limit);
         told
     }

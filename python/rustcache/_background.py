@@ -83,7 +83,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 def start_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], never_ran: Callable[[], None]) -> None:
     """Has a task of this loop do this. `never_ran` is called when it is over, whether it ever ran or not."""
-    task = loop.create_task(work)
+    task = loop.create_task(work, name="rustcache-refresh")
     _tasks.add(task)
 
     def done(task: asyncio.Task[None]) -> None:

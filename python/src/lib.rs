@@ -6,6 +6,7 @@ mod cache;
 mod callable;
 mod config;
 mod fast;
+mod few;
 mod flight;
 mod instance;
 mod iterate;

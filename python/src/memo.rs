@@ -54,7 +54,7 @@ impl Memo {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub(crate) fn new_results(&self, py: Python<'_>) -> PyResult<Results> {
+    pub(crate) fn new_results(&self, py: Python<'_>) -> Results {
         Results::new(py, self.maxsize)
     }
 
@@ -295,7 +295,7 @@ impl Memo {
             typed,
             is_coroutine,
             is_plain,
-            results: Py::new(py, Results::new(py, maxsize)?)?,
+            results: Py::new(py, Results::new(py, maxsize))?,
             epoch: AtomicU64::new(0),
             owner: OnceLock::new(),
         })

@@ -1,6 +1,5 @@
 //! `Results`: what a cached function has returned, by the arguments it was given, and what is being computed. Knows nothing of functions and arguments: keys come in, results go out.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustcache::Expiry;
 
+use crate::few::{Few, Place, Put};
 use crate::flight::Flight;
 use crate::object::Object;
 use crate::sentinel::Missing;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreOptions, Written};
 
 /// A result that becomes stale before it is forgotten. Others are kept as they are.
 #[pyclass(frozen, module = "rustcache._core")]
@@ -73,45 +73,58 @@ struct Counts {
 #[pyclass(frozen, module = "rustcache._core")]
 #[derive(Debug)]
 pub(crate) struct Results {
-    /// `None`: nothing is kept.
-    store: Option<Store>,
+    maxsize: Option<u64>,
+    few: Few,
+    /// What has moved on from there.
+    store: OnceLock<Store>,
     /// The flights of keys whose results are being computed: a dict of Python's, since it asks keys for their `==`.
     #[pyo3(get)]
     pending: Py<PyDict>,
-    /// What the store had counted when it was cleared last.
+    /// What had been counted when all was cleared last.
     before: Mutex<Counts>,
-    /// Misses where there is no store.
-    missed: AtomicU64,
 }
 
 impl Results {
     /// For so many results at most; `None`: without a limit.
-    pub(crate) fn new(py: Python<'_>, maxsize: Option<u64>) -> PyResult<Self> {
-        let options = StoreOptions {
-            max_items: maxsize,
-            is_one_order: true,
-            ..StoreOptions::default()
-        };
-        Ok(Results {
-            store: if maxsize == Some(0) {
-                None
-            } else {
-                Some(Store::new(options)?)
-            },
+    pub(crate) fn new(py: Python<'_>, maxsize: Option<u64>) -> Self {
+        Results {
+            maxsize,
+            few: Few::default(),
+            store: OnceLock::new(),
             pending: PyDict::new(py).unbind(),
             before: Mutex::default(),
-            missed: AtomicU64::new(0),
-        })
+        }
+    }
+
+    /// Where results are that have moved on, as all do with this.
+    fn moved(&self, _: Python<'_>) -> PyResult<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::new(StoreOptions {
+            max_items: self.maxsize,
+            is_one_order: true,
+            ..StoreOptions::default()
+        })?;
+        self.few.move_on(|entries| {
+            for (key, value) in entries {
+                store.add_new(key.clone(), value.clone());
+            }
+            self.store.set(store).map_err(|_| gone())
+        })?;
+        self.store.get().ok_or_else(gone)
     }
 
     /// Looks a key up whose hash is known; counts.
     #[inline]
     pub(crate) fn find<'py>(&self, key: &Bound<'py, PyAny>, hash: isize) -> PyResult<Found<'py>> {
-        let Some(store) = &self.store else {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-            return Ok(Found::Nothing);
+        let found = match self.store.get() {
+            Some(store) => store.get_hashed(key, hash)?,
+            None => match self.few.get(key, hash)? {
+                Place::Here(found) => found,
+                Place::Elsewhere => self.moved(key.py())?.get_hashed(key, hash)?,
+            },
         };
-        let found = store.get_hashed(key, hash)?;
         Ok(found.map_or(Found::Nothing, |object| Found::of(object, key.py())))
     }
 
@@ -122,29 +135,52 @@ impl Results {
         hash: isize,
         result: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if let Some(store) = &self.store {
-            store.set_if_hashed((key, hash), Object::new(result), 1, Expiry::Never, |there| {
-                there.is_none()
-            })?;
-        }
+        self.keep((key, hash), Object::new(result), Expiry::Never, |there| {
+            there.is_none()
+        })?;
         Ok(())
     }
 
-    fn counted(&self) -> Counts {
-        match &self.store {
-            Some(store) => {
-                let stats = store.stats();
-                Counts {
-                    hits: stats.hits,
-                    misses: stats.misses,
-                }
-            }
-            None => Counts {
-                hits: 0,
-                misses: self.missed.load(Ordering::Relaxed),
-            },
+    /// Whether it was kept.
+    fn keep(
+        &self,
+        (key, hash): (&Bound<'_, PyAny>, isize),
+        object: Object,
+        expiry: Expiry,
+        admits: impl Fn(Option<&Object>) -> bool,
+    ) -> PyResult<bool> {
+        if self.maxsize == Some(0) {
+            return Ok(false);
         }
+        if self.store.get().is_none() && expiry == Expiry::Never {
+            let limit = self
+                .maxsize
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(usize::MAX);
+            match self.few.put((key, hash), &object, limit, &admits)? {
+                Place::Here(Put::Stored) => return Ok(true),
+                Place::Here(Put::Refused) => return Ok(false),
+                Place::Here(Put::Full) | Place::Elsewhere => {}
+            }
+        }
+        let store = self.moved(key.py())?;
+        Ok(store.set_if_hashed((key, hash), object, 1, expiry, admits)? == Written::Stored)
     }
+
+    fn counted(&self) -> (Counts, u64) {
+        let (hits, misses, items) = self.few.counted();
+        let stats = self.store.get().map(Store::stats).unwrap_or_default();
+        let counts = Counts {
+            hits: hits + stats.hits,
+            misses: misses + stats.misses,
+        };
+        (counts, items + stats.items)
+    }
+}
+
+/// Cannot be: whoever moves results on sets where to.
+fn gone() -> PyErr {
+    pyo3::exceptions::PyRuntimeError::new_err("results were moved and are not where they should be")
 }
 
 #[pymethods]
@@ -152,13 +188,14 @@ impl Results {
     /// What is there, without counting or refreshing it; `MISSING` if nothing is.
     fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = key.py();
-        let found = self
-            .store
-            .as_ref()
-            .map(|store| store.peek(key))
-            .transpose()?
-            .flatten();
-        Ok(match found.map(|(object, _)| Found::of(object, py)) {
+        let found = match self.store.get() {
+            Some(store) => store.peek(key)?.map(|(object, _)| object),
+            None => match self.few.peek(key, key.hash()?)? {
+                Place::Here(found) => found,
+                Place::Elsewhere => self.moved(py)?.peek(key)?.map(|(object, _)| object),
+            },
+        };
+        Ok(match found.map(|object| Found::of(object, py)) {
             Some(Found::Fresh(result) | Found::Stale(result)) => result.unbind(),
             Some(Found::Nothing) | None => Missing::get(py)?.clone_ref(py).into_any(),
         })
@@ -173,9 +210,6 @@ impl Results {
         ttl: Option<f64>,
         stale: f64,
     ) -> PyResult<bool> {
-        let Some(store) = &self.store else {
-            return Ok(false);
-        };
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let (object, expiry) = match ttl {
             None => (Object::new(result), Expiry::Never),
@@ -185,39 +219,39 @@ impl Results {
                     fresh_until: now().saturating_add(seconds(ttl)),
                 };
                 let aging = Bound::new(key.py(), aging)?;
-                (
-                    Object::new(aging.as_any()),
-                    Expiry::After(seconds(ttl).saturating_add(seconds(stale))),
-                )
+                let life = seconds(ttl).saturating_add(seconds(stale));
+                (Object::new(aging.as_any()), Expiry::After(life))
             }
             Some(ttl) => (Object::new(result), Expiry::After(seconds(ttl))),
         };
         // Under the lock that a removal needs as well: who outdates a flight and then removes finds what it has brought.
-        let written = store.set_if(key, object, 1, expiry, |_| !flight.is_outdated())?;
-        Ok(written == crate::store::Written::Stored)
+        self.keep((key, key.hash()?), object, expiry, |_| !flight.is_outdated())
     }
 
     fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        match &self.store {
-            Some(store) => Ok(store.remove(key)?.is_some()),
-            None => Ok(false),
+        if self.store.get().is_none()
+            && let Place::Here(was_there) = self.few.remove(key, key.hash()?)?
+        {
+            return Ok(was_there);
         }
+        Ok(self.moved(key.py())?.remove(key)?.is_some())
     }
 
     /// Removes everything, and counts from 0 again.
     fn clear(&self, py: Python<'_>) {
-        if let Some(store) = &self.store {
+        // In this order: what moves on meanwhile is found there.
+        self.few.clear();
+        if let Some(store) = self.store.get() {
             store.clear(py);
         }
-        let counted = self.counted();
+        let (counted, _) = self.counted();
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     /// Hits, misses, and how many results there are.
     fn info(&self) -> (u64, u64, u64) {
         let before = *self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = self.counted();
-        let items = self.store.as_ref().map_or(0, |store| store.stats().items);
+        let (counted, items) = self.counted();
         (
             counted.hits.saturating_sub(before.hits),
             counted.misses.saturating_sub(before.misses),
@@ -226,14 +260,16 @@ impl Results {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        if let Some(store) = &self.store {
+        self.few.traverse(visit)?;
+        if let Some(store) = self.store.get() {
             store.traverse(visit)?;
         }
         visit.call(&self.pending)
     }
 
     fn __clear__(&self) {
-        if let Some(store) = &self.store {
+        self.few.break_cycles();
+        if let Some(store) = self.store.get() {
             store.break_cycles();
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct Store {
 
 /// A key that is looked for, and what is known of those that may be equal to it.
 #[derive(Clone, Copy)]
-struct Sought<'a, 'py> {
+pub(crate) struct Sought<'a, 'py> {
     key: &'a Bound<'py, PyAny>,
     hash: isize,
     /// Keys that were asked, and what they said. They are kept alive by this, so that an address is never another key's.
@@ -50,7 +50,7 @@ struct Sought<'a, 'py> {
 
 impl<'a, 'py> Sought<'a, 'py> {
     #[inline]
-    fn new(key: &'a Bound<'py, PyAny>, hash: isize) -> Self {
+    pub(crate) fn new(key: &'a Bound<'py, PyAny>, hash: isize) -> Self {
         Sought {
             key,
             hash,
@@ -59,7 +59,7 @@ impl<'a, 'py> Sought<'a, 'py> {
     }
 
     #[inline]
-    fn judge(self, other: &Key) -> Likeness {
+    pub(crate) fn judge(self, other: &Key) -> Likeness {
         match other.likeness(self.key, self.hash) {
             Likeness::Unknown => self.remember(other),
             known => known,
@@ -77,7 +77,10 @@ impl<'a, 'py> Sought<'a, 'py> {
 
     /// Tries, and compares those keys of which it has to be known whether they are equal, until it is.
     #[inline]
-    fn settle<T>(self, mut attempt: impl FnMut(Sought<'_, 'py>) -> Lookup<Key, T>) -> PyResult<Option<T>> {
+    pub(crate) fn settle<T>(
+        self,
+        mut attempt: impl FnMut(Sought<'_, 'py>) -> Lookup<Key, T>,
+    ) -> PyResult<Option<T>> {
         match attempt(self) {
             Lookup::Hit(result) => Ok(Some(result)),
             Lookup::Miss => Ok(None),
@@ -275,6 +278,16 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Writes an entry that does not expire, under a key that is known to be none of those that are there. Runs no Python code, unless something has to go for it.
+    pub(crate) fn add_new(&self, key: Key, value: Object) {
+        let (place, options) = (
+            self.scatter.of(key.hash),
+            InsertOptions::default().with_expiry(Expiry::Never),
+        );
+        self.cache
+            .raw_insert(place, 1, (key, value), options, |_| Likeness::Different, |_| true);
     }
 
     /// Removes an entry and gives its value.

@@ -4,6 +4,7 @@ test_cached_async.py, methods in test_cached_methods.py."""
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import inspect
 import logging
@@ -11,6 +12,7 @@ import pickle
 import threading
 import weakref
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -103,6 +105,47 @@ def test_maxsize_none_keeps_all_and_zero_keeps_nothing() -> None:
     assert nothing.cache_info() == (0, 2, 0, 0)
     nothing.cache_clear()
     assert nothing.cache_info() == (0, 0, 0, 0)
+
+
+class Same:
+    """Keys of one hash, which only == tells apart."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.number == other.number
+
+
+@pytest.mark.parametrize("maxsize", [1, 2, 7, 8, 9, 10, 30, None])
+@pytest.mark.parametrize("make", [int, Same])
+def test_the_same_is_kept_and_counted_as_by_functools_however_many_there_are(maxsize: int | None, make: Any) -> None:
+    random = Random(5)
+    ours, theirs = cached(maxsize=maxsize)(Counted()), functools.lru_cache(maxsize)(Counted())
+    for most in (1, 6, 20, 4, 40):
+        for _ in range(300):
+            number = random.randrange(most)
+            assert ours(make(number)) == theirs(make(number))
+        assert ours.cache_info() == theirs.cache_info()
+        if random.random() < 0.5:
+            ours.cache_clear()
+            theirs.cache_clear()
+
+
+@pytest.mark.parametrize("others", [0, 7, 20])
+def test_what_expires_and_what_does_not_are_forgotten_alike(others: int) -> None:
+    function = cached(ttl=lambda result: None if result % 2 else 3600)(Counted())
+    first = [function(number) for number in range(others + 2)]
+    assert [function(number) for number in range(others + 2)] == first
+    assert function.invalidate(0) is True
+    assert function.invalidate(1) is True
+    assert [function(0), function(1)] == [others + 3, others + 4]
+    function.cache_clear()
+    assert function.cache_info().currsize == 0
+    assert function(0) == others + 5
 
 
 def test_clear_forgets_and_counts_anew() -> None:

@@ -313,7 +313,7 @@ def test_a_refresh_that_is_cancelled_before_it_began_leaves_nobody_waiting() -> 
     async def main() -> None:
         await function()
         await function()
-        [refresh] = [task for task in asyncio.all_tasks() if "refresh" in repr(task)]
+        [refresh] = [task for task in asyncio.all_tasks() if task.get_name() == "rustcache-refresh"]
         refresh.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

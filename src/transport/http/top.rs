@@ -195,7 +195,7 @@ impl Large {
     fn verify(&mut self, cache: &Cache, limit: usize) -> Vec<Biggest> {
         let mut told = Vec::new();
         self.found.retain_mut(|(bytes, key)| {
-            let Some(entry) = cache.peek(key) else {
+            let Some(entry) = cache.peek(&*key) else {
                 return false;
             };
             *bytes = key.len() + entry.value.len();

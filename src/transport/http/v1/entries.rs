@@ -47,7 +47,7 @@ fn get(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Ans
     let cache = service.backing.cache()?;
     let key = key(request.uri());
     let found = if peek {
-        cache.look(&key)
+        cache.peek(&key)
     } else {
         service.top.saw(&key);
         cache.get(&key)

@@ -1,10 +1,12 @@
 //! The one background thread of the process: gives back the memory of expired entries, and frees what is too large to be freed
-//! by a caller. It is started by the first cache that needs it and ends when there is nothing left to watch.
+//! by a caller. It is started by the first cache that needs it and ends when there is nothing left to watch. Code of the user's that runs here (a listener,
+//! a `Drop`) may panic without harm to anybody else. A process that was forked has no such thread: it gets one by a `Pause`, or when somebody looks.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,10 @@ use super::unharmed::unharmed;
 /// How often expired entries are looked for. An entry that nobody reads gives its memory back this long after its deadline, and a little. A thread
 /// that has nothing to do waits as long before it ends: a lock that is taken and freed, an entry with a TTL each time, must not start one each time.
 const PERIOD: Duration = Duration::from_millis(250);
+/// At each so manieth write with a deadline, a thread looks whether it has come into a child process: asking for its id is a system call.
+const LOOKS_EVERY: u32 = 64;
+/// No process has this id.
+const NOWHERE: u32 = 0;
 
 /// Something with deadlines.
 pub(super) trait Watched: Send + Sync {
@@ -21,23 +27,24 @@ pub(super) trait Watched: Send + Sync {
 }
 
 struct Rounds {
-    /// What has deadlines now.
+    /// What has deadlines now. Also while a round is made: a child that is forked then looks after all of it.
     watched: Vec<Weak<dyn Watched>>,
     garbage: Vec<Box<dyn Any + Send>>,
-    running: bool,
 }
 
 static ROUNDS: Mutex<Rounds> = Mutex::new(Rounds {
     watched: Vec::new(),
     garbage: Vec::new(),
-    running: false,
 });
 static WORK: Condvar = Condvar::new();
+/// The process in which the thread runs, or `NOWHERE`. Written under the lock of the rounds.
+static RUNS_IN: AtomicU32 = AtomicU32::new(NOWHERE);
 /// Held while the thread runs code of caches: see `Pause`.
 static AT_WORK: Mutex<()> = Mutex::new(());
 
 thread_local! {
     static IS_THIS_THREAD: Cell<bool> = const { Cell::new(false) };
+    static WRITES: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Whether this is the background thread.
@@ -73,10 +80,10 @@ impl Pause {
     /// Ends it, in the child: that has no background thread, and gets one if something is to be looked after.
     pub fn end_in_child(mut self) {
         if let Some(rounds) = &mut self.rounds {
-            rounds.running = false;
+            RUNS_IN.store(NOWHERE, Ordering::Relaxed);
             if !rounds.watched.is_empty() || !rounds.garbage.is_empty() {
                 // If there is none to be had, the next who needs one tries again.
-                rounds.running = start();
+                start(rounds);
             }
         }
     }
@@ -84,44 +91,89 @@ impl Pause {
 
 /// Watches until `tick` says that nothing is left. `false` if the system gave no thread: then reads and evictions alone reclaim.
 pub(super) fn watch(watched: Weak<dyn Watched>) -> bool {
+    let mut rounds = lock();
     // Nobody is woken: the next round is early enough.
-    give(|rounds| rounds.watched.push(watched))
+    rounds.watched.push(watched);
+    let runs = start(&rounds);
+    if !runs {
+        rounds.watched.pop();
+    }
+    runs
 }
 
 /// Drops this soon, on the background thread (or here, if the system gave none).
 pub(super) fn drop_later(garbage: Box<dyn Any + Send>) {
-    give(|rounds| rounds.garbage.push(garbage));
-    WORK.notify_one();
+    let mut rounds = lock();
+    if start(&rounds) {
+        rounds.garbage.push(garbage);
+        WORK.notify_one();
+    } else {
+        drop(rounds);
+        drop(garbage);
+    }
 }
 
-fn give(work: impl FnOnce(&mut Rounds)) -> bool {
-    let mut rounds = lock();
-    work(&mut rounds);
-    if rounds.running {
+/// To be called now and then by whoever gives deadlines to a cache that is watched already: in a child process, the thread begins anew.
+#[inline]
+pub(super) fn look_for_a_fork() {
+    let writes = WRITES.get().wrapping_add(1);
+    WRITES.set(writes);
+    if writes.is_multiple_of(LOOKS_EVERY) {
+        begin_in_a_child();
+    }
+}
+
+/// As `look_for_a_fork`, for whoever comes seldom.
+#[cold]
+pub(super) fn begin_in_a_child() {
+    let ran_in = RUNS_IN.load(Ordering::Relaxed);
+    if ran_in == NOWHERE || ran_in == this_process() {
+        return;
+    }
+    match ROUNDS.try_lock() {
+        Ok(rounds) => _ = start(&rounds),
+        Err(TryLockError::Poisoned(rounds)) => _ = start(&rounds.into_inner()),
+        // By a `Pause` of this very thread; or in the parent, by a thread that is not here.
+        Err(TryLockError::WouldBlock) => {}
+    }
+}
+
+/// Sees to it that the thread runs in this process; `false` if it does not.
+fn start(_: &MutexGuard<'_, Rounds>) -> bool {
+    let here = this_process();
+    if RUNS_IN.load(Ordering::Relaxed) == here {
         return true;
     }
-    rounds.running = start();
-    let started = rounds.running;
-    if !started {
-        // Both lists were empty before: what is in them is what was given.
-        let given = (
-            std::mem::take(&mut rounds.watched),
-            std::mem::take(&mut rounds.garbage),
-        );
-        drop(rounds);
-        drop(given);
+    let started = thread::Builder::new()
+        .name("rustcache-housekeeper".into())
+        .spawn(run)
+        .is_ok();
+    if started {
+        RUNS_IN.store(here, Ordering::Relaxed);
     }
     started
 }
 
-/// `false` if the system gave no thread.
-fn start() -> bool {
-    let thread = thread::Builder::new().name("rustcache-housekeeper".into());
-    thread.spawn(run).is_ok()
+/// Where there are no ids, there are no forks either.
+fn this_process() -> u32 {
+    if cfg!(unix) { std::process::id() } else { 1 }
+}
+
+/// Should the thread end by a panic of its own, the next who needs it starts another.
+struct Ending;
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _rounds = lock();
+            RUNS_IN.store(NOWHERE, Ordering::Relaxed);
+        }
+    }
 }
 
 fn run() {
     IS_THIS_THREAD.set(true);
+    let _ending = Ending;
     let mut next_round = Instant::now() + PERIOD;
     loop {
         let is_round = wait_until(next_round);
@@ -130,12 +182,12 @@ fn run() {
         let mut rounds = lock();
         let garbage = std::mem::take(&mut rounds.garbage);
         let watched = if is_round {
-            std::mem::take(&mut rounds.watched)
+            rounds.watched.clone()
         } else {
             Vec::new()
         };
         if is_round && watched.is_empty() && garbage.is_empty() {
-            rounds.running = false;
+            RUNS_IN.store(NOWHERE, Ordering::Relaxed);
             return;
         }
         drop(rounds);
@@ -143,8 +195,11 @@ fn run() {
             unharmed(|| drop(one));
         }
         if is_round {
-            let remaining: Vec<_> = watched.into_iter().filter(tick).collect();
-            lock().watched.extend(remaining);
+            let remaining: Vec<_> = watched.iter().filter(|watched| tick(watched)).collect();
+            // Those that have come meanwhile are behind them.
+            lock()
+                .watched
+                .splice(..watched.len(), remaining.into_iter().cloned());
             next_round = Instant::now() + PERIOD;
         }
         drop(at_work);

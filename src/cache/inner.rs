@@ -52,11 +52,15 @@ impl Inner {
 
     /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
     pub(super) fn watch_if_needed(&self, expiry: Expiry) {
-        if self.may_expire(expiry) && self.watch.is_to_begin() {
-            let itself: Weak<Inner> = self.itself.clone();
-            if !housekeeper::watch(itself) {
-                self.watch.could_not_begin();
-            }
+        if !self.may_expire(expiry) {
+            return;
+        }
+        if !self.watch.is_to_begin() {
+            return housekeeper::look_for_a_fork();
+        }
+        let itself: Weak<Inner> = self.itself.clone();
+        if !housekeeper::watch(itself) {
+            self.watch.could_not_begin();
         }
     }
 

@@ -163,6 +163,7 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run_pending(&self) {
+        housekeeper::begin_in_a_child();
         self.inner.reclaim(true);
     }
 

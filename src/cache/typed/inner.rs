@@ -111,7 +111,13 @@ impl<K, V, S> Inner<K, V, S> {
     /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
     #[inline]
     pub(super) fn watch_if_needed(&self, expiry: Expiry) {
-        if self.may_expire(expiry) && self.watch.is_to_begin() && !housekeeper::watch(self.itself.clone()) {
+        if !self.may_expire(expiry) {
+            return;
+        }
+        if !self.watch.is_to_begin() {
+            return housekeeper::look_for_a_fork();
+        }
+        if !housekeeper::watch(self.itself.clone()) {
             self.watch.could_not_begin();
         }
     }

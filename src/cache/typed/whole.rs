@@ -1,5 +1,6 @@
 //! What is asked of a typed cache as a whole: emptying it, counting, its limits, and giving memory back at once. Going through its entries is in `walk.rs`.
 
+use super::super::housekeeper;
 use super::super::clock::Clock;
 use super::super::policy::PolicyKind;
 use super::super::stats::Stats;
@@ -129,6 +130,7 @@ impl<K, V, S> TypedCache<K, V, S> {
     /// # Ok::<(), rustcache::BuildError>(())
     /// ```
     pub fn run_pending(&self) {
+        housekeeper::begin_in_a_child();
         self.inner.reclaim(true);
     }
 

@@ -13,6 +13,7 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish():
-    failed = sorted(name for name, passed in _ran.items() if not passed)
+    passed = sorted(name for name, passed in _ran.items() if passed)
+    failed = sorted(_ran.keys() - set(passed))
     with open(os.environ["COMPAT_REPORT"], "w", encoding="utf-8") as file:
-        json.dump({"ran": len(_ran), "failed": failed}, file)
+        json.dump({"ran": len(_ran), "failed": failed, "passed": passed}, file)

@@ -66,6 +66,13 @@ impl Tag {
     /// ```
     pub const MESSAGE_PACK: Tag = Tag(5);
     /// Bytes with a media type, such as `image/png`, in front of them. `docs/protocol.md` says how, under "Bytes with a media type".
+    ///
+    /// ```
+    /// # use rustcache::{Cache, SetOptions, Tag};
+    /// # let cache = Cache::builder().build()?;
+    /// cache.set("logo", b"\x09image/png\x89PNG", SetOptions::default().with_tag(Tag::TYPED))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const TYPED: Tag = Tag(6);
     /// The first of eight tags for values that have something wrapped around them: times, tags to invalidate by, compression. `docs/protocol.md` says
     /// how, under "Wrapped values".

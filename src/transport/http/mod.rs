@@ -16,6 +16,7 @@ mod guard;
 mod health;
 mod histogram;
 mod kv;
+mod lengthy;
 mod listener;
 mod metrics;
 mod options;

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use crate::session;
+use crate::{log, session};
 
 use super::backing::Backing;
 use super::connection::Patience;
@@ -78,6 +79,7 @@ impl Server {
         if options.is_public() && options.token.is_none() {
             return Err(StartError::Public(options.address));
         }
+        want_descriptors(options.max_connections);
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("rustcache-http")
@@ -152,4 +154,23 @@ fn bind(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// As many descriptors as the connections may need, if the system lets us have them: the default of many is 1024, for all that a process has open.
+fn want_descriptors(connections: usize) {
+    /// Files, pipes, and what the threads have.
+    const OTHERS: u64 = 256;
+    let wanted = connections as u64 + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let current = Some(wanted.min(most));
+        if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_err() || wanted > most {
+            log::warn!(
+                wanted,
+                most,
+                "there may be fewer connections than asked for: raise the limit on open files"
+            );
+        }
+    }
 }

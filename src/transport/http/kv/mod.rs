@@ -5,6 +5,7 @@ use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 
 use super::body;
+use super::lengthy;
 use super::problem::Problem;
 use super::reply::{Answer, ok};
 use super::service::Service;
@@ -71,16 +72,24 @@ fn success() -> Answer {
 async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
     let is_json = insert::is_json(request.headers());
     let body = body::read(request.into_body(), service.allowance).await?;
-    let asked = match insert::read(&body, is_json) {
-        Ok(asked) => asked,
+    match lengthy::about(body.len(), || store(service, &body, is_json))? {
         Err(Refusal::Invalid(detail)) => {
             let mut answer = ok(JSON, detail);
             *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            return Ok(answer);
+            Ok(answer)
         }
-        Err(Refusal::Unreadable) => {
-            return Err(Problem::bad_request("There was an error parsing the body"));
+        Err(Refusal::Unreadable) => Err(Problem::bad_request("There was an error parsing the body")),
+        Ok(()) => {
+            service.settle().await?;
+            Ok(success())
         }
+    }
+}
+
+fn store(service: &Service, body: &[u8], is_json: bool) -> Result<Result<(), Refusal>, Problem> {
+    let asked = match insert::read(body, is_json) {
+        Ok(asked) => asked,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let (tag, value) = from_json(&asked.value);
     let options = SetOptions {
@@ -89,8 +98,7 @@ async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer,
         condition: Condition::Always,
     };
     service.backing.writable()?.set(&*asked.key, value, options)?;
-    service.settle().await?;
-    Ok(success())
+    Ok(Ok(()))
 }
 
 fn get(service: &Service, key: &[u8]) -> Result<Answer, Problem> {
@@ -98,7 +106,7 @@ fn get(service: &Service, key: &[u8]) -> Result<Answer, Problem> {
     let Some(entry) = service.backing.cache()?.get(key) else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "MISS", "Key not found"));
     };
-    let body = shown(key, &entry).ok_or_else(|| {
+    let body = lengthy::about(entry.value.len(), || shown(key, &entry)).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_ACCEPTABLE,
             "NOT_JSON",

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, empty, json};
 use super::super::samples::resident_memory;
@@ -85,7 +86,8 @@ pub(super) async fn clear(service: &Service, request: &Request<Incoming>) -> Res
             "prefix is missing: `?prefix=user:` removes what begins so, `?prefix=` everything",
         )
     })?;
-    let removed = service.backing.writable()?.clear_prefix(prefix);
+    let cache = service.backing.writable()?;
+    let removed = lengthy::always(|| cache.clear_prefix(prefix));
     service.settle().await?;
     Ok(json(&Removed { removed }))
 }

@@ -4,6 +4,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;
@@ -88,14 +89,19 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         service.backing.cache()?
     };
     let mut room = MOST_BYTES;
-    let results = operations
-        .into_iter()
-        .map(|operation| perform(cache, service, operation, &mut room))
-        .collect();
+    // As if each were about a KiB.
+    let size = operations.len() * 1024;
+    let perform_all = || {
+        operations
+            .into_iter()
+            .map(|operation| perform(cache, service, operation, &mut room))
+            .collect()
+    };
+    let results = lengthy::about(size, perform_all);
     if writes {
         service.settle().await?;
     }
-    Ok(json(&Answered { results }))
+    Ok(lengthy::about(size, || json(&Answered { results })))
 }
 
 fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut usize) -> Outcome {

@@ -8,6 +8,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, He
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::super::body;
+use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, Reply, empty};
 use super::super::service::Service;
@@ -53,7 +54,7 @@ fn get(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Ans
         cache.get(&key)
     };
     let entry = found.ok_or_else(Problem::not_found)?;
-    let etag = etag::of_entry(&entry);
+    let etag = lengthy::about(entry.value.len(), || etag::of_entry(&entry));
     let mut answer = if Conditions::of(request.headers()).is_known(&etag)? {
         empty(StatusCode::NOT_MODIFIED)
     } else {
@@ -119,14 +120,11 @@ async fn put(service: &Service, request: Request<Incoming>) -> Result<Answer, Pr
             .map_err(|_| Problem::bad_request("the Content-Type is not ASCII"))?,
     };
     let body = body::read(body, service.allowance).await?;
-    let (tag, value) = typed(media_type, body.into()).map_err(Problem::bad_request)?;
-    let status = store(
-        service.backing.writable()?,
-        &key(&parts.uri),
-        (tag, &value),
-        expiry,
-        &conditions,
-    )?;
+    let cache = service.backing.writable()?;
+    let status = lengthy::about(body.len(), || {
+        let (tag, value) = typed(media_type, body.into()).map_err(Problem::bad_request)?;
+        store(cache, &key(&parts.uri), (tag, &value), expiry, &conditions)
+    })?;
     service.settle().await?;
     Ok(empty(status))
 }

@@ -18,7 +18,7 @@ const BY_DEFAULT: usize = 100;
 /// Of matching, for one page.
 const MOST_STEPS: usize = 10_000_000;
 /// Pages of a scan that one answer may take, where a pattern is rare.
-const MOST_PAGES: usize = 16;
+const MOST_PAGES: usize = 4;
 
 #[derive(Debug, Serialize)]
 struct Page {

@@ -19,6 +19,7 @@ use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::body;
+use super::lengthy;
 use super::problem::Problem;
 use super::reply::Answer;
 use super::service::Service;
@@ -58,5 +59,6 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
 /// The body of a request, which is to be JSON.
 async fn read_json<T: DeserializeOwned>(service: &Service, request: Request<Incoming>) -> Result<T, Problem> {
     let body = body::read(request.into_body(), service.allowance).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))
+    lengthy::about(body.len(), || serde_json::from_slice(&body))
+        .map_err(|error| Problem::bad_request(format!("the body: {error}")))
 }

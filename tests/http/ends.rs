@@ -169,3 +169,51 @@ fn with_stdio_it_ends_when_its_input_does() {
     let (status, log) = service.end();
     assert_eq!(status.code(), Some(0), "{log}");
 }
+
+/// The disk lets no file grow beyond 200 KiB.
+#[test]
+fn a_write_that_cannot_be_kept_is_said_to_be_so_and_the_rest_is_as_asked_for() {
+    for (policy, failing, after, code) in [
+        ("refuse", 500, Some((503, 503)), 0),
+        ("memory", 201, Some((201, 200)), 0),
+        ("exit", 500, None, 5),
+    ] {
+        let directory = Directory::new(policy);
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_rustcache"))
+            .args([
+                "--http",
+                "127.0.0.1:0",
+                "--dir",
+                directory.text(),
+                "--on-disk-error",
+                policy,
+            ])
+            .env_clear()
+            .stdin(Stdio::null());
+        let service = Service::start(&mut command);
+        service.wait_until_ready();
+        let put = |key: &str| service.ask("PUT", &format!("/v1/entries/{key}"), &[], &[7; 150_000]);
+        assert_eq!(put("one").status, 201, "{policy}");
+        let failed = put("two");
+        assert_eq!(failed.status, failing, "{policy}: {}", failed.text());
+        if failing == 500 {
+            assert_eq!(failed.json()["code"], "NOT_DURABLE");
+        }
+        if let Some((write, ready)) = after {
+            assert_eq!(put("three").status, write, "{policy}");
+            assert_eq!(service.get("/readyz").status, ready, "{policy}");
+            assert_eq!(
+                service.get("/v1/entries/one").status,
+                200,
+                "what is there is served"
+            );
+            assert_eq!(service.get("/v1/stats").json()["disk_failed"], 1);
+            service.signal(Signal::TERM);
+        }
+        let (status, log) = service.end();
+        assert_eq!(status.code(), Some(code), "{policy}: {log}");
+    }
+}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
@@ -88,10 +89,11 @@ class CachedFunction(Memo[P, R]):
         return CacheInfo(hits, misses, self._maxsize, currsize)
 
     def _clear(self, store: Results) -> None:
-        flights = list(store.pending.values())
-        store.pending.clear()
-        for flight in flights:
-            flight.outdate()
+        # One by one: what takes off meanwhile must not be taken away without being told.
+        with suppress(KeyError):
+            while True:
+                _, flight = store.pending.popitem()
+                flight.outdate()
         store.clear()
 
     def _invalidate(self, store: Results, key: Hashable) -> bool:
@@ -110,10 +112,12 @@ class CachedFunction(Memo[P, R]):
     # What the extension calls when it finds nothing, and when what it finds is stale. `args` begin with the instance, if there is one.
 
     def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        flight: Any = None
+        other: Any = None
         try:
             while True:
-                flight: Any = ThreadFlight()
-                other: Any = _take_off(store.pending, key, flight)
+                flight = ThreadFlight()
+                other = _take_off(store.pending, key, flight)
                 if other is None:
                     return self._lead(store, key, flight, args, kwargs)
                 outcome = other.wait()
@@ -124,6 +128,7 @@ class CachedFunction(Memo[P, R]):
                 if outcome is Outcome.FAILED:
                     other.raise_error()
         finally:
+            _see_to(store.pending, key, flight, other)
             # An error has this frame in its traceback, and a flight has the error: that circle would keep both until the garbage
             # collector comes by.
             flight = other = None
@@ -214,10 +219,12 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
         return self._function(*args, **kwargs)
 
     async def _load(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        flight: Any = None
+        other: Any = None
         try:
             while True:
-                flight: Any = TaskFlight()
-                other: Any = _take_off(store.pending, key, flight)
+                flight = TaskFlight()
+                other = _take_off(store.pending, key, flight)
                 if other is None:
                     return await self._lead_task(store, key, flight, args, kwargs)
                 outcome = await other.wait()
@@ -228,6 +235,7 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
                 if outcome is Outcome.FAILED:
                     other.raise_error()
         finally:
+            _see_to(store.pending, key, flight, other)
             flight = other = None
 
     async def _lead_task(
@@ -287,6 +295,12 @@ def _take_off(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight 
         other.outdate()
         return None
     return other
+
+
+def _see_to(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight | None, other: object) -> None:
+    """Lands a flight that took off and was interrupted, by a signal for one, before anything was done."""
+    if flight is not None and other is None and not flight.is_down:
+        _land(pending, key, flight)
 
 
 def _replace(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight) -> None:

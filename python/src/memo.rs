@@ -367,6 +367,7 @@ impl Memo {
         let is_shared = this.key.is_some() || instance.is_instance_of::<PyType>();
         let method = Method {
             memo: slf.clone().unbind(),
+            epoch: this.epoch(),
             results: if is_shared {
                 this.results.clone_ref(py)
             } else {

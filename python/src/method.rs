@@ -4,6 +4,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::instance;
 use crate::memo::{Call, Memo};
 use crate::results::Results;
 
@@ -16,7 +17,9 @@ type Reduced<'py> = (Bound<'py, PyAny>, (Py<PyAny>, Bound<'py, PyAny>));
 pub(crate) struct Method {
     #[pyo3(get, name = "__func__")]
     pub(crate) memo: Py<Memo>,
+    /// Those of the instance, since all of them were forgotten last.
     pub(crate) results: Py<Results>,
+    pub(crate) epoch: u64,
     #[pyo3(get, name = "__self__")]
     pub(crate) instance: Py<PyAny>,
     /// The results are those of the function, and the instance is an argument as any other.
@@ -24,6 +27,15 @@ pub(crate) struct Method {
 }
 
 impl Method {
+    /// Also of a bound method that was made before the results of all instances were forgotten.
+    fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Results>> {
+        let memo = self.memo.bind(py);
+        if self.is_shared || self.epoch == memo.get().epoch() {
+            return Ok(self.results.bind(py).clone());
+        }
+        Ok(instance::results(memo, self.instance.bind(py))?.into_bound(py))
+    }
+
     fn with_call<'py, T>(
         &self,
         args: &Bound<'py, PyTuple>,
@@ -31,9 +43,10 @@ impl Method {
         act: impl FnOnce(&Call<'_, 'py>) -> PyResult<T>,
     ) -> PyResult<T> {
         let py = args.py();
+        let results = self.results(py)?;
         let mut call = Call {
             memo: self.memo.bind(py),
-            results: self.results.bind(py),
+            results: &results,
             instance: Some(self.instance.bind(py)),
             args,
             kwargs,
@@ -93,14 +106,14 @@ impl Method {
     fn cache_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.memo
             .bind(py)
-            .call_method1(pyo3::intern!(py, "_info"), (&self.results,))
+            .call_method1(pyo3::intern!(py, "_info"), (self.results(py)?,))
     }
 
     /// Forgets all results of this instance.
     fn cache_clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.memo
             .bind(py)
-            .call_method1(pyo3::intern!(py, "_clear"), (&self.results,))
+            .call_method1(pyo3::intern!(py, "_clear"), (self.results(py)?,))
     }
 
     #[getter]

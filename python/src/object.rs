@@ -69,16 +69,6 @@ impl Drop for Object {
     }
 }
 
-/// The `__dict__` of an instance, made if it is not there yet.
-#[inline]
-pub(crate) fn dict_of<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: the object is alive and the thread is attached; the result is a new reference, or an exception is set.
-    unsafe {
-        let dict = ffi::PyObject_GenericGetDict(instance.as_ptr(), std::ptr::null_mut());
-        Bound::from_owned_ptr_or_err(instance.py(), dict)
-    }
-}
-
 /// So deep may caches be nested in one another before their ends are put off.
 const DEPTH_OF_ENDS: u32 = 50;
 
@@ -118,6 +108,16 @@ fn put_off(object: Py<PyAny>, py: Python<'_>) {
 
 fn next_put_off() -> Option<Py<PyAny>> {
     PUT_OFF.try_with(|list| list.borrow_mut().pop()).ok().flatten()
+}
+
+/// The `__dict__` of an instance, made if it is not there yet.
+#[inline]
+pub(crate) fn dict_of<'py>(instance: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the object is alive and the thread is attached; the result is a new reference, or an exception is set.
+    unsafe {
+        let dict = ffi::PyObject_GenericGetDict(instance.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(instance.py(), dict)
+    }
 }
 
 /// A key, and its `hash()`.

@@ -134,8 +134,10 @@ def test_clearing_through_the_class_clears_all_instances() -> None:
     one, other = Thing(), Thing()
     one.method(1)
     other.method(1)
+    bound = one.method
     Thing.method.cache_clear()
-    assert [one.method(1), other.method(1)] == [(1, 2), (1, 2)]
+    assert [bound(1), one.method(1), other.method(1)] == [(1, 2), (1, 2), (1, 2)]
+    assert bound.cache_info() == one.method.cache_info() == (1, 1, 128, 1)
 
 
 def test_a_copy_computes_for_itself() -> None:

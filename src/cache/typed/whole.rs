@@ -1,7 +1,7 @@
 //! What is asked of a typed cache as a whole: emptying it, counting, its limits, and giving memory back at once. Going through its entries is in `walk.rs`.
 
-use super::super::housekeeper;
 use super::super::clock::Clock;
+use super::super::housekeeper;
 use super::super::policy::PolicyKind;
 use super::super::stats::Stats;
 use super::TypedCache;

@@ -99,7 +99,8 @@ function findBinaries(named, { PLATFORMS, binaryIn, platformsFor }) {
     const path = places.find((place) => existsSync(place));
     if (path !== undefined) found.set(platform, path);
   }
-  if (found.size === 0) fail('there is no release binary: "cargo build --release --features daemon" makes one');
+  if (found.size === 0)
+    fail('there is no release binary: "cargo build --release --features daemon" makes one');
   return found;
 }
 

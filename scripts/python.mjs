@@ -82,7 +82,9 @@ function makeVenv() {
 /** The extension, built with the profile that `cargo test` uses, so that its assertions are checked as well. */
 function build() {
   // One that was built for a single version of Python would be loaded before one for all of them.
-  const old = readdirSync(join(directory, "rustcache")).filter((name) => /^_core\..*\.(?:so|pyd)$/.test(name));
+  const old = readdirSync(join(directory, "rustcache")).filter((name) =>
+    /^_core\..*\.(?:so|pyd)$/.test(name),
+  );
   for (const name of old) rmSync(join(directory, "rustcache", name));
   if (!run(join(venv, bin, "maturin"), ["develop", "--quiet"])) fail("maturin could not build the extension");
 }

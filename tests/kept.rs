@@ -54,7 +54,7 @@ fn the_ttl_is_kept_on_disk_and_the_time_to_idle_counts_anew() {
     hands.advance(seconds(70));
     let cache = open();
     cache.validate();
-    assert_eq!(cache.time_left("plain"), Some(TimeLeft::Forever));
+    assert_eq!(cache.time_left("plain"), Some(TimeLeft::Left(seconds(60))));
     assert!(
         matches!(cache.time_left("ttl"), Some(TimeLeft::Left(left)) if left <= seconds(10) && left > seconds(9))
     );

@@ -1,7 +1,10 @@
-// The README is true: each of its code blocks runs, and prints what a reader would expect. Rust blocks run as documentation tests (src/lib.rs).
+// The README is true: each of its code blocks runs, and prints what a reader would expect. Rust blocks run as documentation tests (src/lib.rs), that of Python among
+// the tests of its package (python/tests/test_documents.py).
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -12,7 +15,12 @@ const ofReadme = (language: string): string[] =>
   readme.filter((block) => block.language === language).map((block) => block.text);
 
 test("the README has code for each face, and none in a language that is not run", () => {
-  assert.deepEqual([...new Set(readme.map((block) => block.language))].sort(), ["rust", "sh", "ts"]);
+  assert.deepEqual([...new Set(readme.map((block) => block.language))].sort(), [
+    "python",
+    "rust",
+    "sh",
+    "ts",
+  ]);
 });
 
 test("the first TypeScript program of the README prints the name it stored, which a second daemon read", () => {
@@ -42,7 +50,9 @@ test("the program of the tracing channels prints what the text behind it says", 
   assert.equal(runTypeScript(program!.text), "request get k\nload [ 'k' ]\nrequest set k\n");
 });
 
-for (const name of readdirSync(join(root, "docs/switching"))) {
+// What is there for Rust runs as a documentation test.
+const forNode = readdirSync(join(root, "docs/switching")).filter((name) => name !== "rust.md");
+for (const name of forNode) {
   const file = `docs/switching/${name}`;
   test(`${file} shows what it was and what it becomes, and the latter prints what its comments say`, () => {
     const shown = blocks(file);
@@ -75,7 +85,7 @@ test("the shell lines of the README and of the operations page print their repli
   };
   for (const [file, pattern] of Object.entries(expected)) {
     const commands = blocks(file)
-      .filter((block) => block.language === "sh" && !block.text.startsWith("npm "))
+      .filter(({ language, text }) => language === "sh" && !/^npm |--http/.test(text))
       .map((block) => block.text);
     const directory = mkdtempSync(join(tmpdir(), "rustcache-readme-"));
     try {
@@ -84,6 +94,22 @@ test("the shell lines of the README and of the operations page print their repli
       rmSync(directory, { recursive: true });
     }
   }
+});
+
+test("the shell lines of the README for HTTP write an entry and show it with its type and its time", async () => {
+  const [serve = "", ...asks] = ofReadme("sh")
+    .find((text) => text.includes("--http"))!
+    .trim()
+    .replaceAll("8000", `${await freePort()}`)
+    .split("\n");
+  const isUp = serve.replace(/^rustcache --http (\S+) &$/, "until curl -sf $1/livez; do :; done");
+  const script = [serve, "trap 'kill $!' EXIT", isUp, ...asks].join("\n");
+  const shown = run("sh", ["-ec", script]);
+  assert.match(shown, /^HTTP\/1\.1 200 OK\r$/m);
+  assert.match(shown, /^content-type: application\/json\r$/im);
+  assert.match(shown, /^cache-control: max-age=(59|60)\r$/im);
+  assert.match(shown, /^etag: "[^"]+"\r$/im);
+  assert.ok(shown.endsWith('{"name":"Ada"}'), shown);
 });
 
 test("every document that a document points to is there", () => {
@@ -98,3 +124,12 @@ test("every document that a document points to is there", () => {
     }
   }
 });
+
+/** A port that nobody has taken a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}

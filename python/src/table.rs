@@ -91,6 +91,38 @@ impl Table {
         Ok(self.row(key)?.filter(|row| row.get().number == number))
     }
 
+    /// Whether a value of this size fits in, in the place of what is there.
+    #[expect(clippy::cast_precision_loss, reason = "beyond 2⁵³ nobody counts")]
+    fn has_room<'py>(
+        &self,
+        size: &Bound<'py, PyAny>,
+        weight: Option<u64>,
+        there: Option<&Bound<'py, Row>>,
+        maxsize: &Bound<'py, PyAny>,
+    ) -> PyResult<bool> {
+        let py = size.py();
+        let before = there.map(|row| row.get().size(py)).transpose()?;
+        if let (Some(weight), Ok(maxsize), false) = (
+            weight,
+            maxsize.extract::<f64>(),
+            self.has_odd_sizes.load(Ordering::Relaxed),
+        ) {
+            let before: u64 = before.map_or(Ok(0), |before| before.extract())?;
+            let sum = self
+                .store
+                .stats()
+                .bytes
+                .saturating_sub(before)
+                .saturating_add(weight);
+            return Ok(sum as f64 <= maxsize);
+        }
+        let mut sum = self.size(py)?.add(size)?;
+        if let Some(before) = before {
+            sum = sum.sub(before)?;
+        }
+        sum.le(maxsize)
+    }
+
     /// All entries, in the order in which they came.
     fn rows<'py>(&self, py: Python<'py>) -> Vec<(Key, Bound<'py, Row>)> {
         let mut walk = RawWalk::begin();
@@ -187,15 +219,16 @@ impl Table {
         }))
     }
 
-    /// Writes an entry, the most recently used one then, and gives the number of the write; 0 if it was there and was not to be.
-    fn put(
+    /// Writes an entry, the most recently used one then, and gives the number of the write; 0 if it was there and was not to be. `None` if all values would measure more than `maxsize` then: nothing is written.
+    fn put<'py>(
         &self,
-        key: &Bound<'_, PyAny>,
+        key: &Bound<'py, PyAny>,
         value: Py<PyAny>,
-        size: &Bound<'_, PyAny>,
+        size: &Bound<'py, PyAny>,
         expires: Option<Py<PyAny>>,
         only_new: bool,
-    ) -> PyResult<u64> {
+        maxsize: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<u64>> {
         let py = key.py();
         let weight = size.extract::<u64>().ok();
         if weight.is_none() {
@@ -205,7 +238,10 @@ impl Table {
         loop {
             let there = self.row(key)?;
             if only_new && there.is_some() {
-                return Ok(0);
+                return Ok(Some(0));
+            }
+            if !self.has_room(size, weight, there.as_ref(), maxsize)? {
+                return Ok(None);
             }
             let number = self.next();
             let before = there.as_ref().map(Bound::get);
@@ -232,7 +268,7 @@ impl Table {
                 is_as_seen,
             )?;
             if written == Written::Stored {
-                return Ok(number);
+                return Ok(Some(number));
             }
         }
     }
@@ -290,19 +326,6 @@ impl Table {
             sum = sum.add(row.get().size(py)?)?;
         }
         Ok(sum)
-    }
-
-    /// The same once a value of this size is under this key.
-    fn size_with<'py>(
-        &self,
-        key: &Bound<'py, PyAny>,
-        size: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let sum = self.size(key.py())?.add(size)?;
-        match self.row(key)? {
-            Some(row) => sum.sub(row.get().size(key.py())?),
-            None => Ok(sum),
-        }
     }
 
     /// Keys and values, in the order in which the keys came.

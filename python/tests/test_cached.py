@@ -322,6 +322,9 @@ def test_a_refresh_in_the_background_that_fails_is_logged_and_the_result_stays(c
         assert function() == 1
         while function() == 1:
             pass
+        # The thread tells of it after it has let others go on.
+        while not caplog.records:
+            threading.Event().wait(0.001)
     [record] = caplog.records
     assert "function() could not be refreshed" in record.getMessage()
     assert record.exc_info is not None

@@ -187,6 +187,10 @@ fn run() {
             Vec::new()
         };
         if is_round && watched.is_empty() && garbage.is_empty() {
+            *rounds = Rounds {
+                watched: Vec::new(),
+                garbage: Vec::new(),
+            };
             RUNS_IN.store(NOWHERE, Ordering::Relaxed);
             return;
         }

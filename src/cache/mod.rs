@@ -44,6 +44,7 @@ mod sweep;
 mod telling;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "daemon")]
 mod transaction;
 pub(crate) mod typed;
 mod unharmed;
@@ -78,6 +79,7 @@ pub use policy::PolicyKind;
 pub use scan::{Cursor, Page};
 pub(crate) use standstill::Standstill;
 pub use stats::Stats;
+#[cfg(feature = "daemon")]
 pub(crate) use transaction::{Step, Stepped, Watched};
 pub use value::Value;
 pub use weak::WeakCache;

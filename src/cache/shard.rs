@@ -23,6 +23,7 @@ use crate::flight::Flights;
 
 mod ahead;
 mod departing;
+#[cfg(feature = "daemon")]
 mod fitting;
 mod loading;
 mod looking;

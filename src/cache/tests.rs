@@ -19,6 +19,7 @@ mod policies;
 mod promises;
 mod reclaiming;
 mod reserving;
+#[cfg(feature = "daemon")]
 mod transactions;
 
 use std::time::Duration;

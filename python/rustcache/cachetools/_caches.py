@@ -5,6 +5,7 @@ to it is decided here, by the methods that subclasses override.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, TypeVar, cast, overload
 
@@ -51,8 +52,8 @@ class Cache(MutableMapping[K, V]):
         return f"{type(self).__name__}({dict(self._live())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
 
     def __getitem__(self, key: K) -> V:
-        value = self._table.get(key) if self._reading_refreshes else self._table.peek(key)
-        return self.__missing__(key) if value is MISSING else cast("V", value)
+        value: Any = self._table.get(key) if self._reading_refreshes else self._table.peek(key)
+        return self.__missing__(key) if value is MISSING else value
 
     def __setitem__(self, key: K, value: V) -> None:
         self._put(key, value)
@@ -177,14 +178,18 @@ class Cache(MutableMapping[K, V]):
         if size < 0:
             raise ValueError(f"value size must be non-negative, not {size!r}")
         table = self._table
-        while table.size_with(key, size) > maxsize:
+        written = table.put(key, value, size, expires, only_new, maxsize)
+        was_empty = False
+        while written is None:
             try:
                 self.popitem()
+                was_empty = False
             except KeyError:
-                # Another thread has emptied it, unless there is still something to go.
-                if len(table) and table.size_with(key, size) > maxsize:
+                # Another thread has emptied it: then there is room now.
+                if was_empty:
                     raise
-        written = table.put(key, value, size, expires, only_new)
+                was_empty = True
+            written = table.put(key, value, size, expires, only_new, maxsize)
         # Other threads may have written as well.
         while table.size() > maxsize:
             try:
@@ -206,8 +211,9 @@ class Cache(MutableMapping[K, V]):
     def _entries(self) -> list[tuple[Any, Any, float, Any]]:
         return self._table.entries()
 
-    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> None:
-        self._table.put(key, value, size, expires, False)
+    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> int:
+        """The number of the write."""
+        return self._table.put(key, value, size, expires, False, math.inf) or 0
 
     def __copy__(self) -> Cache[K, V]:
         copy = type(self).__new__(type(self))

@@ -33,8 +33,10 @@ class _Remembering(Cache[K, V]):
             self._remember(number, key)
         return number
 
-    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> None:
-        self._remember(self._table.put(key, value, size, expires, False), key)
+    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> int:
+        number = super()._restore(key, value, size, expires)
+        self._remember(number, key)
+        return number
 
     def _remember(self, number: int, key: K) -> None:
         raise NotImplementedError

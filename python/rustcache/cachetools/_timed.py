@@ -67,7 +67,7 @@ class _TimedCache(Cache[K, V]):
         if found is not None:
             value, expires = found
             if self._timer() < expires:
-                return cast("V", value)
+                return value  # type: ignore[no-any-return]
         return self.__missing__(key)
 
     def __contains__(self, key: object) -> bool:
@@ -154,8 +154,10 @@ class _TimedCache(Cache[K, V]):
         super().__setstate__(state)
         self.expire()
 
-    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> None:
-        self._enqueue(expires, self._table.put(key, value, size, expires, False), key)
+    def _restore(self, key: Any, value: Any, size: float, expires: Any) -> int:
+        number = super()._restore(key, value, size, expires)
+        self._enqueue(expires, number, key)
+        return number
 
     def _begin_queue(self) -> None:
         raise NotImplementedError

@@ -44,7 +44,7 @@ class MethodWithCache:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if self._name is None:
-            raise TypeError("cachedmethod must be used in the body of a class, and not under another decorator, such as that of a class method: this one has no name")
+            raise TypeError("cachedmethod must be used in the body of a class, and not on a class method: this one has no name there")
         if instance is None:
             if self._of_class is None:
                 self._of_class = _OfClass(self)

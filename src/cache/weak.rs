@@ -7,6 +7,15 @@ use std::sync::{Arc, Weak};
 use super::{Cache, Inner, Keep};
 
 /// A handle of a [`Cache`] that does not keep it: see [`Cache::downgrade`].
+///
+/// ```
+/// let cache = rustcache::Cache::builder().build()?;
+/// let weak = cache.downgrade();
+/// assert!(weak.upgrade().is_some());
+/// drop(cache);
+/// assert!(weak.upgrade().is_none());
+/// # Ok::<(), rustcache::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct WeakCache {
     inner: Weak<Inner>,

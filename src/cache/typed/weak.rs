@@ -9,6 +9,15 @@ use super::hasher::RandomState;
 use super::inner::Inner;
 
 /// A handle of a [`TypedCache`] that does not keep it: see [`TypedCache::downgrade`].
+///
+/// ```
+/// let cache = rustcache::TypedCache::<u32, u32>::builder().build()?;
+/// let weak = cache.downgrade();
+/// assert!(weak.upgrade().is_some());
+/// drop(cache);
+/// assert!(weak.upgrade().is_none());
+/// # Ok::<(), rustcache::BuildError>(())
+/// ```
 pub struct WeakTypedCache<K, V, S = RandomState> {
     inner: Weak<Inner<K, V, S>>,
 }

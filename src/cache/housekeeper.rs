@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::unharmed::unharmed;
+use super::watch::Watch;
 
 /// How often expired entries are looked for. An entry that nobody reads gives its memory back this long after its deadline, and a little. A thread
 /// that has nothing to do waits as long before it ends: a lock that is taken and freed, an entry with a TTL each time, must not start one each time.
@@ -113,9 +114,20 @@ pub(super) fn drop_later(garbage: Box<dyn Any + Send>) {
     }
 }
 
+/// To be called by whoever may have given a deadline, after the lock was released: has a cache watched that is not yet.
+#[inline]
+pub(super) fn see_to(watch: &Watch, watched: impl FnOnce() -> Weak<dyn Watched>) {
+    if !watch.is_to_begin() {
+        return look_for_a_fork();
+    }
+    if !self::watch(watched()) {
+        watch.could_not_begin();
+    }
+}
+
 /// To be called now and then by whoever gives deadlines to a cache that is watched already: in a child process, the thread begins anew.
 #[inline]
-pub(super) fn look_for_a_fork() {
+fn look_for_a_fork() {
     let writes = WRITES.get().wrapping_add(1);
     WRITES.set(writes);
     if writes.is_multiple_of(LOOKS_EVERY) {

@@ -1,14 +1,44 @@
-//! What all handles of a cache share does by itself: time, deadlines, and giving back what has expired.
+//! What all handles of a cache share does by itself: time, deadlines, and giving back what has expired. What is the same for caches of objects is here for both.
 
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
-use super::clock::{NEVER, later, nanos};
+use super::clock::{Clock, NEVER, later, nanos};
 use super::shard::Deadline;
-use super::{Expiry, Inner, RECLAIM_SLICE, STORM, Shard, TIDY_SLICE, housekeeper};
+use super::{Expiry, Inner, RECLAIM_SLICE, STORM, Shard, Stats, TIDY_SLICE, housekeeper};
 
 /// The time, where nothing has a deadline.
 pub(super) const NO_MATTER: u64 = 0;
+
+impl Expiry {
+    /// What it means for an entry that is written now, in a cache with this TTL by default, in nanoseconds.
+    pub(super) fn deadline(self, default_ttl: u64, now: u64, clock: &Clock) -> Deadline {
+        let by_default = later(now, default_ttl);
+        Deadline::At(match self {
+            Expiry::Default => by_default,
+            Expiry::Never => NEVER,
+            Expiry::After(ttl) => later(now, nanos(ttl)),
+            // Not from `now`: that of a slice of a batch may be a while ago.
+            Expiry::At(unix) => clock.both().to_monotonic(unix).unwrap_or(now),
+            Expiry::Keep => return Deadline::KeepOr(by_default),
+        })
+    }
+
+    /// Whether an entry may get a deadline by it.
+    #[inline]
+    pub(super) fn may_give_deadline(self, default_ttl: u64) -> bool {
+        match self {
+            Expiry::Never => false,
+            Expiry::Default | Expiry::Keep => default_ttl != NEVER,
+            Expiry::After(_) | Expiry::At(_) => true,
+        }
+    }
+}
+
+/// Whether so many have expired at once that most of what is left is likely to go soon.
+pub(super) fn is_storm(before: &Stats, after: &Stats) -> bool {
+    let expired = after.expirations - before.expirations;
+    expired * STORM > before.items && after.items_with_deadline > 0
+}
 
 impl Inner {
     /// The time by which entries expire.
@@ -29,38 +59,18 @@ impl Inner {
     }
 
     pub(super) fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
-        let by_default = later(now, self.settings.default_ttl);
-        Deadline::At(match expiry {
-            Expiry::Default => by_default,
-            Expiry::Never => NEVER,
-            Expiry::After(ttl) => later(now, nanos(ttl)),
-            // Not from `now`: that of a slice of a batch may be a while ago.
-            Expiry::At(unix) => self.clock.both().to_monotonic(unix).unwrap_or(now),
-            Expiry::Keep => return Deadline::KeepOr(by_default),
-        })
+        expiry.deadline(self.settings.default_ttl, now, &self.clock)
     }
 
     /// Whether an entry that is written with this may get a deadline by it.
     pub(super) fn may_expire(&self, expiry: Expiry) -> bool {
-        let of_itself = match expiry {
-            Expiry::Never => false,
-            Expiry::Default | Expiry::Keep => self.settings.default_ttl != NEVER,
-            Expiry::After(_) | Expiry::At(_) => true,
-        };
-        of_itself || self.settings.time_to_idle != NEVER
+        expiry.may_give_deadline(self.settings.default_ttl) || self.settings.time_to_idle != NEVER
     }
 
     /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
     pub(super) fn watch_if_needed(&self, expiry: Expiry) {
-        if !self.may_expire(expiry) {
-            return;
-        }
-        if !self.watch.is_to_begin() {
-            return housekeeper::look_for_a_fork();
-        }
-        let itself: Weak<Inner> = self.itself.clone();
-        if !housekeeper::watch(itself) {
-            self.watch.could_not_begin();
+        if self.may_expire(expiry) {
+            housekeeper::see_to(&self.watch, || self.itself.clone() as _);
         }
     }
 
@@ -73,9 +83,7 @@ impl Inner {
                 shard.let_others_in();
             }
             let after = shard.hold().stats();
-            let expired = after.expirations - before.expirations;
-            let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
-            if is_storm && !tidies && !shard.hold().is_loose() {
+            if is_storm(&before, &after) && !tidies && !shard.hold().is_loose() {
                 continue;
             }
             while shard.hold().tidy(TIDY_SLICE) {

@@ -5,15 +5,15 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use super::super::clock::{Clock, NEVER, duration, later, nanos};
+use super::super::clock::{Clock, NEVER, duration};
 use super::super::entry::Expiry;
 use super::super::housekeeper::{self, Watched};
-use super::super::inner::NO_MATTER;
+use super::super::inner::{NO_MATTER, is_storm};
 use super::super::policy::PolicyKind;
 use super::super::shard::{Deadline, index_hash};
 use super::super::unharmed::unharmed;
 use super::super::watch::Watch;
-use super::super::{RECLAIM_SLICE, STORM, TIDY_SLICE, telling};
+use super::super::{RECLAIM_SLICE, TIDY_SLICE, telling};
 use super::RemovalCause;
 use super::lock::Locked;
 use super::shard::{Gone, Shard};
@@ -86,39 +86,20 @@ impl<K, V, S> Inner<K, V, S> {
     }
 
     pub(super) fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
-        let by_default = later(now, self.settings.default_ttl);
-        Deadline::At(match expiry {
-            Expiry::Default => by_default,
-            Expiry::Never => NEVER,
-            Expiry::After(ttl) => later(now, nanos(ttl)),
-            Expiry::At(unix) => self.clock.both().to_monotonic(unix).unwrap_or(now),
-            Expiry::Keep => return Deadline::KeepOr(by_default),
-        })
+        expiry.deadline(self.settings.default_ttl, now, &self.clock)
     }
 
     /// Whether an entry that is written with this may get a deadline by it.
     #[inline]
     fn may_expire(&self, expiry: Expiry) -> bool {
-        let has_default = self.settings.default_ttl != NEVER;
-        let by_itself = match expiry {
-            Expiry::Never => false,
-            Expiry::Default | Expiry::Keep => has_default,
-            Expiry::After(_) | Expiry::At(_) => true,
-        };
-        by_itself || self.settings.time_to_idle != NEVER
+        expiry.may_give_deadline(self.settings.default_ttl) || self.settings.time_to_idle != NEVER
     }
 
     /// Asks the housekeeper to come by, if a deadline may just have been written and it does not yet. To be called after the write.
     #[inline]
     pub(super) fn watch_if_needed(&self, expiry: Expiry) {
-        if !self.may_expire(expiry) {
-            return;
-        }
-        if !self.watch.is_to_begin() {
-            return housekeeper::look_for_a_fork();
-        }
-        if !housekeeper::watch(self.itself.clone()) {
-            self.watch.could_not_begin();
+        if self.may_expire(expiry) {
+            housekeeper::see_to(&self.watch, || self.itself.clone());
         }
     }
 
@@ -171,9 +152,7 @@ impl<K, V, S> Inner<K, V, S> {
                 shard.let_others_in();
             }
             let after = shard.hold().stats();
-            let expired = after.expirations - before.expirations;
-            let is_storm = expired * STORM > before.items && after.items_with_deadline > 0;
-            if is_storm && !tidies {
+            if is_storm(&before, &after) && !tidies {
                 continue;
             }
             while shard.hold().tidy(TIDY_SLICE) {

@@ -314,8 +314,10 @@ impl<K, V> Shard<K, V> {
             }
         };
         self.set_deadline(slot, deadline, now);
-        // An overwrite may have made the entry heavier. It fits by itself; and with exact LRU it is the last that would go.
-        self.make_room(0, 0, now, gone);
+        if found.is_some() {
+            // It may be heavier than what it was written over. It fits by itself; and with exact LRU it is the last that would go.
+            self.make_room(0, 0, now, gone);
+        }
         self.compact();
         Outcome::Stored
     }

@@ -228,6 +228,7 @@ impl fmt::Debug for ManualClock {
 }
 
 /// The moment `by` nanoseconds after another. One that cannot be told from `NEVER` is kept short of it, unless `by` is `NEVER`.
+#[inline]
 pub(crate) fn later(now: u64, by: u64) -> u64 {
     match by {
         NEVER => NEVER,

@@ -11,6 +11,7 @@ pub(super) const NO_MATTER: u64 = 0;
 
 impl Expiry {
     /// What it means for an entry that is written now, in a cache with this TTL by default, in nanoseconds.
+    #[inline]
     pub(super) fn deadline(self, default_ttl: u64, now: u64, clock: &Clock) -> Deadline {
         let by_default = later(now, default_ttl);
         Deadline::At(match self {

@@ -85,6 +85,7 @@ impl<K, V, S> Inner<K, V, S> {
         }
     }
 
+    #[inline]
     pub(super) fn deadline(&self, expiry: Expiry, now: u64) -> Deadline {
         expiry.deadline(self.settings.default_ttl, now, &self.clock)
     }

@@ -92,6 +92,7 @@ impl Order {
     #[inline]
     pub(super) fn remove<K, V>(&mut self, slot: u32, hash: u32, is_victim: bool, held: Held<'_, K, V>) {
         match self {
+            Order::Lru(log) if is_victim => log.remove_oldest(slot),
             Order::Lru(log) => log.remove(slot),
             Order::Other(policy) if is_victim => policy.evict(slot, hash, &known(held)),
             Order::Other(policy) => policy.remove(slot, hash, &known(held)),
@@ -156,13 +157,22 @@ impl Order {
         }
     }
 
-    /// The slot that will go next, if that can be told without effort: for who fetches it ahead.
+    /// The slot that will go next, if that can be told without effort.
+    pub(super) fn next_victim(&mut self) -> Option<u32> {
+        match self {
+            Order::Lru(log) => log.oldest(),
+            Order::Other(policy) => policy.upcoming()[0],
+        }
+    }
+
+    /// Fetches what the next evictions look at, and gives a slot that is likely to go soon, of which the entry has been fetched before.
     #[inline]
-    pub(super) fn next_victim<K, V>(&mut self, slots: &Slots<K, V>) -> Option<u32> {
+    pub(super) fn prefetch_victims<K, V>(&self, slots: &Slots<K, V>) -> Option<u32> {
         match self {
             Order::Lru(log) => {
-                slots.prefetch(log.upcoming());
-                log.oldest()
+                let [near, far] = log.upcoming();
+                slots.prefetch(far);
+                Some(near)
             }
             Order::Other(policy) => {
                 let [next, second, third] = policy.upcoming();

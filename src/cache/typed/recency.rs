@@ -24,8 +24,9 @@ const BATCH: usize = 64;
 const CHUNK: usize = if cfg!(test) { 32 } else { 512 };
 /// Stamps of a page.
 const PAGE: usize = 1024;
-/// An eviction fetches what belongs to the record so far on.
+/// An eviction fetches what belongs to the records so far on: first the stamp and the entry, and when those have come, what the entry leads to.
 const AHEAD: u32 = 8;
+const NEAR: u32 = 2;
 /// A log has room for at least so many chunks.
 const LEAST: usize = 8;
 /// Of so many eighths of the room: from there on it is cleaned; and more of it must not count, or it grows. Cleaning takes a third of what there is when it begins, so it is done before
@@ -198,6 +199,17 @@ impl Log {
         }
     }
 
+    /// The entry that `oldest` has just named goes.
+    #[inline]
+    pub(super) fn remove_oldest(&mut self, slot: u32) {
+        debug_assert_eq!(self.record(self.tail), slot, "not the oldest");
+        self.len -= 1;
+        self.pass_over();
+        if self.newest == slot {
+            self.newest = NONE;
+        }
+    }
+
     /// What is to be known of a slot is in the log, and only there.
     #[inline]
     fn forget_noted(&mut self, slot: u32) {
@@ -243,12 +255,12 @@ impl Log {
         true
     }
 
-    /// The slot that will be the oldest when some have gone, or was. Fetches its stamp.
+    /// Slots that are likely to be the oldest soon, and when some have gone. Fetches the stamp of the latter.
     #[inline]
-    pub(super) fn upcoming(&self) -> u32 {
-        let slot = self.record(self.tail.wrapping_add(AHEAD));
-        self.prefetch_stamp(slot);
-        slot
+    pub(super) fn upcoming(&self) -> [u32; 2] {
+        let [near, far] = [NEAR, AHEAD].map(|on| self.record(self.tail.wrapping_add(on)));
+        self.prefetch_stamp(far);
+        [near, far]
     }
 
     /// Whether the record of this position is the last use of an entry.
@@ -297,18 +309,21 @@ impl Log {
             for &slot in &batch[..run] {
                 self.prefetch_stamp(slot);
             }
-            let (mut read, mut write, mut kept) = (self.read, self.write, 0);
+            let (mut read, write, mut kept) = (self.read, self.write, 0);
+            let pages = self.stamps.as_mut_slice();
             for n in 0..run {
                 let slot = batch[n];
-                if let Some(stamp) = self.stamp_mut(slot)
-                    && *stamp == read
-                {
-                    *stamp = write;
-                    batch[kept] = slot;
-                    (write, kept) = (write.wrapping_add(1), kept + 1);
+                if let Some(page) = pages.get_mut(slot as usize / PAGE) {
+                    let stamp = &mut page[slot as usize % PAGE];
+                    // Without a branch: nobody can foresee which of them count.
+                    let counts = *stamp == read;
+                    *stamp = if counts { write.wrapping_add(kept) } else { *stamp };
+                    batch[kept as usize % BATCH] = slot;
+                    kept += u32::from(counts);
                 }
                 read = read.wrapping_add(1);
             }
+            let (write, kept) = (write.wrapping_add(kept), kept as usize);
             self.write_records(self.write, &batch[..kept]);
             (self.read, self.write) = (read, write);
             left -= run;

@@ -457,7 +457,7 @@ impl<K, V> Shard<K, V> {
 
     /// The entry that will be evicted next, if that can be told.
     pub(super) fn coldest(&mut self) -> Option<&Held<K, V>> {
-        let slot = self.order.next_victim(&self.slots)?;
+        let slot = self.order.next_victim()?;
         self.slots.get(slot)
     }
 

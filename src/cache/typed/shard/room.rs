@@ -80,8 +80,8 @@ impl<K, V> Shard<K, V> {
     /// Fetches what the next evictions will look at, one step for each: by the time that one goes, its entry has told its hash, and that where it is in the
     /// index, without anybody having waited.
     #[inline]
-    fn prefetch_victims(&mut self) {
-        if let Some(slot) = self.order.next_victim(&self.slots)
+    fn prefetch_victims(&self) {
+        if let Some(slot) = self.order.prefetch_victims(&self.slots)
             && let Some(held) = self.slots.get(slot)
         {
             self.index.prefetch(held.hash);

@@ -1,4 +1,5 @@
-//! `/docs` and `/openapi.json`: what there is to ask for, for people and for programs. Nothing of it comes from elsewhere.
+//! What never changes while the daemon runs: the page to look at, and `/docs` and `/openapi.json`, which say what there is to ask for, to people and to
+//! programs. Nothing of it comes from elsewhere.
 
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
 
@@ -13,28 +14,39 @@ pub(super) struct Page {
     path: &'static str,
     content_type: &'static str,
     text: &'static str,
+    policy: &'static str,
 }
 
-const PAGES: [Page; 4] = [
+const PAGES: [Page; 5] = [
+    Page {
+        path: super::page::PATH,
+        content_type: "text/html; charset=utf-8",
+        text: super::page::TEXT,
+        policy: super::page::POLICY,
+    },
     Page {
         path: "/docs",
         content_type: "text/html; charset=utf-8",
         text: include_str!("docs/index.html"),
+        policy: POLICY,
     },
     Page {
         path: "/docs/ui.js",
         content_type: "text/javascript; charset=utf-8",
         text: include_str!("docs/ui.js"),
+        policy: POLICY,
     },
     Page {
         path: "/docs/ui.css",
         content_type: "text/css; charset=utf-8",
         text: include_str!("docs/ui.css"),
+        policy: POLICY,
     },
     Page {
         path: "/openapi.json",
         content_type: "application/json",
         text: include_str!("docs/openapi.json"),
+        policy: POLICY,
     },
 ];
 
@@ -45,7 +57,7 @@ pub(super) fn page(path: &str) -> Option<&'static Page> {
 pub(super) fn answer(page: &Page) -> Answer {
     let mut answer = ok(page.content_type, page.text.as_bytes());
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page.policy));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(
         HeaderName::from_static("x-content-type-options"),

@@ -20,6 +20,7 @@ mod lengthy;
 mod listener;
 mod metrics;
 mod options;
+mod page;
 mod problem;
 mod reply;
 mod samples;

@@ -17,13 +17,16 @@ const LIMIT_MINUTES = 20;
 /** The hosts of the adapters are packages of their own, of this directory. */
 const ADAPTERS = "tests/adapters";
 
+/** So is what drives a browser. */
+const PAGE = "tests/page";
+
 /** All files below `directory` whose names end in `.test.ts`, but for those of another suite. Node 20 does not expand patterns itself. */
 function testFiles(directory) {
   return readdirSync(join(root, directory), { withFileTypes: true })
     .flatMap((entry) => {
       const path = join(directory, entry.name);
       if (entry.isDirectory())
-        return [ADAPTERS, "node_modules"].some((other) => path.endsWith(other)) ? [] : testFiles(path);
+        return [ADAPTERS, PAGE, "node_modules"].some((other) => path.endsWith(other)) ? [] : testFiles(path);
       return entry.name.endsWith(".test.ts") ? [path] : [];
     })
     .sort();
@@ -76,6 +79,11 @@ const suites = {
     title: "Node adapters, with their hosts",
     packages: ADAPTERS,
     ...nodeTests([ADAPTERS]),
+  },
+  page: {
+    title: "The page, in a browser",
+    packages: PAGE,
+    ...nodeTests([PAGE]),
   },
   acceptance: {
     title: "Acceptance test (tsx)",

@@ -21,4 +21,4 @@ pub(super) const TEXT: &str = concat!(
 
 /// The script and the style above, by what they are, and nothing else; nothing is asked of anybody but this daemon. `tests/page` says
 /// what the hashes have to be.
-pub(super) const POLICY: &str = "default-src 'none'; script-src 'sha256-i6nmu4E9updWP3F9lloc5Hu8vt+wuI9RkcFLjVi9bWM='; style-src 'sha256-G5rg/5C+KeWuRpyAe75dCMROWMusjgwyFeNLXHKK4+E='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'sha256-+Hr87AUq6SMOE41/ZHhLHOxuXpyKWD4SyMR7P7vhnyw='; style-src 'sha256-C5tJPZjO2l/x/KPRKXZQ66rqknJgM3M/SlI0AWmtflM='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

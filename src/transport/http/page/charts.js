@@ -28,7 +28,7 @@ class Chart {
     this.about = about;
     const id = `chart-${about.name.toLowerCase().replaceAll(" ", "-")}`;
     this.headline = element("p", { className: "headline", id: `${id}-now` }, "–");
-    this.svg = drawn("svg", { role: "img", id });
+    this.svg = drawn("svg", { role: "img", id, "aria-label": about.name });
     this.figures = [...about.series, ...(about.plain ?? [])].map((one) => ({ ...one, at: element("dd") }));
     const list = element("dl", { className: "series" });
     for (const { name, colour, at } of this.figures)
@@ -47,7 +47,7 @@ class Chart {
     this.draws = () => this.draw(samples, shown);
     this.draw(samples, shown);
     const [text, small] = this.about.headline(shown);
-    this.headline.replaceChildren(text, ...(small ? [element("small", {}, small)] : []));
+    this.headline.replaceChildren(text, ...(small ? [" ", element("small", {}, small)] : []));
     for (const { at, of, write } of this.figures) {
       const value = of(shown);
       at.textContent = value === null ? "–" : (write ?? this.about.write)(value);

@@ -124,6 +124,8 @@ function beginBrowsing() {
   });
   let timer;
   byId("search").addEventListener("input", () => {
+    // There is no more of what is asked for no longer.
+    byId("more").hidden = true;
     clearTimeout(timer);
     timer = setTimeout(beginSearch, 250);
   });

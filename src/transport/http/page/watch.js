@@ -4,7 +4,9 @@ const perSecond = (name) => (sample) => sample[name] / sample.seconds;
 const rate = (value) => `${count(value)}/s`;
 const evicted = (sample) => (sample.evictions_by_items + sample.evictions_by_bytes) / sample.seconds;
 const hitShare = (sample) => (sample.hits + sample.misses === 0 ? null : sample.hits / (sample.hits + sample.misses));
-const ofLatency = (name) => (sample) => (sample.latency.count === 0 ? null : sample.latency[name]);
+/** A percentile is the end of a range that it is in, which may be above the longest there was. */
+const ofLatency = (name) => (sample) =>
+  sample.latency.count === 0 ? null : Math.min(sample.latency[name], sample.latency.max || Number.POSITIVE_INFINITY);
 const ofDirectory = (name) => (sample) => (sample.persistent ? sample[name] : null);
 const ago = (millis, now) => (millis === 0 ? "none yet" : `${lasting((now - millis) / 1000)} ago`);
 
@@ -52,7 +54,7 @@ const CHARTS = [
       { name: "p99", colour: "orange", of: ofLatency("p99") },
     ],
     plain: [{ name: "max", of: ofLatency("max") }],
-    headline: (sample) => (sample.latency.count === 0 ? ["–", "no requests"] : [micros(sample.latency.p99), "p99"]),
+    headline: (sample) => (sample.latency.count === 0 ? ["–", "no requests"] : [micros(ofLatency("p99")(sample)), "p99"]),
   },
   {
     name: "Memory",

@@ -107,7 +107,10 @@ const CHARTS = [
   },
 ];
 
-/** What is to be said of a sample and of the minute before it, worst first: `[level, title, text]`. */
+/**
+ * What is to be said of a sample and of the minute before it, worst first: `[level, title, text]`. A few errors are nobody's concern:
+ * a token that was mistyped here makes some.
+ */
 function concernsOf(samples) {
   const now = samples.at(-1);
   const minute = samples.filter((sample) => now.at - sample.at < 60_000);
@@ -119,7 +122,7 @@ function concernsOf(samples) {
     found.push(["warn", "Loading.", `${size(now.loaded_bytes)} of ${size(now.load_bytes)}; requests wait until that is done.`]);
   if (sum("refused") > 0)
     found.push(["warn", "Writes are refused.", `${count(sum("refused"))} in the last minute: their entries are larger than what fits.`]);
-  if (sum("errors") > sum("operations") / 100)
+  if (sum("errors") > Math.max(20, sum("operations") / 100))
     found.push(["warn", "Errors.", `${count(sum("errors"))} of ${count(sum("operations"))} requests in the last minute.`]);
   const [gone, reads] = [sum("evictions_by_items") + sum("evictions_by_bytes"), sum("hits") + sum("misses")];
   if (gone > 0 && reads > 100 && sum("hits") < reads / 2)

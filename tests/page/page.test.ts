@@ -313,7 +313,7 @@ describe("in a browser", { skip }, () => {
     await visit.reads("#chart-disk-now", /^Healthy/);
     await visit.page.locator("article", { hasText: /last snapshotnone yet/ }).waitFor();
     assert.equal((await kept.ask("POST", "v1/snapshot")).status, 204);
-    await visit.page.locator("article", { hasText: /last snapshot\d+ s ago/ }).waitFor();
+    await visit.page.locator("article", { hasText: /last snapshot\d+ B, \d+ s ago/ }).waitFor();
     await visit.close();
   });
 
@@ -377,13 +377,17 @@ describe("in a browser", { skip }, () => {
   test("a daemon that has gone is said to have, and is found again when it is back", async (t) => {
     const first = await Service.start();
     t.after(() => first.stop());
+    await first.put("of the first", "x");
     const visit = await Visit.open(browser, first.url);
     await visit.reads("#state", /^All is well$/);
+    await visit.reads("#found", /^1 key, no more$/);
     await first.stop();
     await visit.reads("#state", /^Not reachable; trying again$/);
     const second = await Service.start([], undefined, first.port);
     t.after(() => second.stop());
     await visit.reads("#state", /^All is well$/);
+    // Without anybody having asked for them again.
+    await visit.reads("#found", /^No key is like that\.$/);
     await visit.close(/ERR_/);
   });
 

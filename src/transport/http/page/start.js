@@ -20,9 +20,11 @@ beginTheme();
 beginWatching();
 beginBrowsing();
 beginEditing();
-follow();
-// Asked again with the next minute: the daemon may have been another since.
 const about = () => document.hidden || tellAbout().catch(() => {});
+follow(() => {
+  about();
+  beginSearch();
+});
 about();
 setInterval(about, 60_000);
 beginSearch();

@@ -8,7 +8,10 @@ const hitShare = (sample) => (sample.hits + sample.misses === 0 ? null : sample.
 const ofLatency = (name) => (sample) =>
   sample.latency.count === 0 ? null : Math.min(sample.latency[name], sample.latency.max || Number.POSITIVE_INFINITY);
 const ofDirectory = (name) => (sample) => (sample.persistent ? sample[name] : null);
-const ago = (millis, now) => (millis === 0 ? "none yet" : `${lasting((now - millis) / 1000)} ago`);
+
+function lastSnapshot({ at, last_snapshot_at_ms: millis, last_snapshot_bytes: bytes }) {
+  return millis === 0 ? "none yet" : `${size(bytes)}, ${lasting((at - millis) / 1000)} ago`;
+}
 
 function filled(sample, held, most, write) {
   if (sample[most] === 0) return [write(sample[held]), "without a limit"];
@@ -19,7 +22,8 @@ function diskHeadline(sample) {
   if (!sample.persistent) return ["In memory", "nothing is kept on disk"];
   if (sample.loading) return [percent(sample.loaded_bytes / Math.max(1, sample.load_bytes)), "loaded"];
   if (sample.disk_failed) return ["Failed", "the log of the daemon says how"];
-  return ["Healthy", sample.snapshot_under_way ? "writing a snapshot" : ""];
+  if (!sample.snapshot_under_way) return ["Healthy", ""];
+  return ["Healthy", `writing a snapshot, ${percent(sample.snapshot_progress / Math.max(1, sample.snapshot_entries))}`];
 }
 
 const CHARTS = [
@@ -101,7 +105,7 @@ const CHARTS = [
     plain: [
       { name: "since snapshot", of: ofDirectory("journal_bytes_since_snapshot"), write: size },
       { name: "sync", of: (sample) => (sample.journal_syncs === 0 ? null : sample.journal_sync_us / sample.journal_syncs), write: micros },
-      { name: "last snapshot", of: (sample) => (sample.persistent ? sample : null), write: (sample) => ago(sample.last_snapshot_at_ms, sample.at) },
+      { name: "last snapshot", of: (sample) => (sample.persistent ? sample : null), write: lastSnapshot },
     ],
     headline: diskHeadline,
   },
@@ -203,9 +207,19 @@ function beginWatching() {
   document.addEventListener("visibilitychange", () => watch.draw());
 }
 
-async function follow() {
-  const onLost = () => say("bad", "Not reachable; trying again");
-  for await (const event of samplesFor(onLost)) watch.add(event);
+/** `onBack`: the daemon can be asked again, and may be another than before. */
+async function follow(onBack) {
+  let isAway = false;
+  const onLost = () => {
+    isAway = true;
+    say("bad", "Not reachable; trying again");
+  };
+  for await (const event of samplesFor(onLost)) {
+    watch.add(event);
+    const isLoading = watch.samples.at(-1)?.loading ?? false;
+    if (isAway && !isLoading) onBack();
+    isAway = isLoading;
+  }
 }
 
 async function tellAbout() {

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { setImmediate } from "node:timers/promises";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { requireDaemon } from "../../node/testdata/daemon.js";
 
@@ -56,6 +57,8 @@ export class Service {
       const url = /^rustcache: serving (http:\S+)$/.exec(line)?.[1];
       assert.ok(url !== undefined, `it does not say where it is: ${line}`);
       child.stderr!.resume();
+      // It may have a directory to load first.
+      while ((await fetch(`${url}readyz`)).status === 503) await setImmediate();
       return new Service(child, url, token === undefined ? {} : { Authorization: `Bearer ${token}` });
     }
     throw new Error("the daemon ended before it said where it is");

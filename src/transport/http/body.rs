@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
 
+use super::code::Code;
 use super::problem::Problem;
 
 /// How long a body may be, in bytes, and how long it may take.
@@ -29,8 +29,7 @@ pub(super) async fn read(body: Incoming, allowed: Allowance) -> Result<Bytes, Pr
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(allowed)),
         Ok(Err(error)) => Err(Problem::bad_request(format!("the body cannot be read: {error}"))),
         Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "TIMEOUT",
+            Code::Timeout,
             format!(
                 "the body took longer than {} s to come",
                 allowed.time.as_secs_f64()
@@ -41,8 +40,7 @@ pub(super) async fn read(body: Incoming, allowed: Allowance) -> Result<Bytes, Pr
 
 fn too_long(allowed: Allowance) -> Problem {
     Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "BODY_TOO_LONG",
+        Code::BodyTooLong,
         format!(
             "the body is longer than {} bytes: send less at once, or raise --http-max-body",
             allowed.bytes

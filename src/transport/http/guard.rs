@@ -1,9 +1,10 @@
 //! Who may ask: no page of another site, nobody without the token if there is one. Knows nothing of what is asked for.
 
+use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use hyper::http::uri::Authority;
-use hyper::{Request, StatusCode};
 
+use super::code::Code;
 use super::options::{Options, Token};
 use super::problem::Problem;
 
@@ -13,17 +14,6 @@ pub(super) struct Guard {
     allowed_hosts: Vec<String>,
 }
 
-/// What holds no data, and may be seen without the token.
-const OPEN: [&str; 7] = [
-    "/",
-    "/docs",
-    "/docs/ui.css",
-    "/docs/ui.js",
-    "/openapi.json",
-    "/livez",
-    "/readyz",
-];
-
 impl Guard {
     pub(super) fn new(options: &Options) -> Self {
         Guard {
@@ -32,16 +22,16 @@ impl Guard {
         }
     }
 
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Problem> {
+    /// What is open holds no data, and may be seen without the token.
+    pub(super) fn check<B>(&self, request: &Request<B>, is_open: bool) -> Result<(), Problem> {
         let headers = request.headers();
         let host = host(request)?;
         match &self.token {
             // A page that is called by another name than ours has no token.
             Some(token) => {
-                if !is_shown(token, headers) && !OPEN.contains(&request.uri().path()) {
+                if !is_open && !is_shown(token, headers) {
                     return Err(Problem::new(
-                        StatusCode::UNAUTHORIZED,
-                        "UNAUTHORIZED",
+                        Code::Unauthorized,
                         "this needs the header `Authorization: Bearer …` with the daemon's token",
                     ));
                 }
@@ -113,5 +103,5 @@ fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
 }
 
 fn forbidden(detail: String) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail)
+    Problem::new(Code::Forbidden, detail)
 }

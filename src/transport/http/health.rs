@@ -1,7 +1,6 @@
 //! Whether the daemon lives, and whether it is ready to be used.
 
-use hyper::StatusCode;
-
+use super::code::Code;
 use super::problem::Problem;
 use super::reply::{Answer, ok};
 use super::service::Service;
@@ -16,11 +15,7 @@ pub(super) fn live() -> Answer {
 /// `GET /readyz`.
 pub(super) fn ready(service: &Service) -> Result<Answer, Problem> {
     if service.is_stopping() {
-        return Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "STOPPING",
-            "the daemon is being stopped",
-        ));
+        return Err(Problem::new(Code::Stopping, "the daemon is being stopped"));
     }
     service.backing.writable()?;
     Ok(ok(TEXT, "ready\n"))

@@ -1,13 +1,15 @@
 //! The HTTP service: requests on a cache, which other faces of the process may use as well. What is here is the way in; what a request means is kv/ and v1/.
 //!
 //! ```text
-//! server.rs ── listener.rs ── connection.rs ── service.rs ─┬─ guard.rs    who may ask
-//!  (threads)    (accepts)      (one client)                ├─ kv/, v1/    what is asked
+//! server.rs ── listener.rs ── connection.rs ── service.rs ─┬─ routes/     what can be asked
+//!  (threads)    (accepts)      (one client)                ├─ guard.rs    who may ask
+//!                                                          ├─ kv/, v1/    what is done
 //!                                                          └─ traffic.rs  what is counted
 //! ```
 
 mod backing;
 mod body;
+mod code;
 mod commit;
 mod connection;
 mod docs;
@@ -23,6 +25,7 @@ mod options;
 mod page;
 mod problem;
 mod reply;
+mod routes;
 mod samples;
 mod seats;
 mod server;

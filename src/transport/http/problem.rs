@@ -2,23 +2,25 @@
 
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Error;
 
+use super::code::Code;
 use super::reply::{Answer, ok};
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     pub(super) detail: String,
 }
 
 /// As it is written.
-#[derive(Serialize)]
-struct Written<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Written<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -26,50 +28,50 @@ struct Written<'a> {
     detail: &'a str,
 }
 
+/// The same for those who know FastAPI.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Detail<'a> {
+    detail: &'a str,
+}
+
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Problem {
-            status,
             code,
             detail: detail.into(),
         }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
+        Self::new(Code::BadRequest, detail)
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "MISS",
-            "the key is not there, or has expired",
-        )
+        Self::new(Code::Miss, "the key is not there, or has expired")
     }
 
     pub(super) fn precondition_failed() -> Self {
         Self::new(
-            StatusCode::PRECONDITION_FAILED,
-            "NOT_STORED",
+            Code::NotStored,
             "the entry is not, or no longer, what If-Match or If-None-Match asks for; nothing changed",
         )
     }
 
     pub(super) fn loading() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "LOADING",
+            Code::Loading,
             "the directory is being loaded: ask again; /readyz says when it is done",
         )
     }
 
     /// The body of it, with the two headers that some have.
     fn body(&self) -> Vec<u8> {
+        let status = self.code.status();
         let written = Written {
             r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code: self.code.name(),
             detail: &self.detail,
         };
         serde_json::to_vec(&written).unwrap_or_default()
@@ -77,10 +79,6 @@ impl Problem {
 
     /// For those who know FastAPI: `detail` alone.
     pub(super) fn into_detail(self) -> Answer {
-        #[derive(Serialize)]
-        struct Detail<'a> {
-            detail: &'a str,
-        }
         let body = serde_json::to_vec(&Detail { detail: &self.detail }).unwrap_or_default();
         self.answer("application/json", body)
     }
@@ -92,9 +90,9 @@ impl Problem {
 
     fn answer(&self, content_type: &'static str, body: Vec<u8>) -> Answer {
         let mut answer = ok(content_type, body);
-        *answer.status_mut() = self.status;
+        *answer.status_mut() = self.code.status();
         let headers = answer.headers_mut();
-        match self.status {
+        match self.code.status() {
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -107,28 +105,32 @@ impl Problem {
     }
 
     /// The path is there, and the method is not.
-    pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
+    pub(super) fn method_not_allowed(allowed: &str) -> Answer {
         let detail = format!("this path knows {allowed}");
-        let mut answer =
-            Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail).into_answer();
+        let mut answer = Self::new(Code::MethodNotAllowed, detail).into_answer();
+        allow(&mut answer, allowed);
         answer
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static(allowed));
-        answer
+    }
+}
+
+/// Says which methods a path knows.
+pub(super) fn allow(answer: &mut Answer, allowed: &str) {
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        answer.headers_mut().insert(ALLOW, allowed);
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let (status, code) = match error {
-            Error::KeyTooLong { .. } => (StatusCode::BAD_REQUEST, "KEY_TOO_LONG"),
-            Error::ValueTooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "VALUE_TOO_LONG"),
-            Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
-            Error::NotAnInteger { .. } => (StatusCode::CONFLICT, "NOT_AN_INTEGER"),
-            Error::Overflow { .. } => (StatusCode::CONFLICT, "OVERFLOW"),
-            Error::DiskFailed { .. } | Error::Closed => (StatusCode::SERVICE_UNAVAILABLE, "DISK_FAILED"),
-            Error::NotDurable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "NOT_DURABLE"),
+        let code = match error {
+            Error::KeyTooLong { .. } => Code::KeyTooLong,
+            Error::ValueTooLong { .. } => Code::ValueTooLong,
+            Error::TooLarge { .. } => Code::TooLarge,
+            Error::NotAnInteger { .. } => Code::NotAnInteger,
+            Error::Overflow { .. } => Code::Overflow,
+            Error::DiskFailed { .. } | Error::Closed => Code::DiskFailed,
+            Error::NotDurable { .. } => Code::NotDurable,
         };
-        Self::new(status, code, error.to_string())
+        Self::new(code, error.to_string())
     }
 }

@@ -5,21 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 
 use crate::session;
 
 use super::backing::Backing;
 use super::body::Allowance;
+use super::code::Code;
 use super::events::{self, Watchers};
 use super::guard::Guard;
 use super::options::Options;
 use super::problem::Problem;
 use super::reply::{Answer, json};
+use super::routes::{self, Asks, Found, Manner, Path};
 use super::seats::Seats;
-use super::top::Top;
+use super::top::{self, Top};
 use super::traffic::{Kind, Traffic};
-use super::{docs, health, kv, metrics, v1};
+use super::v1::{admin, batch, entries, increment, keys, transactions};
+use super::{docs, health, kv, metrics};
 
 /// What all connections of a server share.
 pub(super) struct Service {
@@ -74,40 +77,66 @@ impl Service {
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
-        let kind = Kind::of(request.method(), request.uri().path());
-        let answer = match self.guard.check(&request) {
-            Ok(()) => self.route(request).await,
-            Err(problem) => problem.into_answer(),
+        let path = request.uri().path();
+        let (found, page) = (routes::find(request.method(), path), docs::page(path));
+        let (kind, is_open) = match found {
+            Found::Operation(_, operation) => (operation.kind, operation.is_open),
+            _ => (Kind::Other, page.is_some()),
+        };
+        let answer = match (self.guard.check(&request, is_open), found) {
+            (Err(problem), _) => problem.into_answer(),
+            (Ok(()), Found::Operation(path, operation)) => {
+                let answer = self.perform(path, operation.asks, request).await;
+                let status = answer.status();
+                debug_assert!(operation.tells(status), "{operation:?} is answered with {status}");
+                answer
+            }
+            (Ok(()), Found::OtherMethod(path)) => match path.manner {
+                Manner::Ours => Problem::method_not_allowed(&path.allowed()),
+                Manner::FastApi => kv::method_not_allowed(&path.allowed()),
+            },
+            (Ok(()), Found::Redirect) => kv::redirect(&request),
+            (Ok(()), Found::Nothing) => match (page, request.method()) {
+                (Some(page), &Method::GET | &Method::HEAD) => docs::answer(page),
+                (Some(_), _) => kv::method_not_allowed("GET, HEAD"),
+                (None, _) if request.uri().path().starts_with("/v1/") => Problem::new(
+                    Code::NotFound,
+                    "there is nothing at this path: /docs shows what there is",
+                )
+                .into_answer(),
+                (None, _) => kv::not_found(),
+            },
         };
         self.traffic.record(kind, began.elapsed(), answer.status());
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Answer {
-        let path = request.uri().path();
-        if path.starts_with("/kv/") {
-            return kv::answer(self, request).await;
-        }
-        if path.starts_with("/v1/") {
-            return v1::answer(self, request)
-                .await
-                .unwrap_or_else(Problem::into_answer);
-        }
-        if let Some(page) = docs::page(path) {
-            return match *request.method() {
-                Method::GET | Method::HEAD => docs::answer(page),
-                _ => kv::method_not_allowed("GET, HEAD"),
-            };
-        }
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let answered = match path {
-            "/livez" | "/readyz" | "/metrics" if !is_read => return kv::method_not_allowed("GET, HEAD"),
-            "/livez" => Ok(health::live()),
-            "/readyz" => health::ready(self),
-            "/metrics" => Ok(metrics::answer(self)),
-            _ => return kv::not_found(),
+    async fn perform(&self, path: &Path, asks: Asks, request: Request<Incoming>) -> Answer {
+        let done = match asks {
+            Asks::GetEntry => entries::get(self, &request),
+            Asks::HeadEntry => entries::head(self, &request),
+            Asks::PutEntry => entries::put(self, request).await,
+            Asks::DeleteEntry => entries::delete(self, &request).await,
+            Asks::DeleteEntries => admin::clear(self, &request).await,
+            Asks::ListKeys => keys::answer(self, &request),
+            Asks::Batch => batch::answer(self, request).await,
+            Asks::Increment => increment::answer(self, request).await,
+            Asks::Transact => transactions::answer(self, request).await,
+            Asks::Snapshot => admin::snapshot(self).await,
+            Asks::Stats => Ok(admin::stats(self)),
+            Asks::Events => Ok(events::watch(self, &request)),
+            Asks::Top => self.top(&request),
+            Asks::Live => Ok(health::live()),
+            Asks::Ready => health::ready(self),
+            Asks::Metrics => Ok(metrics::answer(self)),
+            Asks::KvInsert => kv::insert(self, request).await,
+            Asks::KvGet => kv::get(self, path.key_of(&request)),
+            Asks::KvDelete => kv::delete(self, path.key_of(&request)).await,
         };
-        answered.unwrap_or_else(Problem::into_answer)
+        done.unwrap_or_else(|problem| match path.manner {
+            Manner::Ours => problem.into_answer(),
+            Manner::FastApi => problem.into_detail(),
+        })
     }
 
     /// Has what was changed kept, before it is acknowledged.
@@ -119,20 +148,9 @@ impl Service {
         settled
     }
 
-    /// `GET /v1/events`, `/v1/top` and `/v1/stats` are here since they are about all of it.
-    pub(super) fn watch(&self, path: &str, request: &Request<Incoming>) -> Result<Answer, Problem> {
-        match path {
-            "/v1/events" => Ok(events::watch(self, request)),
-            "/v1/top" => {
-                let limit = v1::query::number(request.uri(), "limit", 1..=super::top::MOST, 20)?;
-                Ok(json(&self.top.tell(self.backing.cache()?, limit)))
-            }
-            _ => Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "there is nothing at this path",
-            )),
-        }
+    fn top(&self, request: &Request<Incoming>) -> Result<Answer, Problem> {
+        let limit = top::LIMIT.of(request.uri())?;
+        Ok(json(&self.top.tell(self.backing.cache()?, limit)))
     }
 }
 

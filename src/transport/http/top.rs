@@ -5,12 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::protocol::media;
 use crate::{Cache, Cursor, TimeLeft};
 
 use super::v1::names::{Name, seconds_left};
+use super::v1::query::Number;
 
 /// Keys that are counted at the same time: those that make up one of so many reads are found for certain.
 const COUNTED: usize = 256;
@@ -24,7 +26,13 @@ const WINDOW: f64 = 60.0;
 const EXAMINED: usize = 10_000;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The largest that are remembered.
-pub(super) const MOST: usize = 100;
+const MOST: usize = 100;
+pub(super) const LIMIT: Number = Number {
+    name: "limit",
+    least: 1,
+    most: MOST,
+    by_default: 20,
+};
 
 #[derive(Debug)]
 pub(super) struct Top {
@@ -59,7 +67,8 @@ struct Large {
 }
 
 /// As it is written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Top")]
 pub(super) struct Told {
     hottest: Vec<Hottest>,
     biggest: Vec<Biggest>,
@@ -67,14 +76,14 @@ pub(super) struct Told {
     items: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Hottest {
     #[serde(flatten)]
     name: Name,
     reads_per_second: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Biggest {
     #[serde(flatten)]
     name: Name,

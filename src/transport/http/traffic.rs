@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 
 use super::histogram::{Counts, Histogram};
 
@@ -36,30 +36,6 @@ pub(super) const KINDS: [(Kind, &str); 11] = [
     (Kind::Watch, "watch"),
     (Kind::Other, "other"),
 ];
-
-impl Kind {
-    pub(super) fn of(method: &Method, path: &str) -> Self {
-        let is_entry = path.starts_with("/v1/entries/");
-        if is_entry || path.starts_with("/kv/") {
-            return match *method {
-                Method::GET | Method::HEAD => Kind::Get,
-                Method::PUT => Kind::Set,
-                Method::DELETE => Kind::Remove,
-                _ => Kind::Other,
-            };
-        }
-        match path {
-            "/v1/batch" => Kind::Batch,
-            "/v1/keys" => Kind::Keys,
-            "/v1/entries" => Kind::Clear,
-            "/v1/incr" => Kind::Increment,
-            "/v1/transactions" => Kind::Transaction,
-            "/v1/snapshot" => Kind::Snapshot,
-            "/v1/events" | "/v1/stats" | "/v1/top" | "/metrics" | "/livez" | "/readyz" => Kind::Watch,
-            _ => Kind::Other,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Traffic {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use hyper::header::{CONTENT_TYPE, HeaderMap};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -31,13 +32,35 @@ pub(super) enum Refusal {
 }
 
 /// As most are.
-#[derive(Deserialize)]
-struct Body<'b> {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Insert")]
+pub(in super::super) struct Body<'b> {
     #[serde(borrow)]
     key: Cow<'b, str>,
     #[serde(borrow)]
     value: &'b RawValue,
+    /// Seconds.
+    #[schemars(range(min = 0))]
     ttl: Option<f64>,
+}
+
+/// What a body that is wrong is answered with.
+pub(in super::super) fn invalid_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["detail"],
+        "properties": { "detail": { "type": "array", "items": {
+            "type": "object",
+            "required": ["type", "loc", "msg", "input"],
+            "properties": {
+                "type": { "type": "string" },
+                "loc": { "type": "array", "items": { "type": ["string", "integer"] } },
+                "msg": { "type": "string" },
+                "input": {},
+                "ctx": { "type": "object" },
+            },
+        } } },
+    })
 }
 
 /// Whether a body is said to be JSON.

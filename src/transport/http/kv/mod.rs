@@ -1,12 +1,14 @@
-//! `/kv`: three routes, answered as a FastAPI service does that has a store behind it.
+//! `/kv`: three operations, answered as a FastAPI service does that has a store behind it.
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::HeaderValue;
+use hyper::{Request, StatusCode};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::body;
+use super::code::Code;
 use super::lengthy;
-use super::problem::Problem;
+use super::problem::{Problem, allow};
 use super::reply::{Answer, ok};
 use super::service::Service;
 use super::v1::names::decoded;
@@ -17,51 +19,7 @@ mod insert;
 mod python;
 
 use insert::Refusal;
-
-/// What a path under /kv/ asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Route<'p> {
-    Insert,
-    Get(&'p str),
-    Delete(&'p str),
-    MethodNotAllowed(&'static str),
-    /// It would be there without the last slash.
-    Redirect,
-    NotFound,
-}
-
-fn route<'p>(method: &Method, rest: &'p str) -> Route<'p> {
-    // The first route that the path fits decides which method is missing.
-    match (method, rest.split_once('/')) {
-        (_, None) if rest.is_empty() => Route::NotFound,
-        (&Method::PUT, None) if rest == "insert" => Route::Insert,
-        (&Method::GET, None) => Route::Get(rest),
-        (_, None) if rest == "insert" => Route::MethodNotAllowed("PUT"),
-        (_, None) => Route::MethodNotAllowed("GET"),
-        (&Method::DELETE, Some(("delete", key))) if is_one(key) => Route::Delete(key),
-        (_, Some(("delete", key))) if is_one(key) => Route::MethodNotAllowed("DELETE"),
-        (_, Some((_, ""))) => Route::Redirect,
-        (_, Some(("delete", key))) if key.strip_suffix('/').is_some_and(is_one) => Route::Redirect,
-        _ => Route::NotFound,
-    }
-}
-
-fn is_one(segment: &str) -> bool {
-    !segment.is_empty() && !segment.contains('/')
-}
-
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Answer {
-    let rest = request.uri().path().strip_prefix("/kv/").unwrap_or_default();
-    let answered = match route(request.method(), rest) {
-        Route::Insert => insert(service, request).await,
-        Route::Get(key) => get(service, &decoded(key)),
-        Route::Delete(key) => delete(service, &decoded(key)).await,
-        Route::MethodNotAllowed(allowed) => return method_not_allowed(allowed),
-        Route::Redirect => return redirect(&request),
-        Route::NotFound => return not_found(),
-    };
-    answered.unwrap_or_else(Problem::into_detail)
-}
+pub(super) use insert::{Body, invalid_schema};
 
 const JSON: &str = "application/json";
 
@@ -69,7 +27,21 @@ fn success() -> Answer {
     ok(JSON, &b"{\"status\":\"success\"}"[..])
 }
 
-async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+/// What that is.
+pub(super) fn success_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "success" } } })
+}
+
+/// What a read is answered with.
+pub(super) fn found_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["key", "value"],
+        "properties": { "key": { "type": "string" }, "value": {} },
+    })
+}
+
+pub(super) async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
     let is_json = insert::is_json(request.headers());
     let body = body::read(request.into_body(), service.allowance).await?;
     match lengthy::about(body.len(), || store(service, &body, is_json))? {
@@ -101,15 +73,15 @@ fn store(service: &Service, body: &[u8], is_json: bool) -> Result<Result<(), Ref
     Ok(Ok(()))
 }
 
-fn get(service: &Service, key: &[u8]) -> Result<Answer, Problem> {
-    service.top.saw(key);
-    let Some(entry) = service.backing.cache()?.get(key) else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "MISS", "Key not found"));
+pub(super) fn get(service: &Service, key: &str) -> Result<Answer, Problem> {
+    let key = decoded(key);
+    service.top.saw(&key);
+    let Some(entry) = service.backing.cache()?.get(&key) else {
+        return Err(Problem::new(Code::Miss, "Key not found"));
     };
-    let body = lengthy::about(entry.value.len(), || shown(key, &entry)).ok_or_else(|| {
+    let body = lengthy::about(entry.value.len(), || shown(&key, &entry)).ok_or_else(|| {
         Problem::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "NOT_JSON",
+            Code::NotJson,
             format!(
                 "the value has the tag {}, which JSON cannot carry: read it at /v1/entries/",
                 entry.tag.0
@@ -133,13 +105,13 @@ fn shown(key: &[u8], entry: &Entry) -> Option<Vec<u8>> {
     Some(body)
 }
 
-async fn delete(service: &Service, key: &[u8]) -> Result<Answer, Problem> {
-    service.backing.writable()?.remove(key);
+pub(super) async fn delete(service: &Service, key: &str) -> Result<Answer, Problem> {
+    service.backing.writable()?.remove(decoded(key));
     service.settle().await?;
     Ok(success())
 }
 
-fn redirect(request: &Request<Incoming>) -> Answer {
+pub(super) fn redirect(request: &Request<Incoming>) -> Answer {
     let path = request.uri().path().trim_end_matches('/');
     let query = request
         .uri()
@@ -158,11 +130,9 @@ pub(super) fn not_found() -> Answer {
     answer
 }
 
-pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
+pub(super) fn method_not_allowed(allowed: &str) -> Answer {
     let mut answer = ok(JSON, &b"{\"detail\":\"Method Not Allowed\"}"[..]);
     *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    allow(&mut answer, allowed);
     answer
 }

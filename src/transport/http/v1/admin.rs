@@ -2,10 +2,12 @@
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, empty, json};
@@ -15,7 +17,7 @@ use super::query;
 use crate::session::numbers;
 
 /// `GET /v1/stats`.
-pub(super) fn stats(service: &Service) -> Answer {
+pub(in super::super) fn stats(service: &Service) -> Answer {
     let (backing, traffic) = (&service.backing, &service.traffic);
     let settings = backing.settings();
     let all = traffic.all();
@@ -46,13 +48,21 @@ pub(super) fn stats(service: &Service) -> Answer {
     json(&told)
 }
 
+/// What it is answered with.
+pub(in super::super) fn stats_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["items", "bytes", "hits", "misses"],
+        "additionalProperties": { "type": ["integer", "string"] },
+    })
+}
+
 /// `POST /v1/snapshot`.
-pub(super) async fn snapshot(service: &Service) -> Result<Answer, Problem> {
+pub(in super::super) async fn snapshot(service: &Service) -> Result<Answer, Problem> {
     service.backing.cache()?;
     let Some(store) = service.backing.store() else {
         return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "NO_DIRECTORY",
+            Code::NoDirectory,
             "this daemon keeps nothing on disk, so there is nowhere to write a snapshot",
         ));
     };
@@ -61,13 +71,8 @@ pub(super) async fn snapshot(service: &Service) -> Result<Answer, Problem> {
         // Whoever asked may have gone.
         let _ = done.send(result);
     });
-    let failed = |cause: String| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "DISK_FAILED",
-            format!("no snapshot could be written: {cause}"),
-        )
-    };
+    let failed =
+        |cause: String| Problem::new(Code::DiskFailed, format!("no snapshot could be written: {cause}"));
     match written.await {
         Ok(Ok(())) => Ok(empty(StatusCode::NO_CONTENT)),
         Ok(Err(failure)) => Err(failed(failure.to_string())),
@@ -75,12 +80,17 @@ pub(super) async fn snapshot(service: &Service) -> Result<Answer, Problem> {
     }
 }
 
+/// How many entries were removed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Removed {
+    removed: u64,
+}
+
 /// `DELETE /v1/entries?prefix=`.
-pub(super) async fn clear(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
-    #[derive(Serialize)]
-    struct Removed {
-        removed: u64,
-    }
+pub(in super::super) async fn clear(
+    service: &Service,
+    request: &Request<Incoming>,
+) -> Result<Answer, Problem> {
     let prefix = query::bytes(request.uri(), "prefix").ok_or_else(|| {
         Problem::bad_request(
             "prefix is missing: `?prefix=user:` removes what begins so, `?prefix=` everything",

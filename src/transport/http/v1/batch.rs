@@ -2,8 +2,10 @@
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
@@ -14,22 +16,25 @@ use super::read_json;
 use super::value::Told;
 use crate::{Cache, Entry};
 
-const MOST: usize = 10_000;
+pub(in super::super) const MOST: usize = 10_000;
 /// Of values, in one answer.
 const MOST_BYTES: usize = 64 << 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+#[schemars(rename = "Batch")]
+pub(in super::super) struct Asked {
+    #[schemars(length(max = MOST))]
     operations: Vec<Operation>,
 }
 
-#[derive(Debug, Serialize)]
-struct Answered {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Outcomes")]
+pub(in super::super) struct Answered {
     results: Vec<Outcome>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Outcome {
     Found {
@@ -67,14 +72,17 @@ impl Outcome {
 impl From<Problem> for Outcome {
     fn from(problem: Problem) -> Self {
         Outcome::Refused {
-            status: problem.status.as_u16(),
-            code: problem.code,
+            status: problem.code.status().as_u16(),
+            code: problem.code.name(),
             detail: problem.detail,
         }
     }
 }
 
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn answer(
+    service: &Service,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let Asked { operations } = read_json(service, request).await?;
     if operations.len() > MOST {
         return Err(Problem::bad_request(format!(
@@ -123,8 +131,7 @@ fn try_to_perform(
             };
             *room = room.checked_sub(entry.value.len()).ok_or_else(|| {
                 Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "DEFERRED",
+                    Code::Deferred,
                     "the answer would be too long: ask for this one again",
                 )
             })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 
 use super::super::body;
 use super::super::lengthy;
@@ -21,22 +21,18 @@ use crate::cache::millis_rounded_up;
 use crate::protocol::media;
 use crate::{Cache, Computed, Condition, Entry, Expiry, Op, SetOptions, Tag, TimeLeft};
 
-pub(super) const PATH: &str = "/v1/entries/";
+const PATH: &str = "/v1/entries/";
 
 const RUSTCACHE_TTL: HeaderName = HeaderName::from_static("rustcache-ttl");
 const RUSTCACHE_TAG: HeaderName = HeaderName::from_static("rustcache-tag");
 
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
-    match *request.method() {
-        Method::GET => {
-            let peek = request.uri().query().is_some() && query::flag(request.uri(), "peek")?;
-            get(service, &request, peek)
-        }
-        Method::HEAD => get(service, &request, true),
-        Method::PUT => put(service, request).await,
-        Method::DELETE => delete(service, &request).await,
-        _ => Ok(Problem::method_not_allowed("GET, HEAD, PUT, DELETE")),
-    }
+pub(in super::super) fn get(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+    let peek = request.uri().query().is_some() && query::flag(request.uri(), "peek")?;
+    read(service, request, peek)
+}
+
+pub(in super::super) fn head(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+    read(service, request, true)
 }
 
 /// The key of a path that begins with `PATH`.
@@ -44,7 +40,7 @@ fn key(uri: &Uri) -> std::borrow::Cow<'_, [u8]> {
     decoded(uri.path().strip_prefix(PATH).unwrap_or_default())
 }
 
-fn get(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
+fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
     let cache = service.backing.cache()?;
     let key = key(request.uri());
     let found = if peek {
@@ -106,7 +102,7 @@ fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &etag::ETag) {
     }
 }
 
-async fn put(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn put(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
     let expiry = match query::text(request.uri(), "ttl")? {
         Some(text) => expiry_of(&text).map_err(Problem::bad_request)?,
         None => max_age(request.headers())?,
@@ -170,7 +166,10 @@ fn store(
     }
 }
 
-async fn delete(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn delete(
+    service: &Service,
+    request: &Request<Incoming>,
+) -> Result<Answer, Problem> {
     let cache = service.backing.writable()?;
     let key = key(request.uri());
     let conditions = Conditions::of(request.headers());

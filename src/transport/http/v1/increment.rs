@@ -2,6 +2,7 @@
 
 use hyper::Request;
 use hyper::body::Incoming;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::problem::Problem;
@@ -10,9 +11,10 @@ use super::super::service::Service;
 use super::names::{Base64, Name, Ttl};
 use super::read_json;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+#[schemars(rename = "Increment", extend("oneOf" = [{ "required": ["key"] }, { "required": ["key_base64"] }]))]
+pub(in super::super) struct Asked {
     key: Option<String>,
     key_base64: Option<Base64>,
     #[serde(default = "one")]
@@ -25,12 +27,15 @@ fn one() -> i64 {
     1
 }
 
-#[derive(Debug, Serialize)]
-struct Sum {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Sum {
     value: i64,
 }
 
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn answer(
+    service: &Service,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let asked: Asked = read_json(service, request).await?;
     let key = Name::given(asked.key, asked.key_base64)?;
     let cache = service.backing.writable()?;

@@ -2,6 +2,7 @@
 
 use hyper::Request;
 use hyper::body::Incoming;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::problem::Problem;
@@ -9,24 +10,28 @@ use super::super::reply::{Answer, json};
 use super::super::service::Service;
 use super::glob::Pattern;
 use super::names::{Name, ttl};
-use super::query;
+use super::query::{self, Number};
 use crate::protocol::media;
 use crate::{Cursor, Tag};
 
-const MOST: usize = 10_000;
-const BY_DEFAULT: usize = 100;
+pub(in super::super) const LIMIT: Number = Number {
+    name: "limit",
+    least: 1,
+    most: 10_000,
+    by_default: 100,
+};
 /// Of matching, for one page.
 const MOST_STEPS: usize = 10_000_000;
 /// Pages of a scan that one answer may take, where a pattern is rare.
 const MOST_PAGES: usize = 4;
 
-#[derive(Debug, Serialize)]
-struct Page {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Page {
     keys: Vec<Key>,
     cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Key {
     #[serde(flatten)]
     name: Name,
@@ -36,10 +41,10 @@ struct Key {
     ttl: Option<f64>,
 }
 
-pub(super) fn answer(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) fn answer(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
     let uri = request.uri();
     let cache = service.backing.cache()?;
-    let limit = query::number(uri, "limit", 1..=MOST, BY_DEFAULT)?;
+    let limit = LIMIT.of(uri)?;
     let pattern = query::text(uri, "match")?.map(|text| Pattern::new(&text));
     let mut prefix = query::bytes(uri, "prefix").unwrap_or_default();
     let of_pattern = pattern.as_ref().map(Pattern::prefix).unwrap_or_default();

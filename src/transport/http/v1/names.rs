@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::super::problem::Problem;
@@ -13,11 +14,12 @@ use crate::protocol::media;
 use crate::{Expiry, TimeLeft};
 
 /// A key: as text if it is some, else as `key_base64`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(in super::super) enum Name {
     #[serde(rename = "key")]
     Text(String),
     #[serde(rename = "key_base64", serialize_with = "in_base64")]
+    #[schemars(with = "Base64")]
     Bytes(Vec<u8>),
 }
 
@@ -57,6 +59,20 @@ impl<'de> Deserialize<'de> for Base64 {
             .decode(text.as_bytes())
             .map(Base64)
             .map_err(|error| de::Error::custom(format!("{text:?} is no base64: {error}")))
+    }
+}
+
+impl JsonSchema for Base64 {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Base64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64" })
     }
 }
 
@@ -130,6 +146,19 @@ impl<'de> Deserialize<'de> for Ttl {
             Given::Null(()) => Ok(Expiry::Default),
         };
         expiry.map(Ttl).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Ttl {
+    fn schema_name() -> Cow<'static, str> {
+        "Ttl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Seconds to live; null or none: the default.",
+            "oneOf": [{ "type": "number", "minimum": 0 }, { "enum": ["never", "keep", null] }],
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! An operation on an entry, as JSON has it: one of those of a batch.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,21 +10,27 @@ use super::value::{Given, there};
 use crate::{Condition, SetOptions};
 
 /// All members that an operation may have.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["key"] }, { "required": ["key_base64"] }]))]
 pub(super) struct Operation {
     pub(super) op: Verb,
     key: Option<String>,
+    /// In the place of `key`, for one that is not UTF-8.
     key_base64: Option<Base64>,
+    /// Any JSON; a string is text.
     #[serde(default, deserialize_with = "there")]
     value: Option<Box<RawValue>>,
+    /// In the place of `value`: bytes.
     base64: Option<Base64>,
+    /// The Content-Type of `base64`.
     r#type: Option<String>,
     ttl: Option<Ttl>,
+    /// In batches only.
     r#if: Option<If>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verb {
     Get,
@@ -31,7 +38,7 @@ pub(super) enum Verb {
     Delete,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum If {
     Absent,

@@ -1,7 +1,6 @@
 //! What the query of a URI asks for.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 
 use hyper::Uri;
 
@@ -32,22 +31,33 @@ pub(in super::super) fn text(uri: &Uri, name: &str) -> Result<Option<String>, Pr
         .map_err(|_| Problem::bad_request(format!("{name} is not UTF-8")))
 }
 
-pub(in super::super) fn number(
-    uri: &Uri,
-    name: &str,
-    range: RangeInclusive<usize>,
-    by_default: usize,
-) -> Result<usize, Problem> {
-    let Some(text) = text(uri, name)? else {
-        return Ok(by_default);
-    };
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| {
-        let (least, most) = (range.start(), range.end());
-        Problem::bad_request(format!(
-            "{name} is {text:?} and must be a number from {least} to {most}"
-        ))
-    })
+/// A number that may be asked for, within limits.
+#[derive(Debug)]
+pub(in super::super) struct Number {
+    pub(in super::super) name: &'static str,
+    pub(in super::super) least: usize,
+    pub(in super::super) most: usize,
+    pub(in super::super) by_default: usize,
+}
+
+impl Number {
+    pub(in super::super) fn of(&self, uri: &Uri) -> Result<usize, Problem> {
+        let &Number {
+            name,
+            least,
+            most,
+            by_default,
+        } = self;
+        let Some(text) = text(uri, name)? else {
+            return Ok(by_default);
+        };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| {
+            Problem::bad_request(format!(
+                "{name} is {text:?} and must be a number from {least} to {most}"
+            ))
+        })
+    }
 }
 
 /// `true` and `false`, and `1` and `0`; the name alone is true.
@@ -72,9 +82,15 @@ mod tests {
         assert_eq!(bytes(&uri, "b"), Some(b"+ \xff".to_vec()));
         assert_eq!(bytes(&uri, "d"), None);
         assert!(text(&uri, "b").is_err());
-        assert_eq!(number(&uri, "a", 1..=9, 5).ok(), Some(2));
-        assert_eq!(number(&uri, "d", 1..=9, 5).ok(), Some(5));
-        assert!(number(&uri, "a", 3..=9, 5).is_err());
+        let number = |name, least| Number {
+            name,
+            least,
+            most: 9,
+            by_default: 5,
+        };
+        assert_eq!(number("a", 1).of(&uri).ok(), Some(2));
+        assert_eq!(number("d", 1).of(&uri).ok(), Some(5));
+        assert!(number("a", 3).of(&uri).is_err());
         assert_eq!(flag(&uri, "peek").ok(), Some(true));
         assert_eq!(flag(&uri, "d").ok(), Some(false));
         assert!(flag(&uri, "c").is_err());

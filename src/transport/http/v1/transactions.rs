@@ -2,10 +2,12 @@
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::super::code::Code;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;
@@ -23,17 +25,21 @@ const MOST: usize = 128;
 /// Of values that are written: room for them is made under the locks.
 const MOST_BYTES: usize = 1 << 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+#[schemars(rename = "Transaction")]
+pub(in super::super) struct Asked {
     #[serde(default)]
+    #[schemars(length(max = MOST))]
     r#if: Vec<Condition>,
+    #[schemars(length(max = MOST))]
     operations: Vec<Operation>,
 }
 
 /// What an entry has to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["key"] }, { "required": ["key_base64"] }]))]
 struct Condition {
     key: Option<String>,
     key_base64: Option<Base64>,
@@ -65,11 +71,29 @@ struct Prepared {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answered {
-    Applied { applied: bool, results: Vec<Outcome> },
-    Failed { applied: bool, failed: Vec<usize> },
+    Applied(Applied),
+    Failed(Failed),
 }
 
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Applied {
+    #[schemars(extend("const" = true))]
+    applied: bool,
+    results: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct Failed {
+    #[schemars(extend("const" = false))]
+    applied: bool,
+    /// Which conditions did not hold.
+    failed: Vec<usize>,
+}
+
+pub(in super::super) async fn answer(
+    service: &Service,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let asked: Asked = read_json(service, request).await?;
     let count = asked.r#if.len() + asked.operations.len();
     if count > MOST {
@@ -84,14 +108,13 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
     let bytes: usize = operations.iter().map(|operation| operation.value.len()).sum();
     if bytes > MOST_BYTES {
         return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "TRANSACTION_TOO_LARGE",
+            Code::TransactionTooLarge,
             format!("the values take {bytes} bytes, and {MOST_BYTES} are the most that are written at once"),
         ));
     }
     let answered = apply(service.backing.writable()?, &conditions, &operations)?;
     service.settle().await?;
-    let is_applied = matches!(answered, Answered::Applied { .. });
+    let is_applied = matches!(answered, Answered::Applied(_));
     let mut answer = json(&answered);
     if !is_applied {
         *answer.status_mut() = StatusCode::CONFLICT;
@@ -135,17 +158,17 @@ fn apply(
         let failed = both.filter(|(_, ((_, wanted), watched))| !wanted.holds(watched.seen.as_ref()));
         let failed: Vec<usize> = failed.map(|(at, _)| at).collect();
         if !failed.is_empty() {
-            return Ok(Answered::Failed {
+            return Ok(Answered::Failed(Failed {
                 applied: false,
                 failed,
-            });
+            }));
         }
         if let Some(done) = cache.transact(&watched, &steps)? {
             let results = done.into_iter().map(outcome).collect();
-            return Ok(Answered::Applied {
+            return Ok(Answered::Applied(Applied {
                 applied: true,
                 results,
-            });
+            }));
         }
     }
 }

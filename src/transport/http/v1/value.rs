@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::names::kept;
+use super::names::{Base64, kept};
 use crate::protocol::media::{self, Kept};
 use crate::{Entry, Tag};
 
@@ -23,12 +24,20 @@ pub(super) fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<Raw
 }
 
 /// A value that is told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Told {
-    Text { value: String },
-    Json { value: Box<RawValue> },
-    Bytes { base64: String, r#type: String },
+    Text {
+        value: String,
+    },
+    Json {
+        value: Box<RawValue>,
+    },
+    Bytes {
+        #[schemars(with = "Base64")]
+        base64: String,
+        r#type: String,
+    },
 }
 
 impl Given {

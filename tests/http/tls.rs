@@ -1,6 +1,7 @@
 //! TLS, as curl sees it; the certificate is made by openssl. Where one of them is not to be had, that is said.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::support::command;
@@ -13,8 +14,16 @@ fn run(program: &str, arguments: &[&str]) -> Option<std::process::Output> {
         .ok()
 }
 
+/// Whether it says so, sooner or later.
+fn says(output: &mut impl BufRead, part: &str) -> bool {
+    output
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains(part))
+}
+
 #[test]
-fn with_a_certificate_it_speaks_tls_and_nothing_else() {
+fn with_a_certificate_it_speaks_tls_and_nothing_else_and_takes_a_renewed_one() {
     if run("curl", &["--version"]).is_none() || run("openssl", &["version"]).is_none() {
         eprintln!("left out: curl or openssl is not installed");
         return;
@@ -55,8 +64,8 @@ fn with_a_certificate_it_speaks_tls_and_nothing_else() {
         .spawn()
         .expect("it starts");
     let mut line = String::new();
-    let stderr = child.stderr.take().expect("a pipe");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).expect("a line");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    stderr.read_line(&mut line).expect("a line");
     let url = line
         .trim_end()
         .strip_prefix("rustcache: serving ")
@@ -70,6 +79,30 @@ fn with_a_certificate_it_speaks_tls_and_nothing_else() {
         let answer = run("curl", &arguments).expect("curl runs");
         assert_eq!(String::from_utf8_lossy(&answer.stdout), "ok\n");
     }
+    // Renewed while it runs: until then, curl does not trust it.
+    make(&path("new.pem"), &path("new-key.pem"));
+    for (new, old) in [("new.pem", &certificate), ("new-key.pem", &key)] {
+        fs::copy(path(new), old).expect("it is written");
+    }
+    let livez = format!("{url}livez");
+    let retrying = [
+        "-s",
+        "--cacert",
+        &certificate,
+        "--retry",
+        "30",
+        "--retry-delay",
+        "1",
+        "--retry-all-errors",
+    ];
+    let answer = run("curl", &[&retrying[..], &[&*livez]].concat()).expect("curl runs");
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ok\n");
+    // What cannot be used is not taken.
+    fs::write(&key, "none").expect("it is written");
+    assert!(says(&mut stderr, "the one before is kept"));
+    let answer = run("curl", &["-s", "--cacert", &certificate, &livez]).expect("curl runs");
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ok\n");
+    fs::copy(path("new-key.pem"), &key).expect("it is written");
     let untrusted = run("curl", &["-s", &format!("{url}livez")]).expect("curl runs");
     assert!(!untrusted.status.success());
     let plain = run("curl", &["-s", &url.replace("https", "http")]).expect("curl runs");

@@ -101,6 +101,9 @@ impl Server {
             write: options.timeout,
         };
         let tls = options.tls.clone();
+        if let Some(tls) = &tls {
+            runtime.spawn(tls.clone().keep_fresh());
+        }
         runtime.spawn(listen(
             listener,
             Arc::clone(&service),

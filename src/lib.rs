@@ -22,6 +22,8 @@ mod directory;
 #[cfg(feature = "serde")]
 mod encoding;
 mod flight;
+#[cfg(all(feature = "daemon", unix))]
+mod histogram;
 mod key_lock;
 #[cfg(all(feature = "persist", unix))]
 mod log;

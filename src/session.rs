@@ -8,7 +8,7 @@ mod execute;
 mod input;
 mod loading;
 pub(crate) mod numbers;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::cache::{Batch, EntryRef, Stats as CacheStats};
 use crate::persist::Opening;
 use crate::protocol::command::{Command, Keys, Reply, Value, WireLimits, Writes};
-use crate::protocol::fixed;
+use crate::protocol::fixed::{self, Letter};
 use crate::protocol::framed::{
     encode_items_header, encode_reply, encode_value, encode_value_item, finish_items,
 };
@@ -18,7 +18,7 @@ use crate::{Cache, CasOutcome, Cursor, Error, Tag};
 
 use super::durable::{Asker, Durable};
 use super::numbers;
-use super::traffic::Traffic;
+use super::traffic::{TIMED_OF, Traffic};
 
 #[derive(Debug)]
 pub(super) struct Executor {
@@ -27,7 +27,9 @@ pub(super) struct Executor {
     started: Instant,
     commands: u64,
     refusals: u64,
-    /// The same two, for others to read.
+    /// Commands until one is timed.
+    until_timed: u32,
+    /// The same, for others to read.
     traffic: Arc<Traffic>,
     /// Unix seconds of this round of `process`, once it was asked for.
     unix_seconds: Option<u64>,
@@ -52,6 +54,7 @@ impl Executor {
             started: Instant::now(),
             commands: 0,
             refusals: 0,
+            until_timed: 1,
             traffic: Arc::default(),
             unix_seconds: None,
             durable: None,
@@ -82,20 +85,34 @@ impl Executor {
 
     /// Answers a frame of version 1.
     pub(super) fn fixed(&mut self, frame: &[u8; fixed::FRAME], batch: &mut Batch<'_>, out: &mut Outbox) {
-        self.commands += 1;
+        let began = self.begin();
         let Some((letter, command)) = fixed::decode(frame) else {
             self.refusals += 1;
             out.push(fixed::ERROR);
             return;
         };
-        if let (Command::Snapshot, Some(durable)) = (&command, &mut self.durable) {
+        self.answer_fixed(letter, &command, batch, out);
+        if let Some(began) = began {
+            self.traffic.took(&command, began.elapsed());
+        }
+    }
+
+    #[inline]
+    fn answer_fixed(
+        &mut self,
+        letter: Letter,
+        command: &Command<'_>,
+        batch: &mut Batch<'_>,
+        out: &mut Outbox,
+    ) {
+        if let (Command::Snapshot, Some(durable)) = (command, &mut self.durable) {
             durable.request_snapshot(Asker::Fixed);
             return;
         }
         let now = *self
             .unix_seconds
             .get_or_insert_with(|| self.cache.clock().unix_millis() / 1000);
-        match command {
+        match *command {
             Command::Get { key, .. } if self.check_key(key).is_ok() => {
                 let hit = batch.read(key, |entry| {
                     // What is wrapped around it is no part of the value.
@@ -115,11 +132,11 @@ impl Executor {
                     None => out.push(letter.short_reply()),
                 }
             }
-            command => match self.execute_if_kept(0, &command, batch, out) {
+            _ => match self.execute_if_kept(0, command, batch, out) {
                 Ok(_) => {
                     out.push(letter.short_reply());
                     let reply = letter.short_reply().len();
-                    self.acknowledge(&command, out.len() - reply, Asker::Fixed, out);
+                    self.acknowledge(command, out.len() - reply, Asker::Fixed, out);
                 }
                 Err(_) => {
                     self.refusals += 1;
@@ -129,9 +146,29 @@ impl Executor {
         }
     }
 
+    /// Now, of one command in so many.
+    #[inline]
+    fn begin(&mut self) -> Option<Instant> {
+        self.commands += 1;
+        self.until_timed -= 1;
+        if self.until_timed > 0 {
+            return None;
+        }
+        self.until_timed = TIMED_OF;
+        Some(Instant::now())
+    }
+
     /// Answers a request of version 2.
     pub(super) fn framed(&mut self, id: u32, command: &Command<'_>, batch: &mut Batch<'_>, out: &mut Outbox) {
-        self.commands += 1;
+        let began = self.begin();
+        self.answer(id, command, batch, out);
+        if let Some(began) = began {
+            self.traffic.took(command, began.elapsed());
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, id: u32, command: &Command<'_>, batch: &mut Batch<'_>, out: &mut Outbox) {
         if let (Command::Snapshot, Some(durable)) = (command, &mut self.durable) {
             durable.request_snapshot(Asker::Framed(id));
             return;

@@ -51,6 +51,9 @@ pub(super) async fn keep_sampling(service: &Service) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
+        if let Some(stdio) = &service.stdio {
+            service.top.saw_elsewhere(&stdio.take_reads());
+        }
         service.top.tick();
         tell(service);
     }

@@ -11,14 +11,15 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::histogram::Counts;
 use super::reply::{Answer, ok};
 use super::samples::{resident_memory, unix_millis};
 use super::service::Service;
 use super::traffic::KINDS;
 use crate::cache::Stats;
+use crate::histogram::Counts;
 use crate::persist::StoreStats;
 use crate::session;
+use crate::session::traffic::TIMED_OF;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -37,6 +38,14 @@ pub(super) fn answer(service: &Service) -> Answer {
     ok(OPEN_METRICS, text)
 }
 
+/// What the session on stdin counts.
+#[derive(Debug)]
+struct Stdio {
+    commands: u64,
+    refusals: u64,
+    latencies: Vec<(&'static str, Counts)>,
+}
+
 /// All of it, as of now.
 #[derive(Debug)]
 struct Figures {
@@ -48,7 +57,7 @@ struct Figures {
     http_errors: (u64, u64),
     connections: u64,
     shed: u64,
-    stdio: Option<(u64, u64)>,
+    stdio: Option<Stdio>,
     memory: Option<u64>,
     up: Duration,
 }
@@ -57,7 +66,11 @@ impl Figures {
     fn of(service: &Service) -> Self {
         let settings = service.backing.settings();
         let traffic = &service.traffic;
-        let stdio = |stdio: &session::Traffic| (stdio.commands(), stdio.refusals());
+        let stdio = |stdio: &session::Traffic| Stdio {
+            commands: stdio.commands(),
+            refusals: stdio.refusals(),
+            latencies: stdio.latencies().collect(),
+        };
         Figures {
             cache: service.backing.stats(),
             limits: (
@@ -135,22 +148,11 @@ impl Figures {
     }
 
     fn write_service(&self, to: &mut Writer<'_>) -> fmt::Result {
-        let mut family = to.family(
+        to.durations(
             "http_request_duration",
             "From the head of a request to its answer, by what was asked",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
+            &self.latencies,
         )?;
-        for (kind, latencies) in &self.latencies {
-            let (sum, buckets) = buckets(latencies);
-            let labels = [("kind", *kind)];
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-                sum,
-                latencies.total(),
-                &buckets,
-                None,
-            )?;
-        }
         let (client, server) = self.http_errors;
         to.counters(
             "http_errors",
@@ -164,13 +166,20 @@ impl Figures {
             "Connections turned away, or closed to make room for another",
             self.shed,
         )?;
-        if let Some((commands, refusals)) = self.stdio {
-            to.counter("stdio_commands", "Commands on stdin", commands)?;
+        if let Some(Stdio {
+            commands,
+            refusals,
+            latencies,
+        }) = &self.stdio
+        {
+            to.counter("stdio_commands", "Commands on stdin", *commands)?;
             to.counter(
                 "stdio_refused",
                 "Commands and frames on stdin that were answered with an error",
-                refusals,
+                *refusals,
             )?;
+            let help = format!("Doing a command on stdin, by what was asked; of one in {TIMED_OF}");
+            to.durations("stdio_command_duration", &help, latencies)?;
         }
         if let Some(memory) = self.memory {
             to.gauge_in("resident_memory", "Memory of the process", Unit::Bytes, memory)?;
@@ -355,6 +364,17 @@ impl Writer<'_> {
             family
                 .encode_family(&labels)?
                 .encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn durations(&mut self, name: &str, help: &str, of: &[(&str, Counts)]) -> fmt::Result {
+        let mut family = self.family(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        for (kind, latencies) in of {
+            let (sum, buckets) = buckets(latencies);
+            let labels = [("kind", *kind)];
+            let mut of_kind = family.encode_family(&labels)?;
+            of_kind.encode_histogram::<NoLabelSet>(sum, latencies.total(), &buckets, None)?;
         }
         Ok(())
     }

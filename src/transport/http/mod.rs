@@ -16,7 +16,6 @@ mod docs;
 mod events;
 mod guard;
 mod health;
-mod histogram;
 mod kv;
 mod lengthy;
 mod listener;

@@ -6,9 +6,9 @@ use std::time::{Instant, SystemTime};
 use serde::Serialize;
 
 use crate::cache::Stats;
+use crate::histogram::Counts;
 use crate::persist::StoreStats;
 
-use super::histogram::Counts;
 use super::service::Service;
 
 /// So many are kept: ten minutes.

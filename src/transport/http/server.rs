@@ -93,6 +93,9 @@ impl Server {
             bind(options.address).map_err(bind_error)?
         };
         let address = listener.local_addr().map_err(bind_error)?;
+        if let Some(stdio) = &stdio {
+            stdio.watch();
+        }
         let service = Arc::new(Service::new(options, backing, stdio, Box::new(on_fatal)));
         let (stop, stopped) = watch::channel(false);
         let (running, over) = mpsc::channel(1);

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::protocol::media;
+use crate::session::traffic::Reads;
 use crate::{Cache, Cursor, TimeLeft};
 
 use super::v1::names::{Name, seconds_left};
@@ -116,6 +117,14 @@ impl Top {
             if let Ok(mut hot) = self.hot.try_lock() {
                 hot.count(key, every);
             }
+        }
+    }
+
+    /// Keys were read by the session on stdin, which looks at some of them only.
+    pub(super) fn saw_elsewhere(&self, reads: &Reads) {
+        let mut hot = lock(&self.hot);
+        for key in &reads.keys {
+            hot.count(key, reads.weight());
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::histogram::{Counts, Histogram};
+use crate::histogram::{Counts, Histogram};
 
 /// What a request is about. What is counted is told by these names, and by nothing that a client chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How long requests take: counts by duration, each an eighth of a power of two wide, written by any thread without a lock.
+//! How long things take: counts by duration, each an eighth of a power of two wide, written by any thread without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,34 +12,34 @@ const COUNTS: usize = POWERS * STEPS;
 
 /// Durations that were counted.
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     counts: Box<[AtomicU64]>,
     nanos: AtomicU64,
 }
 
 /// What a histogram held at a moment, or gained between two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     counts: Vec<u64>,
     /// Of all durations together.
-    pub(super) nanos: u64,
+    pub(crate) nanos: u64,
 }
 
 impl Histogram {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Histogram {
             counts: (0..COUNTS).map(|_| AtomicU64::new(0)).collect(),
             nanos: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn record(&self, duration: Duration) {
+    pub(crate) fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.counts[place(nanos)].fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         Counts {
             counts: self
                 .counts
@@ -52,14 +52,14 @@ impl Histogram {
 }
 
 impl Counts {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Counts {
             counts: vec![0; COUNTS],
             nanos: 0,
         }
     }
 
-    pub(super) fn add(&mut self, other: &Counts) {
+    pub(crate) fn add(&mut self, other: &Counts) {
         for (count, other) in self.counts.iter_mut().zip(&other.counts) {
             *count += other;
         }
@@ -67,7 +67,7 @@ impl Counts {
     }
 
     /// What came since.
-    pub(super) fn since(&self, before: &Counts) -> Counts {
+    pub(crate) fn since(&self, before: &Counts) -> Counts {
         let counts = self.counts.iter().zip(&before.counts);
         Counts {
             counts: counts.map(|(now, before)| now.saturating_sub(*before)).collect(),
@@ -75,12 +75,12 @@ impl Counts {
         }
     }
 
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// How many took no longer than this, or at most an eighth longer.
-    pub(super) fn up_to(&self, duration: Duration) -> u64 {
+    pub(crate) fn up_to(&self, duration: Duration) -> u64 {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.counts[..=place(nanos)].iter().sum()
     }
@@ -92,7 +92,7 @@ impl Counts {
         clippy::cast_sign_loss,
         reason = "a part of a count"
     )]
-    pub(super) fn quantile(&self, part: f64) -> f64 {
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
         let wanted = ((self.total() as f64 * part).ceil() as u64).max(1);
         let mut seen = 0;
         let found = self.counts.iter().position(|count| {

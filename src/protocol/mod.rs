@@ -6,6 +6,7 @@ pub mod framed;
 pub mod media;
 pub mod outbox;
 pub mod status;
+pub mod wrapped;
 
 #[cfg(test)]
 #[path = "../../tests/support/golden.rs"]

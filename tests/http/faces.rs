@@ -169,3 +169,67 @@ fn the_numbers_of_one_are_those_of_the_other() {
     assert_eq!((&of_http["hits"], &of_http["misses"]), (&2.into(), &1.into()));
     assert!(of_http["commands"].as_u64() >= Some(3), "{of_http}");
 }
+
+/// One read in so many is looked at: a few hundred are enough.
+#[test]
+fn what_is_read_and_how_long_it_takes_is_told_of_stdin_too() {
+    let (service, mut framed) = both();
+    framed.set("often", b"v", Tag::TEXT);
+    for _ in 0..500 {
+        assert_eq!(framed.get("often").0, Status::OK);
+    }
+    // It is told once the second is over.
+    let hottest = loop {
+        let top = service.get("/v1/top").json();
+        if let Some(hottest) = top["hottest"].get(0) {
+            break hottest.clone();
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(hottest["key"], "often");
+    let metrics = service.get("/metrics");
+    let count = metrics
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix("rustcache_stdio_command_duration_seconds_count{kind=\"get\"} "));
+    let count: u64 = count.and_then(|count| count.parse().ok()).expect("a count");
+    assert!((1..500).contains(&count), "{count}");
+}
+
+#[test]
+fn a_value_that_is_compressed_is_given_to_those_who_can_unpack_it_and_to_others_as_what_it_is() {
+    let (service, mut framed) = both();
+    // Its tag is 64 and 2 (brotli) or 4 (zstd); within, the tag of the value inside and how long that is.
+    let value = b"\x02\x06\0\0\0packed";
+    for (tag, name) in [(66, "br"), (68, "zstd")] {
+        framed.set("k", value, Tag(tag));
+        let accepted = format!("gzip, {name};q=0.5");
+        let answer = service.ask("GET", "/v1/entries/k", &[("Accept-Encoding", &accepted)], b"");
+        assert_eq!(answer.header("content-encoding"), Some(name));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.body, b"packed");
+        let refused = format!("{name};q=0, gzip");
+        for headers in [&[][..], &[("Accept-Encoding", refused.as_str())]] {
+            let answer = service.ask("GET", "/v1/entries/k", headers, b"");
+            let whole = format!("application/vnd.rustcache.tag-{tag}");
+            assert_eq!(answer.header("content-type"), Some(whole.as_str()));
+            assert_eq!(answer.header("content-encoding"), None);
+            assert_eq!(answer.body, value);
+        }
+    }
+    // Whether one in an envelope may be served, only those know who put it there.
+    framed.set("k", value, Tag(67));
+    let answer = service.ask("GET", "/v1/entries/k", &[("Accept-Encoding", "br")], b"");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/vnd.rustcache.tag-67")
+    );
+    let answer = service.get("/kv/k");
+    assert_eq!(answer.status, 406);
+    assert!(
+        answer.text().contains("the tag 67 (compressed, in an envelope"),
+        "{}",
+        answer.text()
+    );
+}

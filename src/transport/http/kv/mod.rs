@@ -13,6 +13,7 @@ use super::reply::{Answer, ok};
 use super::service::Service;
 use super::v1::names::decoded;
 use super::v1::value::{from_json, to_json};
+use crate::protocol::wrapped;
 use crate::{Condition, Entry, SetOptions};
 
 mod insert;
@@ -83,8 +84,9 @@ pub(super) fn get(service: &Service, key: &str) -> Result<Answer, Problem> {
         Problem::new(
             Code::NotJson,
             format!(
-                "the value has the tag {}, which JSON cannot carry: read it at /v1/entries/",
-                entry.tag.0
+                "the value has the tag {}{}, which JSON cannot carry: read it at /v1/entries/",
+                entry.tag.0,
+                wrapped::words(entry.tag)
             ),
         )
     })?;

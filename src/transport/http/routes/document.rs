@@ -218,6 +218,7 @@ fn entry_headers() -> Json {
         "Cache-Control": header("max-age= whole seconds left, or no-cache."),
         "Rustcache-Ttl": header("Seconds left; absent if it does not expire."),
         "Rustcache-Tag": header("The value tag."),
+        "Content-Encoding": header("How a compressed value is, for those whose Accept-Encoding names it."),
     })
 }
 

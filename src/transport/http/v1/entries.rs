@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    VARY,
+};
 use hyper::{Request, Response, StatusCode, Uri};
 
 use super::super::body;
@@ -19,6 +22,7 @@ use super::query;
 use super::value::typed;
 use crate::cache::millis_rounded_up;
 use crate::protocol::media;
+use crate::protocol::wrapped::{self, Coding, Compressed};
 use crate::{Cache, Computed, Condition, Entry, Expiry, Op, SetOptions, Tag, TimeLeft};
 
 const PATH: &str = "/v1/entries/";
@@ -51,21 +55,47 @@ fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<An
     };
     let entry = found.ok_or_else(Problem::not_found)?;
     let etag = lengthy::about(entry.value.len(), || etag::of_entry(&entry));
+    let packed = wrapped::compressed(entry.tag, &entry.value);
     let mut answer = if Conditions::of(request.headers()).is_known(&etag)? {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        let (media_type, bytes) = shown(&entry);
+        let taken = packed.filter(|packed| takes(request.headers(), packed.coding));
+        let (media_type, bytes) = shown(&entry, taken);
         let mut answer = Response::new(Reply::of(bytes));
-        answer.headers_mut().insert(CONTENT_TYPE, media_type);
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, media_type);
+        if let Some(packed) = taken {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(packed.coding.name()));
+        }
         answer
     };
+    if packed.is_some() {
+        answer
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     describe(answer.headers_mut(), &entry, &etag);
     Ok(answer)
 }
 
+/// Whether a client says that it can unpack this.
+fn takes(headers: &HeaderMap, coding: Coding) -> bool {
+    let given = headers.get_all(ACCEPT_ENCODING).iter();
+    let lists = given.filter_map(|value| value.to_str().ok());
+    let mut codings = lists.flat_map(|list| list.split(','));
+    codings.any(|one| {
+        let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+        let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case(coding.name()) && weight != Some(Ok(0.0))
+    })
+}
+
 /// The value without what is in front of it; a large one is not copied.
-fn shown(entry: &Entry) -> (HeaderValue, Bytes) {
-    let (media_type, bytes) = media::shown(entry.tag, &entry.value);
+fn shown(entry: &Entry, packed: Option<Compressed<'_>>) -> (HeaderValue, Bytes) {
+    let (media_type, bytes) = match packed {
+        Some(packed) => (media::shown(packed.tag, &[]).0, packed.bytes),
+        None => media::shown(entry.tag, &entry.value),
+    };
     let header = match media_type {
         std::borrow::Cow::Borrowed(name) => HeaderValue::from_static(name),
         // Of ASCII that can be printed, which a header can carry.

@@ -96,6 +96,14 @@ impl Inner {
 
 impl housekeeper::Watched for Inner {
     fn tick(&self) -> bool {
+        // It would wait for a lock that nobody lets go of, and keep all other caches waiting.
+        if self
+            .kept
+            .get()
+            .is_some_and(|keeper| keeper.is_of_another_process())
+        {
+            return false;
+        }
         self.reclaim(false);
         let is_any_left = || self.shards.iter().any(|shard| shard.hold().has_deadlines());
         self.watch.goes_on(is_any_left)

@@ -24,6 +24,11 @@ pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether it keeps the cache in another process, of which this one is a child: threads that are not here may have left anything locked.
+    fn is_of_another_process(&self) -> bool {
+        false
+    }
+
     /// Why no write can be taken, if none can. Called without a lock.
     fn refusal(&self) -> Option<Error> {
         None

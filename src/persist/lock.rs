@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ const LOOKS_EVERY: Duration = Duration::from_millis(10);
 /// Held as long as this lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    file: File,
+    /// `None` in a child process that has left it to its parent.
+    file: Mutex<Option<File>>,
     is_released: AtomicBool,
 }
 
@@ -59,7 +61,7 @@ impl DirectoryLock {
             }
         }
         let lock = DirectoryLock {
-            file,
+            file: Mutex::new(Some(file)),
             is_released: AtomicBool::new(false),
         };
         lock.say("");
@@ -75,7 +77,19 @@ impl DirectoryLock {
     pub(super) fn release(&self) {
         self.is_released.store(true, Ordering::Release);
         // If the system does not do it now, it does when the file is closed.
-        let _ = self.file.unlock();
+        let _ = self.file().as_ref().map(File::unlock);
+    }
+
+    /// In a child process: closes the child's copy of the descriptor, with which the system would take the lock for held when the parent has ended. To let go of the lock itself would take it from the parent.
+    pub(super) fn leave_to_parent(&self) {
+        // One that another thread of the parent holds stays locked here.
+        if let Ok(mut file) = self.file.try_lock() {
+            *file = None;
+        }
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_released(&self) -> bool {
@@ -85,14 +99,18 @@ impl DirectoryLock {
     /// The pid is for people and error texts; the lock itself is the system's, and needs no room on the disk.
     fn say(&self, more: &str) {
         let text = format!("{}{more}\n", std::process::id());
+        let held = self.file();
+        let Some(file) = &*held else {
+            return;
+        };
         // Over what is there: a full disk has room for that.
-        let len = match self.file.write_all_at(text.as_bytes(), 0) {
+        let len = match file.write_all_at(text.as_bytes(), 0) {
             Ok(()) => text.len() as u64,
             // Better nobody's pid than that of a process that has gone.
             Err(_) => 0,
         };
         // It is a courtesy.
-        let _ = self.file.set_len(len);
+        let _ = file.set_len(len);
     }
 }
 

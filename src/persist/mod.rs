@@ -48,6 +48,8 @@ mod opening;
 #[cfg(unix)]
 mod reading;
 #[cfg(unix)]
+mod process;
+#[cfg(unix)]
 pub mod recovery;
 #[cfg(unix)]
 pub mod repair;

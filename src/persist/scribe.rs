@@ -9,6 +9,7 @@ use crate::{Error, TimeLeft};
 use super::deadline::unix_deadline;
 use super::format::Change;
 use super::journal::Journal;
+use super::process::Process;
 use super::store::OnDiskError;
 
 /// Writes what the cache shows into the journal.
@@ -17,6 +18,7 @@ pub(super) struct Scribe {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     pub(super) on_disk_error: OnDiskError,
+    pub(super) process: Process,
 }
 
 impl Observer for Scribe {
@@ -56,6 +58,11 @@ impl Observer for Scribe {
     }
 
     fn settle(&self) -> Result<(), Error> {
+        if self.process.is_another() {
+            return Err(Error::NotDurable {
+                cause: "the directory is the parent process's: open another one in this process".to_owned(),
+            });
+        }
         match self.journal.commit() {
             Err(_) if self.on_disk_error == OnDiskError::Memory && !self.journal.is_ending() => Ok(()),
             Err(failure) => Err(Error::NotDurable {
@@ -63,6 +70,10 @@ impl Observer for Scribe {
             }),
             Ok(()) => Ok(()),
         }
+    }
+
+    fn is_of_another_process(&self) -> bool {
+        self.process.is_another()
     }
 
     fn refusal(&self) -> Option<Error> {

@@ -17,6 +17,7 @@ use super::keeper::{Inner, Patience, ending};
 use super::load::Loader;
 use super::lock::{DirectoryLock, LockError, explain};
 use super::opening::Loading;
+use super::process::Process;
 use super::reading::Counted;
 use super::recovery::{Files, Recover, Recovery, recover};
 use super::scribe::Scribe;
@@ -163,6 +164,7 @@ pub struct Store {
     /// What goes on beside: they end once they are told to stop.
     threads: Mutex<Vec<JoinHandle<()>>>,
     recovery: Recovery,
+    process: Process,
 }
 
 impl Store {
@@ -224,6 +226,7 @@ impl Store {
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             on_disk_error: options.on_disk_error,
+            process: Process::this(),
         });
         match options.settles {
             true => cache.keep(&scribe),
@@ -281,6 +284,7 @@ impl Store {
             inner,
             threads: Mutex::default(),
             recovery,
+            process: Process::this(),
         };
         store.start("rustcache-keeper", Inner::keep)?;
         if store.sync() == Sync::EverySecond {
@@ -457,7 +461,7 @@ impl Store {
     /// # Errors
     /// When what was changed is not on the disk, whatever was told before.
     pub fn end(&self, within: Duration) -> Result<(), Failure> {
-        if self.inner.lock.is_released() {
+        if self.process.is_another() || self.inner.lock.is_released() {
             return Ok(());
         }
         self.inner.journal.is_to_end();
@@ -475,6 +479,13 @@ impl Store {
         let _writing = lock(&self.inner.writing);
         self.inner.journal.end();
         self.inner.lock.release();
+    }
+
+    /// To be called in a child process after a fork: the directory, its lock included, is the parent's alone.
+    pub fn leave_to_parent(&self) {
+        if self.process.is_another() {
+            self.inner.lock.leave_to_parent();
+        }
     }
 
     fn tell_to_stop(&self) {
@@ -497,6 +508,13 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        if self.process.is_another() {
+            // Those threads are not here: nobody can wait for them, nor let go of what they had locked.
+            if let Ok(mut threads) = self.threads.try_lock() {
+                std::mem::forget(std::mem::take(&mut *threads));
+            }
+            return self.leave_to_parent();
+        }
         if self.inner.options.settles {
             // Handles that are left are told that nothing is kept any more.
             self.inner.journal.is_to_end();

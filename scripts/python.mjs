@@ -1,6 +1,7 @@
 // The Python package's tests and checks, in a virtual environment that this makes: `node scripts/python.mjs test` (or `check`: format, lints,
-// types; or `faces`: the tests that other packages publish, against what takes their place). Plain Node, as all of these scripts. The
-// variable PYTHON names another interpreter than the first one in PATH that is new enough.
+// types; or `faces`: the tests that other packages publish, against what takes their place; or `bench`: the figures, beside rivals in an
+// environment of their own). Plain Node, as all of these scripts. The variable PYTHON names another interpreter than the first one in
+// PATH that is new enough.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,9 +13,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const directory = join(root, "python");
 const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
 const venv = join(target, "python-venv");
-const stamp = join(venv, "made-of");
 const [bin, suffix] = process.platform === "win32" ? ["Scripts", ".exe"] : ["bin", ""];
-const python = join(venv, bin, `python${suffix}`);
+const pythonOf = (venv) => join(venv, bin, `python${suffix}`);
+const python = pythonOf(venv);
 
 /** The oldest that `requires-python` of pyproject.toml promises. */
 const OLDEST = [3, 10];
@@ -62,36 +63,41 @@ function run(command, args) {
   return !error && status === 0;
 }
 
-/** An environment with what requirements-dev.txt asks for, made anew when that or the interpreter is another one. */
-function makeVenv() {
+/** An environment with what a list of requirements asks for, made anew when that or the interpreter is another one. */
+function makeVenv(venv, list) {
   const { command, version } = findPython();
-  const requirements = join(directory, "requirements-dev.txt");
+  const requirements = join(root, list);
+  const stamp = join(venv, "made-of");
   const madeOf = createHash("sha256").update(version).update(readFileSync(requirements)).digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === madeOf) return;
   process.stderr.write(`python: making ${venv} with ${version}\n`);
   rmSync(venv, { recursive: true, force: true });
   if (!run(command, ["-m", "venv", venv]))
     fail(`${command} -m venv failed: its own messages are above (on Debian: apt-get install python3-venv)`);
-  if (!run(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]))
+  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements];
+  if (!run(pythonOf(venv), install))
     fail(
-      "the packages of python/requirements-dev.txt could not be installed: they come from the package index, https://pypi.org, which has to be reachable (or PIP_INDEX_URL has to name one that is)",
+      `the packages of ${list} could not be installed: they come from the package index, https://pypi.org, which has to be reachable (or PIP_INDEX_URL has to name one that is)`,
     );
   writeFileSync(stamp, madeOf);
 }
 
-/** The extension, built with the profile that `cargo test` uses, so that its assertions are checked as well. */
-function build() {
+/** The extension, built with the profile that `cargo test` uses, so that its assertions are checked as well, if it is not to be released. */
+function build(...flags) {
   // One that was built for a single version of Python would be loaded before one for all of them.
   const old = readdirSync(join(directory, "rustcache")).filter((name) =>
     /^_core\..*\.(?:so|pyd)$/.test(name),
   );
   for (const name of old) rmSync(join(directory, "rustcache", name));
-  if (!run(join(venv, bin, "maturin"), ["develop", "--quiet"])) fail("maturin could not build the extension");
+  if (!run(join(venv, bin, "maturin"), ["develop", "--quiet", ...flags]))
+    fail("maturin could not build the extension");
 }
 
 const checks = [
   ["ruff", "format", "--check", "."],
   ["ruff", "check", "."],
+  ["ruff", "format", "--check", "--config", "pyproject.toml", "../bench/python"],
+  ["ruff", "check", "--config", "pyproject.toml", "../bench/python"],
   ["mypy", "rustcache", "rust_cache", "tests/test_types.py"],
   ["pyright", "--pythonpath", python],
   ["stubtest", "rustcache", "rust_cache", "--allowlist", "stubtest-allowlist.txt"],
@@ -112,10 +118,18 @@ const steps = {
     const args = ["compat/run.py", "--scratch", join(target, "python-compat"), ...process.argv.slice(3)];
     process.exit(spawnSync(python, args, { cwd: directory, env, stdio: "inherit" }).status ?? 1);
   },
+  bench: () => {
+    const rivals = join(target, "python-bench-venv");
+    makeVenv(rivals, "bench/python/requirements.txt");
+    const args = [join(root, "bench/python/bench.py"), ...process.argv.slice(3)];
+    const found = { ...process.env, PYTHONPATH: directory };
+    return spawnSync(pythonOf(rivals), args, { env: found, stdio: "inherit" }).status === 0;
+  },
 };
 
 const step = steps[process.argv[2]];
 if (!step) fail(`say what to do: ${Object.keys(steps).join(" or ")}`);
-makeVenv();
-build();
+makeVenv(venv, "python/requirements-dev.txt");
+// Figures are of what is released; whether the bench works is seen by what the tests have built.
+build(...(process.argv[2] === "bench" && !process.argv.includes("--quick") ? ["--release"] : []));
 process.exitCode = step() ? 0 : 1;

@@ -1,0 +1,127 @@
+"""The figures of the Python package, beside those of what its users would take instead. `node scripts/python.mjs bench` runs it, with
+`--quick` to see whether it works, with `--write` to put the figures into docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import calls
+import memory
+from contenders import CACHEBOX, CACHED, CACHETOOLS, CACHETOOLS_BARE, CACHETOOLS_FACE, DICT, FUNCTOOLS, MOKA, OURS
+from mappings import FULL, QUICK, Effort, measure, measures, table_of_ratios, table_of_times, with_threads
+from rounds import Results
+from text import digits, heading, nanoseconds, rivals, table, times, write_page
+
+RIVALS = ("cachetools", "cachebox", "moka-py", "theine", "async-lru")
+
+Target = tuple[str, str, bool]
+
+
+def _say(text: str, into: list[str]) -> None:
+    print(text, flush=True)
+    into.append(text)
+
+
+def _mappings(effort: Effort, into: list[str]) -> list[Target]:
+    columns = {wanted.name: measure(effort, wanted) for wanted in measures(effort)}
+    names, results = list(columns), list(columns.values())
+    _say("### One thread: nanoseconds for each operation\n", into)
+    _say(table_of_times(names, results), into)
+    _say(f"How many times as long as {OURS} others take, medians of the rounds' ratios:\n", into)
+    _say(table_of_ratios(names, results), into)
+    hits = [results for name, results in columns.items() if name.startswith("hit")]
+    writes = [results for name, results in columns.items() if not name.startswith("hit")]
+    over = [results for name, results in columns.items() if name.startswith("overwrite")]
+
+    def least(of: list[Results], other: str, mine: str = OURS) -> float:
+        return min(results.ratio(mine, other) for results in of)
+
+    def target(name: str, value: float, at_least: float) -> Target:
+        return (name, times(value), value >= at_least)
+
+    return [
+        target("hit: at least 5 × cachetools.LRUCache with a lock", least(hits, CACHETOOLS), 5),
+        target("set: at least 5 × cachetools.LRUCache with a lock", least(writes, CACHETOOLS), 5),
+        target("hit: at least 2 × moka-py", least(hits, MOKA), 2),
+        target("set: at least 2 × moka-py", least(writes, MOKA), 2),
+        target("hit: level with cachebox (0.9 ×)", least(hits, CACHEBOX), 0.9),
+        target("set: level with cachebox (0.9 ×)", least(writes, CACHEBOX), 0.9),
+        target("hit: within 10 % of a dict (0.9 ×)", least(hits, DICT), 0.9),
+        target("overwrite by rustcache.cachetools: level with cachetools (0.9 ×)", least(over, CACHETOOLS_BARE, CACHETOOLS_FACE), 0.9),
+    ]
+
+
+def _threads(effort: Effort, into: list[str]) -> list[Target]:
+    one = [measure(effort, wanted) for wanted in with_threads(effort, 1)]
+    two = [measure(effort, wanted) for wanted in with_threads(effort, 2)]
+    names = [wanted.name for wanted in with_threads(effort, 2)]
+    _say(f"### Two threads, {effort.large:,} keys: nanoseconds for each operation of either\n", into)
+    _say(table_of_times(names, two), into)
+    ratios = [alone.of(OURS) / both.of(OURS) for alone, both in zip(one, two, strict=True)]
+    return [("two threads ÷ one, the least of all operations: at least 0.95 ×", times(min(ratios)), min(ratios) >= 0.95)]
+
+
+def _calls(effort: Effort, into: list[str]) -> list[Target]:
+    kinds = {"function": calls.functions(effort), "method": calls.methods(effort), "coroutine function": calls.coroutines(effort)}
+    names = list(dict.fromkeys(name for kind in kinds.values() for name in kind))
+    rows = [[name, *(nanoseconds(kind.of(name)) if name in kind else "–" for kind in kinds.values())] for name in names]
+    _say("### A call whose result is kept\n", into)
+    _say(table(["", *kinds], rows), into)
+    targets = []
+    for kind in ("function", "method"):
+        ratio = 1 / kinds[kind].ratio(CACHED, FUNCTOOLS)
+        targets.append((f"@cached, {kind}: at most 2 × the time of functools.lru_cache", times(ratio), ratio <= 2))
+    return targets
+
+
+def _memory(rounds: int, entries: int, into: list[str]) -> list[Target]:
+    if sys.platform != "linux":
+        return []
+    sizes = memory.measure(rounds, entries)
+    of_dict = sizes[memory.DICT]
+    payload = memory.VALUE_BYTES + len("user:000000000")
+    rows = [[kind, digits(size), digits(size - payload), f"{size / of_dict:.2f}"] for kind, size in sizes.items()]
+    _say(f"### {entries:,} entries: a key of {payload - memory.VALUE_BYTES} characters, a value of {memory.VALUE_BYTES} bytes\n", into)
+    _say(table(["", "bytes an entry", "beyond key and value", f"of {memory.DICT}"], rows), into)
+    ours = sizes[memory.OURS]
+    least = payload / of_dict
+    return [
+        (
+            f"an entry of Cache: at most 0.25 of {memory.DICT}'s (key and value alone are {least:.2f})",
+            f"{ours / of_dict:.2f}",
+            ours / of_dict <= 0.25,
+        ),
+        (
+            f"beyond key and value: at most 0.25 of {memory.DICT}'s",
+            f"{(ours - payload) / (of_dict - payload):.2f}",
+            (ours - payload) / (of_dict - payload) <= 0.25,
+        ),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of little: whether it works, no figures")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
+    options = parser.parse_args()
+    if options.quick and options.write:
+        parser.error("--quick gives no figures that could be written")
+    effort = QUICK if options.quick else FULL
+    command = " ".join(["node scripts/python.mjs bench", *sys.argv[1:]])
+    text: list[str] = []
+    _say(heading("Python: against what its users would take instead", command), text)
+    _say(f"{rivals(RIVALS)}. Medians of {effort.rounds} rounds, in which all take turns; the garbage collector is off.\n", text)
+    targets = _mappings(effort, text) + _threads(effort, text) + _calls(effort, text)
+    targets += _memory(1 if options.quick else 5, 20_000 if options.quick else 1_000_000, text)
+    rows = [[name, measured, "reached" if is_reached else "**missed**"] for name, measured, is_reached in targets]
+    if options.quick:
+        return
+    _say("### Targets\n", text)
+    _say(table(["", "measured", "verdict"], rows), text)
+    if options.write:
+        write_page("bench/python", "\n".join(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -62,11 +62,25 @@ impl Drop for Object {
         let object = unsafe { ManuallyDrop::take(&mut self.0) };
         if background::is_attached() {
             // SAFETY: as it says.
-            let_go(object, unsafe { Python::assume_attached() });
+            let py = unsafe { Python::assume_attached() };
+            if is_shared(&object) {
+                object.drop_ref(py);
+            } else {
+                let_go(object, py);
+            }
         } else {
             drop(object);
         }
     }
+}
+
+/// Whether others refer to the object, so that nothing ends when this reference goes. (If others let go of it at the same time, that is not noticed; each thread nests by itself.)
+#[inline]
+fn is_shared(object: &Py<PyAny>) -> bool {
+    // SAFETY: the reference keeps the object alive.
+    let count = unsafe { ffi::Py_REFCNT(object.as_ptr()) };
+    // From 3.14 on, flags are above the count.
+    count & 0xFFFF_FFFF > 1
 }
 
 /// So deep may caches be nested in one another before their ends are put off.

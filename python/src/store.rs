@@ -211,7 +211,15 @@ impl Store {
 
     /// The value under a key and how long it has to live: neither counts nor refreshes.
     pub(crate) fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(Object, TimeLeft)>> {
-        let hash = key.hash()?;
+        self.peek_hashed(key, key.hash()?)
+    }
+
+    /// As `peek`, for a key whose `hash()` is known.
+    pub(crate) fn peek_hashed(
+        &self,
+        key: &Bound<'_, PyAny>,
+        hash: isize,
+    ) -> PyResult<Option<(Object, TimeLeft)>> {
         let place = self.scatter.of(hash);
         Sought::new(key, hash).settle(|sought| self.cache.raw_peek(place, |other| sought.judge(other)))
     }

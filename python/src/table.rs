@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use rustcache::{Expiry, RawWalk};
 
 use crate::object::{Key, Object};
@@ -29,6 +30,25 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Of a write in the place of another one, or none.
+    fn new(
+        value: Py<PyAny>,
+        size: Option<Py<PyAny>>,
+        expires: Option<Py<PyAny>>,
+        number: u64,
+        before: Option<&Row>,
+    ) -> Self {
+        Row {
+            value,
+            size,
+            expires,
+            number,
+            came: before.map_or(number, |row| row.came),
+            uses: AtomicU64::new(before.map_or(0, |row| row.uses.load(Ordering::Relaxed)) + 1),
+            used: AtomicU64::new(number),
+        }
+    }
+
     fn note_use(&self, moment: u64) {
         self.uses.fetch_add(1, Ordering::Relaxed);
         self.used.store(moment, Ordering::Relaxed);
@@ -80,15 +100,40 @@ impl Table {
     }
 
     fn row<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Row>>> {
+        self.row_hashed(key, key.hash()?)
+    }
+
+    fn row_hashed<'py>(&self, key: &Bound<'py, PyAny>, hash: isize) -> PyResult<Option<Bound<'py, Row>>> {
         Ok(self
             .store
-            .peek(key)?
+            .peek_hashed(key, hash)?
             .and_then(|(object, _)| row(object, key.py())))
     }
 
     /// The entry, if it is still that of this write.
     fn written<'py>(&self, key: &Bound<'py, PyAny>, number: u64) -> PyResult<Option<Bound<'py, Row>>> {
         Ok(self.row(key)?.filter(|row| row.get().number == number))
+    }
+
+    /// Writes an entry in the place of what was seen there; `false` if something else is there by now.
+    fn replace(
+        &self,
+        key: (&Bound<'_, PyAny>, isize),
+        row: Row,
+        weight: u64,
+        seen: Option<&Bound<'_, Row>>,
+    ) -> PyResult<bool> {
+        let row = Bound::new(key.0.py(), row)?;
+        let is_as_seen = |now: Option<&Object>| match (now, seen) {
+            (None, None) => true,
+            (Some(now), Some(seen)) => now.py().is(seen),
+            _ => false,
+        };
+        let object = Object::new(row.as_any());
+        let written = self
+            .store
+            .set_if_hashed(key, object, weight, Expiry::Never, is_as_seen)?;
+        Ok(written == Written::Stored)
     }
 
     /// Whether a value of this size fits in, in the place of what is there.
@@ -236,7 +281,7 @@ impl Table {
         }
         let hash = key.hash()?;
         loop {
-            let there = self.row(key)?;
+            let there = self.row_hashed(key, hash)?;
             if only_new && there.is_some() {
                 return Ok(Some(0));
             }
@@ -244,33 +289,43 @@ impl Table {
                 return Ok(None);
             }
             let number = self.next();
-            let before = there.as_ref().map(Bound::get);
-            let row = Row {
-                value: value.clone_ref(py),
-                size: (weight != Some(1)).then(|| size.clone().unbind()),
-                expires: expires.as_ref().map(|expires| expires.clone_ref(py)),
+            let row = Row::new(
+                value.clone_ref(py),
+                (weight != Some(1)).then(|| size.clone().unbind()),
+                expires.as_ref().map(|expires| expires.clone_ref(py)),
                 number,
-                came: before.map_or(number, |row| row.came),
-                uses: AtomicU64::new(before.map_or(0, |row| row.uses.load(Ordering::Relaxed)) + 1),
-                used: AtomicU64::new(number),
-            };
-            let row = Bound::new(py, row)?;
-            let is_as_seen = |now: Option<&Object>| match (now, &there) {
-                (None, None) => true,
-                (Some(now), Some(there)) => now.py().is(there),
-                _ => false,
-            };
-            let written = self.store.set_if_hashed(
-                (key, hash),
-                Object::new(row.as_any()),
-                weight.unwrap_or(0),
-                Expiry::Never,
-                is_as_seen,
-            )?;
-            if written == Written::Stored {
+                there.as_ref().map(Bound::get),
+            );
+            if self.replace((key, hash), row, weight.unwrap_or(0), there.as_ref())? {
                 return Ok(Some(number));
             }
         }
+    }
+
+    /// As `put`, of a value that measures 1 and does not expire; whether all fit then. `None` if nothing was written: there is no room for it, or that takes more to find out.
+    fn put_one(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        maxsize: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<bool>> {
+        if self.has_odd_sizes.load(Ordering::Relaxed) || !maxsize.is_exact_instance_of::<PyInt>() {
+            return Ok(None);
+        }
+        let hash = key.hash()?;
+        let there = self.row_hashed(key, hash)?;
+        let before = there.as_ref().map(Bound::get);
+        // One of the same size in its place leaves the sum as it is.
+        let grows = before.is_none_or(|row| row.size.is_some());
+        let limit = if grows { maxsize.extract()? } else { u64::MAX };
+        if grows && (before.is_some() || self.store.stats().bytes >= limit) {
+            return Ok(None);
+        }
+        let row = Row::new(value.clone().unbind(), None, None, self.next(), before);
+        if !self.replace((key, hash), row, 1, there.as_ref())? {
+            return Ok(None);
+        }
+        Ok(Some(!grows || self.store.stats().bytes <= limit))
     }
 
     /// Removes an entry and gives its value, or `MISSING`.

@@ -45,6 +45,7 @@ class Cache(MutableMapping[K, V]):
         if getsizeof is not None:
             self.__dict__["getsizeof"] = getsizeof
         self._weighs = self.getsizeof is not Cache.getsizeof
+        self._is_plain = not self._weighs and type(self)._put is Cache._put
         self._maxsize = maxsize
         self._table = Table()
 
@@ -56,7 +57,12 @@ class Cache(MutableMapping[K, V]):
         return self.__missing__(key) if value is MISSING else value
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._put(key, value)
+        # What most writes are, by one call.
+        fits = self._table.put_one(key, value, self._maxsize) if self._is_plain else None
+        if fits is None:
+            self._put(key, value)
+        elif not fits:
+            self._shrink()
 
     def __delitem__(self, key: K) -> None:
         if self._table.take(key) is MISSING:
@@ -190,13 +196,16 @@ class Cache(MutableMapping[K, V]):
                     raise
                 was_empty = True
             written = table.put(key, value, size, expires, only_new, maxsize)
-        # Other threads may have written as well.
-        while table.size() > maxsize:
+        self._shrink()
+        return written
+
+    def _shrink(self) -> None:
+        """Other threads may have written as well."""
+        while self._table.size() > self._maxsize:
             try:
                 self.popitem()
             except KeyError:
                 break
-        return written
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_table": self._entries()}

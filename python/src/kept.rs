@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 use rustcache::{Expiry, Iter, RawWalk, Stats, TimeLeft};
 
-use crate::objects::{Objects, When};
+use crate::objects::{Objects, Weigher, When};
 use crate::serialized::{self, Serialized};
+use crate::shown::Measure;
 use crate::store::Written;
 
 #[derive(Debug)]
@@ -112,6 +113,18 @@ impl Kept {
                 serialized.cache.run_pending();
                 serialized.cache.stats()
             }
+        }
+    }
+
+    /// What `weight` counts.
+    pub(crate) fn measure(&self) -> Measure {
+        match self {
+            Kept::Objects(objects) => match objects.weigher {
+                Weigher::Nothing => Measure::Nothing,
+                Weigher::Bytes => Measure::Bytes,
+                Weigher::Callable(_) => Measure::Other,
+            },
+            Kept::Serialized(_) => Measure::Bytes,
         }
     }
 

@@ -23,6 +23,7 @@ mod results;
 mod scatter;
 mod sentinel;
 mod serialized;
+mod shown;
 mod stats;
 mod storage;
 mod store;

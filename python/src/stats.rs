@@ -1,39 +1,26 @@
 //! What a cache has counted, as an object of Python: attributes, a short `repr`, and a table for notebooks.
 
-use std::fmt::Write;
-
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustcache::Stats as Counted;
 
+use crate::shown::{self, Limits};
+
 /// What was counted since the cache was made, and what it holds now.
 #[pyclass(frozen, eq, module = "rustcache", name = "Stats")]
 #[derive(Debug, PartialEq)]
-pub(crate) struct Stats(Counted);
-
-impl From<Counted> for Stats {
-    fn from(counted: Counted) -> Self {
-        Stats(counted)
-    }
-}
+pub(crate) struct Stats(Counted, Limits);
 
 impl Stats {
-    fn fields(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn new(counted: Counted, limits: Limits) -> Self {
+        Stats(counted, limits)
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let stats = &self.0;
-        [
-            ("hits", stats.hits),
-            ("misses", stats.misses),
-            ("items", stats.items),
-            ("items_with_deadline", stats.items_with_deadline),
-            ("weight", stats.bytes),
-            ("inserts", stats.inserts),
-            ("updates", stats.updates),
-            ("removals", stats.removals),
-            ("evictions_by_items", stats.evictions_by_items),
-            ("evictions_by_weight", stats.evictions_by_bytes),
-            ("expirations", stats.expirations),
-            ("refused", stats.refused),
-        ]
+        let reads = [("hits", stats.hits), ("misses", stats.misses)];
+        let held = [("items", stats.items), ("weight", stats.bytes)];
+        reads.into_iter().chain(held).chain(shown::events(stats))
     }
 }
 
@@ -65,18 +52,26 @@ macro_rules! getters {
                 Ok(dict)
             }
 
+            /// The option `max_items` of the cache.
+            #[getter]
+            fn max_items(&self) -> Option<u64> {
+                self.1.items
+            }
+
+            /// What all entries may weigh, as `weight` counts it: the option `size_limit_in_bytes` or `max_weight`.
+            #[getter]
+            fn max_weight(&self) -> Option<u64> {
+                self.1.weight
+            }
+
+            /// What is not 0, with the limits.
             fn __repr__(&self) -> String {
-                let fields = self.fields().map(|(name, value)| format!("{name}={value}"));
-                format!("Stats(hit_ratio={:.3}, {})", self.0.hit_ratio(), fields.join(", "))
+                shown::line(&self.0, self.1)
             }
 
             /// A table, in Jupyter and the like.
             fn _repr_html_(&self) -> String {
-                let mut rows = format!("<tr><th>hit_ratio</th><td>{:.3}</td></tr>", self.0.hit_ratio());
-                for (name, value) in self.fields() {
-                    let _ = write!(rows, "<tr><th>{name}</th><td>{value}</td></tr>");
-                }
-                format!("<table>{rows}</table>")
+                shown::table(&self.0, self.1)
             }
         }
     };

@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::iterate::{EntryIterator, What};
 use crate::kept::Kept;
 use crate::objects::{Objects, Rounds, Weigher, When};
+use crate::shown::Limits;
 use crate::stats::Stats;
 use crate::store::{Store, StoreOptions, Written};
 
@@ -65,6 +66,18 @@ impl State {
         } else {
             expiry
         })
+    }
+
+    fn limits(&self) -> Limits {
+        let weight = self.more.iter().find_map(|(name, more)| match more {
+            More::Number(number) if *name == "max_weight" => Some(*number),
+            _ => None,
+        });
+        Limits {
+            items: self.config.max_items.map(i64::unsigned_abs),
+            weight: self.config.size_limit_in_bytes.map(i64::unsigned_abs).or(weight),
+            measure: self.kept.measure(),
+        }
     }
 
     /// As keyword arguments of the constructor.
@@ -427,7 +440,8 @@ impl Storage {
 
     /// What was counted since the cache was made, and what it holds now.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
-        Ok(self.state()?.kept.stats(py).into())
+        let state = self.state()?;
+        Ok(Stats::new(state.kept.stats(py), state.limits()))
     }
 
     /// What the entries take in memory, about. Of a `Storage` without `size_limit_in_bytes`, without their keys and values.

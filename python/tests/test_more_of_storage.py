@@ -197,6 +197,30 @@ def test_what_is_counted(kind: type[Storage]) -> None:
     assert stats == storage.stats()
 
 
+def test_a_notebook_shows_the_hit_ratio_and_what_is_held_beside_its_limit() -> None:
+    cache = Cache(size_limit_in_bytes=64 << 20, max_items=10_000)
+    cache.set("a", 1)
+    for key in ("a", "a", "b"):
+        cache.get(key)
+    stats = cache.stats()
+    assert (stats.max_items, stats.max_weight) == (10_000, 64 << 20)
+    html = stats._repr_html_()
+    for row in ("<th>hit ratio</th><td>66.7 %</td>", "<th>items</th><td>1 of 10000</td>", f"<td>{stats.weight} B of 64.0 MiB</td>"):
+        assert row in html
+    assert html.count("<tr>") == html.count("</tr>") == 13
+    assert repr(stats) == (f"Stats(hit_ratio=0.667, hits=2, misses=1, items=1 of 10000, bytes={stats.weight} B of 64.0 MiB, inserts=1)")
+
+
+def test_what_weighs_nothing_known_is_not_called_bytes() -> None:
+    storage: Storage[str] = Storage()
+    storage.set("a", "b")
+    assert repr(storage.stats()) == "Stats(hit_ratio=0.000, hits=0, misses=0, items=1, inserts=1)"
+    weighed: Storage[str] = Storage(max_weight=10, weigher=lambda key, value: len(value))
+    weighed.set("a", "four")
+    assert "items=1, weight=4 of 10, " in repr(weighed.stats())
+    assert "bytes" not in weighed.stats()._repr_html_()
+
+
 @BOTH
 @pytest.mark.parametrize("policy", ["lru", "s3-fifo", "tinylfu", "adaptive"])
 def test_another_policy_is_one_word(kind: type[Storage], policy: Any) -> None:

@@ -38,6 +38,8 @@ class Cache(MutableMapping[K, V]):
 
     # Whether reading an entry makes it the last to go.
     _reading_refreshes = False
+    # Whether there is more to a write than to put it into the table.
+    _notes_writes = False
 
     def __init__(self, maxsize: float, getsizeof: Callable[[V], float] | None = None) -> None:
         if maxsize < 0:
@@ -45,7 +47,6 @@ class Cache(MutableMapping[K, V]):
         if getsizeof is not None:
             self.__dict__["getsizeof"] = getsizeof
         self._weighs = self.getsizeof is not Cache.getsizeof
-        self._is_plain = not self._weighs and type(self)._put is Cache._put
         self._maxsize = maxsize
         self._table = Table()
 
@@ -58,7 +59,8 @@ class Cache(MutableMapping[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         # What most writes are, by one call.
-        fits = self._table.put_one(key, value, self._maxsize) if self._is_plain else None
+        is_plain = not (self._weighs or self._notes_writes)
+        fits = self._table.put_one(key, value, self._maxsize) if is_plain else None
         if fits is None:
             self._put(key, value)
         elif not fits:

@@ -18,6 +18,8 @@ _SPARE = 64
 class _Remembering(Cache[K, V]):
     """Keeps a list of all writes, some of them of entries that are not there any more."""
 
+    _notes_writes = True
+
     def __init__(self, maxsize: float, getsizeof: Callable[[V], float] | None = None) -> None:
         super().__init__(maxsize, getsizeof)
         self._begin()

@@ -57,6 +57,8 @@ class _Timer(Generic[M]):
 class _TimedCache(Cache[K, V]):
     _reading_refreshes = True
 
+    _notes_writes = True
+
     def __init__(self, maxsize: float, timer: Callable[[], Any], getsizeof: Callable[[V], float] | None = None) -> None:
         super().__init__(maxsize, getsizeof)
         self._timer = _Timer(timer)

@@ -56,7 +56,6 @@ class _Timer(Generic[M]):
 
 class _TimedCache(Cache[K, V]):
     _reading_refreshes = True
-
     _notes_writes = True
 
     def __init__(self, maxsize: float, timer: Callable[[], Any], getsizeof: Callable[[V], float] | None = None) -> None:

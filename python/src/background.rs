@@ -1,7 +1,7 @@
 //! The engine's background thread among Python's: it drops what has expired while it is attached to the interpreter, for a moment at a time, and never once that is about to end.
 
 use std::cell::{Cell, RefCell};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,75 @@ use rustcache::Pause;
 /// How long it stays attached at a time, so that other threads do not wait for it longer than for each other.
 const TURN: Duration = Duration::from_millis(1);
 
-/// Held while the thread is attached or about to be. `false` once the interpreter ends.
-static MAY_ATTACH: Mutex<bool> = Mutex::new(true);
+/// Whether the thread may attach, and whether it is at work. Locked for a moment at a time: what runs while it is at work is the program's own code, which may come back here.
+#[derive(Debug)]
+struct Gate {
+    /// Not once the interpreter ends.
+    is_open: bool,
+    inside: usize,
+}
+
+static GATE: Mutex<Gate> = Mutex::new(Gate {
+    is_open: true,
+    inside: 0,
+});
+static HAS_LEFT: Condvar = Condvar::new();
+
+fn gate() -> MutexGuard<'static, Gate> {
+    GATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread is attached, or about to be: the interpreter is not to end meanwhile.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Option<Self> {
+        let mut gate = gate();
+        gate.is_open.then(|| {
+            gate.inside += 1;
+            Inside
+        })
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        gate().inside -= 1;
+        HAS_LEFT.notify_all();
+    }
+}
 
 thread_local! {
     /// Whether this is the engine's thread, and it is attached.
     static IS_ATTENDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Until this is dropped, `IS_ATTENDED`.
+struct Attended;
+
+impl Attended {
+    fn begin() -> Self {
+        IS_ATTENDED.set(true);
+        Attended
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        IS_ATTENDED.set(false);
+    }
+}
+
+/// Has the engine's thread do this, attached; `None` once the interpreter ends.
+fn attach_for<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    if IS_ATTENDED.get() {
+        return Python::try_attach(work);
+    }
+    let _inside = Inside::enter()?;
+    Python::try_attach(|py| {
+        let _attended = Attended::begin();
+        work(py)
+    })
 }
 
 /// Whether this thread, which has to do with objects, is attached: all are that do, but the engine's own, when it happens to be the last that holds a cache.
@@ -28,21 +91,7 @@ pub(crate) fn is_attached() -> bool {
 
 /// Reclaims, by `step`, until nothing is left.
 pub(crate) fn attend(step: &mut dyn FnMut() -> bool) {
-    loop {
-        let may_attach = MAY_ATTACH.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*may_attach {
-            return;
-        }
-        let more = Python::try_attach(|_| {
-            IS_ATTENDED.set(true);
-            let more = reclaim_for(TURN, step);
-            IS_ATTENDED.set(false);
-            more
-        });
-        drop(may_attach);
-        if more != Some(true) {
-            return;
-        }
+    while attach_for(|_| reclaim_for(TURN, step)) == Some(true) {
         thread::yield_now();
     }
 }
@@ -60,10 +109,10 @@ fn reclaim_for(turn: Duration, step: &mut dyn FnMut() -> bool) -> bool {
 
 /// Attached, whatever thread this is; nothing is done once the interpreter ends.
 pub(crate) fn attached(work: impl FnOnce(Python<'_>)) {
-    // Every other thread that comes here came from Python.
-    let may_attach =
-        rustcache::is_background_thread().then(|| MAY_ATTACH.lock().unwrap_or_else(PoisonError::into_inner));
-    if may_attach.as_deref() != Some(&false) {
+    if rustcache::is_background_thread() {
+        attach_for(work);
+    } else {
+        // It came from Python.
         Python::try_attach(work);
     }
 }
@@ -71,7 +120,15 @@ pub(crate) fn attached(work: impl FnOnce(Python<'_>)) {
 /// To be called before the interpreter ends: a thread that waits for it then is lost.
 #[pyfunction]
 fn _stop_background(py: Python<'_>) {
-    py.detach(|| *MAY_ATTACH.lock().unwrap_or_else(PoisonError::into_inner) = false);
+    // It is this very thread in a child that a listener has forked: that does not wait for itself.
+    let own = usize::from(IS_ATTENDED.get());
+    py.detach(|| {
+        let mut gate = gate();
+        gate.is_open = false;
+        while gate.inside > own {
+            gate = HAS_LEFT.wait(gate).unwrap_or_else(PoisonError::into_inner);
+        }
+    });
 }
 
 thread_local! {

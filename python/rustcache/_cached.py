@@ -120,6 +120,11 @@ class CachedFunction(Memo[P, R]):
                 other = _take_off(store.pending, key, flight)
                 if other is None:
                     return self._lead(store, key, flight, args, kwargs)
+                # A refresh that waits for a thread would be waited for in vain, if all of them wait for such.
+                flight = other
+                if flight.claim():
+                    return self._lead(store, key, flight, args, kwargs, anew=True)
+                flight = None
                 outcome = other.wait()
                 if outcome is Outcome.LANDED:
                     return other.value  # type: ignore[no-any-return]
@@ -128,7 +133,7 @@ class CachedFunction(Memo[P, R]):
                 if outcome is Outcome.FAILED:
                     other.raise_error()
         finally:
-            _see_to(store.pending, key, flight, other)
+            _see_to(store.pending, key, flight, None if other is flight else other)
             # An error has this frame in its traceback, and a flight has the error: that circle would keep both until the garbage
             # collector comes by.
             flight = other = None
@@ -168,6 +173,7 @@ class CachedFunction(Memo[P, R]):
 
     def _refresh(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         flight = ThreadFlight()
+        flight.offer()
         if _take_off(store.pending, key, flight) is not None:
             return
 
@@ -178,7 +184,11 @@ class CachedFunction(Memo[P, R]):
             except Exception as error:
                 self._tell(error)
 
-        if not _background.start(refresh):
+        def begin() -> None:
+            if flight.claim():
+                refresh()
+
+        if not _background.start(begin) and flight.claim():
             _land(store.pending, key, flight)
 
     def _tell(self, error: Exception) -> None:

@@ -64,11 +64,12 @@ class _Flight(Flight):
 class ThreadFlight(_Flight):
     """Others are threads, which block."""
 
-    __slots__ = ("is_down", "pid", "turnstile")
+    __slots__ = ("is_down", "pid", "turnstile", "unclaimed")
 
     def __init__(self) -> None:
         super().__init__()
         self.is_down = False
+        self.unclaimed: list[bool] = []
         self.turnstile = threading.Lock()
         self.turnstile.acquire()
         self.pid = os.getpid()
@@ -76,6 +77,17 @@ class ThreadFlight(_Flight):
     def is_over(self) -> bool:
         # In the child of a fork the thread that would land it is not there.
         return self.is_down or self.pid != os.getpid()
+
+    def offer(self) -> None:
+        """Whoever comes first is to run it."""
+        self.unclaimed.append(True)
+
+    def claim(self) -> bool:
+        """Of those who would run it, one is told that it may: as long as nobody has begun, nobody has to wait."""
+        try:
+            return self.unclaimed.pop()
+        except IndexError:
+            return False
 
     def wait(self) -> Outcome:
         within = inside.get()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -400,3 +401,74 @@ def test_many_threads_and_keys_compute_each_key_once() -> None:
         futures = [pool.submit(function, number % 100) for number in range(5000)]
         assert [future.result(TIMEOUT) for future in futures] == [(number % 100) ** 2 for number in range(5000)]
     assert sorted(calls) == list(range(100))
+
+
+BUSY_POOL = """
+    import threading, time
+    from rustcache import _background, cached
+
+    threads = _background._MOST_THREADS
+    nested, busy, go_on = False, threading.Semaphore(0), threading.Event()
+
+    @cached(ttl=0.01, stale_while_revalidate=0.2)
+    def inner(number):
+        return number
+
+    @cached(ttl=0.01, stale_while_revalidate=100)
+    def outer(number):
+        if nested:
+            busy.release()
+            assert go_on.wait(60)
+            return inner(number)
+        return number
+
+    for number in range(threads):
+        outer(number)
+        inner(number)
+    nested = True
+    time.sleep(0.05)
+    for number in range(threads):
+        outer(number)
+    for number in range(threads):
+        assert busy.acquire(timeout=60)
+    # All threads are at work, and these refreshes wait for one of them.
+    for number in range(threads):
+        inner(number)
+    time.sleep(0.3)
+"""
+
+
+def ends_well(program: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_refreshes_that_call_what_waits_to_be_refreshed_run_it_themselves() -> None:
+    ends_well(
+        BUSY_POOL
+        + """
+    go_on.set()
+    waiting = [threading.Thread(target=inner, args=[number], daemon=True) for number in range(threads)]
+    for thread in waiting:
+        thread.start()
+    for thread in waiting:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in waiting)
+    print("end", flush=True)
+"""
+    )
+
+
+def test_nobody_waits_for_a_refresh_that_no_thread_has_begun() -> None:
+    ends_well(
+        BUSY_POOL
+        + """
+    caller = threading.Thread(target=inner, args=[0], daemon=True)
+    caller.start()
+    caller.join(30)
+    assert not caller.is_alive()
+    go_on.set()
+    print("end", flush=True)
+"""
+    )

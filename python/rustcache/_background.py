@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,8 +58,17 @@ class _Pool:
                 continue
             with self.lock:
                 self.idle -= 1
-            work()
+            _do(work)
             del work
+
+
+def _do(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except BaseException:
+        # The thread goes on, whatever is raised: others count on it. It is told of as if it had ended by this.
+        with suppress(BaseException):
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 _pool = _Pool()

@@ -181,7 +181,8 @@ class CachedFunction(Memo[P, R]):
             inside.set(None)
             try:
                 self._lead(store, key, flight, args, kwargs, anew=True)
-            except Exception as error:
+            except BaseException as error:
+                # There is no caller for whom an interruption could be meant.
                 self._tell(error)
 
         def begin() -> None:
@@ -191,7 +192,7 @@ class CachedFunction(Memo[P, R]):
         if not _background.start(begin) and flight.claim():
             _land(store.pending, key, flight)
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         if not isinstance(error, self._ignored):
             _log.warning(
                 "%s could not be refreshed in the background; its last result is served until it expires", self._name(), exc_info=error

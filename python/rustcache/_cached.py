@@ -11,6 +11,7 @@ import inspect
 import logging
 import math
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
@@ -185,9 +186,12 @@ class CachedFunction(Memo[P, R]):
                 # There is no caller for whom an interruption could be meant.
                 self._tell(error)
 
+        # As a task has it: what the caller has set is seen, and what the refresh sets is seen by nobody else.
+        context = copy_context()
+
         def begin() -> None:
             if flight.claim():
-                refresh()
+                context.run(refresh)
 
         if not _background.start(begin) and flight.claim():
             _land(store.pending, key, flight)

@@ -1,14 +1,16 @@
-"""Refreshes in the background and the threads that do them."""
+"""Refreshes in the background: the threads that do them, and what a refresh sees of who asked for it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+from contextvars import ContextVar, copy_context
 
 import pytest
-from waiting import until
 
 from rustcache import _background, cached
+from waiting import until
 
 
 @pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt, GeneratorExit])
@@ -63,3 +65,51 @@ def test_threads_outlive_a_logger_that_raises(monkeypatch: pytest.MonkeyPatch) -
     assert set(told) == {SystemExit}
     fails = False
     until(lambda: function(0).startswith("rustcache-refresh"))
+
+
+tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+def test_a_refresh_by_a_thread_runs_in_a_copy_of_the_context_of_who_asked_for_it() -> None:
+    seen: list[tuple[int, str]] = []
+
+    @cached(ttl=0, stale_while_revalidate=3600)
+    def function(number: int) -> None:
+        if threading.current_thread().name.startswith("rustcache-refresh"):
+            seen.append((number, tenant.get()))
+            tenant.set("left by another")
+
+    def call(number: int) -> None:
+        tenant.set(f"tenant {number}")
+        function(number)
+        function(number)
+
+    for number in range(2 * _background._MOST_THREADS):
+        copy_context().run(call, number)
+        until(lambda number=number: len(seen) > number)  # type: ignore[misc]
+    assert seen == [(number, f"tenant {number}") for number in range(len(seen))]
+    assert tenant.get() == "nobody"
+
+
+def test_a_refresh_by_a_task_runs_in_a_copy_of_the_context_of_who_asked_for_it() -> None:
+    seen: list[str] = []
+    is_stale = False
+
+    @cached(ttl=0, stale_while_revalidate=3600)
+    async def function() -> None:
+        if is_stale:
+            seen.append(tenant.get())
+            tenant.set("left by another")
+
+    async def main() -> None:
+        nonlocal is_stale
+        await function()
+        is_stale = True
+        tenant.set("the caller")
+        await function()
+        while not seen:
+            await asyncio.sleep(0)
+        assert tenant.get() == "the caller"
+
+    asyncio.run(main())
+    assert seen == ["the caller"]

@@ -4,6 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::{PyReferenceError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::calling;
 
 /// Its lock is held for a moment, and never while Python code runs.
 #[derive(Debug)]
@@ -28,7 +31,8 @@ impl Callable {
     }
 
     pub(crate) fn call1<'py>(&self, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.alive(argument.py())?.call1((argument,))
+        let py = argument.py();
+        calling::call(&self.alive(py)?, &PyTuple::new(py, [argument])?, None)
     }
 
     pub(crate) fn call2<'py>(
@@ -36,7 +40,8 @@ impl Callable {
         first: &Bound<'py, PyAny>,
         second: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.alive(first.py())?.call1((first, second))
+        let py = first.py();
+        calling::call(&self.alive(py)?, &PyTuple::new(py, [first, second])?, None)
     }
 
     fn alive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

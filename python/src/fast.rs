@@ -1,5 +1,5 @@
 //! `Storage.get` and `Storage.set` as CPython calls them, without what PyO3 does around a method: parsing arguments that need none, and noting that the thread is attached. That is half of what a hit takes
-//! otherwise. With object.rs, all unsafe code of the extension.
+//! otherwise. See docs/python.md for what else is unsafe.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;

@@ -1,9 +1,10 @@
-//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs` and `fast.rs` (all unsafe code), `background.rs` (the thread).
+//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs`, `fast.rs` and `calling.rs` (all unsafe code), `background.rs` (the thread).
 
 mod arguments;
 mod background;
 mod cache;
 mod callable;
+mod calling;
 mod config;
 mod fast;
 mod few;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use rustcache::RemovalCause;
 
 use crate::callable::Callable;
+use crate::calling;
 
 /// The argument `eviction_listener` of a constructor.
 pub(crate) fn of(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<Callable>>> {
@@ -24,7 +25,8 @@ pub(crate) fn tell(
     let Some(callable) = listener.get(py) else {
         return;
     };
-    if let Err(error) = callable.call1((key, value, name(cause))) {
+    let arguments = (key, value, name(cause)).into_pyobject(py);
+    if let Err(error) = arguments.and_then(|arguments| calling::call(&callable, &arguments, None)) {
         error.write_unraisable(py, Some(&callable));
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use crate::calling;
 use crate::instance;
 use crate::method::Method;
 use crate::ready::Ready;
@@ -73,7 +74,7 @@ impl Memo {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if let Some(key) = &self.key {
-            return key.bind(args.py()).call(args, kwargs);
+            return calling::call(key.bind(args.py()), args, kwargs);
         }
         let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
         if kwargs.is_some() || self.typed {
@@ -129,7 +130,7 @@ impl Memo {
     }
 
     fn hash(&self, key: &Bound<'_, PyAny>) -> PyResult<isize> {
-        key.hash().map_err(|error| self.unhashable(key.py(), error))
+        calling::hash(key).map_err(|error| self.unhashable(key.py(), error))
     }
 
     #[cold]
@@ -222,13 +223,17 @@ impl<'py> Call<'_, 'py> {
     /// Calls what subclasses have.
     fn tell(&self, name: &str, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let name = PyString::intern(self.py(), name);
-        self.memo
-            .call_method1(name, (self.results, key, self.all_args()?, self.some_kwargs()))
+        let arguments = (self.results, key, self.all_args()?, self.some_kwargs());
+        calling::call(
+            &self.memo.getattr(name)?,
+            &arguments.into_pyobject(self.py())?,
+            None,
+        )
     }
 
     pub(crate) fn bypass(&self) -> PyResult<Bound<'py, PyAny>> {
         let function = self.memo.get().function.bind(self.py());
-        function.call(self.all_args()?, self.kwargs)
+        calling::call(function, &self.all_args()?, self.kwargs)
     }
 
     pub(crate) fn refresh(&self) -> PyResult<Bound<'py, PyAny>> {
@@ -317,7 +322,7 @@ impl Memo {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().function.bind(slf.py()).call(args, kwargs)
+        calling::call(slf.get().function.bind(slf.py()), args, kwargs)
     }
 
     /// Runs the function, and keeps what it returns in the place of what is there, which is given to others until then.

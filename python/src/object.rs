@@ -1,4 +1,4 @@
-//! Python objects as keys and values of the engine, and what can be said of two of them without running any Python code. With fast.rs, all unsafe code of the extension.
+//! Python objects as keys and values of the engine, and what can be said of two of them without running any Python code. See docs/python.md for what else is unsafe.
 //!
 //! The engine clones keys and values, and asks for the likeness of keys, while it holds a lock: none of that may run Python code, let another thread in, or allocate a Python object (which may start the garbage
 //! collector). It drops them without a lock, on threads that are attached.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustcache::Expiry;
 
+use crate::calling;
 use crate::few::{Few, Place, Put};
 use crate::flight::Flight;
 use crate::object::Object;
@@ -190,7 +191,7 @@ impl Results {
         let py = key.py();
         let found = match self.store.get() {
             Some(store) => store.peek(key)?.map(|(object, _)| object),
-            None => match self.few.peek(key, key.hash()?)? {
+            None => match self.few.peek(key, calling::hash(key)?)? {
                 Place::Here(found) => found,
                 Place::Elsewhere => self.moved(py)?.peek(key)?.map(|(object, _)| object),
             },
@@ -225,12 +226,14 @@ impl Results {
             Some(ttl) => (Object::new(result), Expiry::After(seconds(ttl))),
         };
         // Under the lock that a removal needs as well: who outdates a flight and then removes finds what it has brought.
-        self.keep((key, key.hash()?), object, expiry, |_| !flight.is_outdated())
+        self.keep((key, calling::hash(key)?), object, expiry, |_| {
+            !flight.is_outdated()
+        })
     }
 
     fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         if self.store.get().is_none()
-            && let Place::Here(was_there) = self.few.remove(key, key.hash()?)?
+            && let Place::Here(was_there) = self.few.remove(key, calling::hash(key)?)?
         {
             return Ok(was_there);
         }

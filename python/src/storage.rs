@@ -11,6 +11,7 @@ use rustcache::Expiry;
 
 use crate::arguments::{Given, expiry, seconds_left};
 use crate::callable::Callable;
+use crate::calling;
 use crate::config::{self, Config};
 use crate::iterate::{EntryIterator, What};
 use crate::kept::Kept;
@@ -333,9 +334,9 @@ impl Storage {
     fn _update<'py>(&self, key: &Bound<'py, PyAny>, make: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let state = self.open()?;
         let nothing = crate::sentinel::CacheMiss::get(key.py())?.bind(key.py());
-        let made = state.kept.update(key, state.expiry(None)?, |old| match old {
-            Some(old) => make.call1((old,)),
-            None => make.call1((nothing,)),
+        let made = state.kept.update(key, state.expiry(None)?, |old| {
+            let old = old.as_ref().unwrap_or(nothing);
+            calling::call(make, &PyTuple::new(key.py(), [old])?, None)
         });
         made.map(|(new, _)| new)
     }

@@ -11,6 +11,7 @@ use rustcache::{
 
 use crate::background;
 use crate::callable::Callable;
+use crate::calling;
 use crate::listener;
 use crate::object::{Key, Object};
 use crate::scatter::Scatter;
@@ -138,7 +139,7 @@ impl Comparisons {
             )));
         }
         for candidate in candidates {
-            let is_equal = candidate.object.py().bind(key.py()).eq(key)?;
+            let is_equal = calling::eq(candidate.object.py().bind(key.py()), key)?;
             self.compared.push((candidate, is_equal));
             if is_equal {
                 break;
@@ -199,7 +200,7 @@ impl Store {
     /// The value under a key, whose entry becomes the most recently used one.
     #[inline]
     pub(crate) fn get(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
-        self.get_hashed(key, key.hash()?)
+        self.get_hashed(key, calling::hash(key)?)
     }
 
     /// As `get`, for a key whose `hash()` is known.
@@ -211,7 +212,7 @@ impl Store {
 
     /// The value under a key and how long it has to live: neither counts nor refreshes.
     pub(crate) fn peek(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(Object, TimeLeft)>> {
-        self.peek_hashed(key, key.hash()?)
+        self.peek_hashed(key, calling::hash(key)?)
     }
 
     /// As `peek`, for a key whose `hash()` is known.
@@ -246,7 +247,7 @@ impl Store {
         expiry: Expiry,
         admits: impl Fn(Option<&Object>) -> bool,
     ) -> PyResult<Written> {
-        self.set_if_hashed((key, key.hash()?), value, weight, expiry, admits)
+        self.set_if_hashed((key, calling::hash(key)?), value, weight, expiry, admits)
     }
 
     /// As `set_if`, for a key whose `hash()` is known.
@@ -300,7 +301,7 @@ impl Store {
 
     /// Removes an entry and gives its value.
     pub(crate) fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<Object>> {
-        let hash = key.hash()?;
+        let hash = calling::hash(key)?;
         let place = self.scatter.of(hash);
         let removed = Sought::new(key, hash)
             .settle(|sought| self.cache.raw_remove(place, |other| sought.judge(other)))?;
@@ -309,7 +310,7 @@ impl Store {
 
     /// Gives an entry another deadline and refreshes it; `false` if it is not there.
     pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
-        let hash = key.hash()?;
+        let hash = calling::hash(key)?;
         let place = self.scatter.of(hash);
         let touched = Sought::new(key, hash)
             .settle(|sought| self.cache.raw_touch(place, expiry, |other| sought.judge(other)))?;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 use rustcache::{Expiry, RawWalk};
 
+use crate::calling;
 use crate::object::{Key, Object};
 use crate::sentinel::Missing;
 use crate::store::{Store, StoreOptions, Written};
@@ -279,7 +280,7 @@ impl Table {
         if weight.is_none() {
             self.has_odd_sizes.store(true, Ordering::Relaxed);
         }
-        let hash = key.hash()?;
+        let hash = calling::hash(key)?;
         loop {
             let there = self.row_hashed(key, hash)?;
             if only_new && there.is_some() {

@@ -170,3 +170,106 @@ def test_forks_of_several_threads_while_caches_are_in_use_hang_nobody() -> None:
         print("end")
     """
     assert run(program) == "end\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        """
+        from rustcache import cached
+
+        @cached
+        def work(_):
+            while True:
+                python()
+        """,
+        """
+        from rustcache import cached
+
+        class Thing:
+            @cached
+            def __call__(self, _):
+                while True:
+                    python()
+
+        work = Thing()
+        """,
+        """
+        from rustcache.functools import cache
+
+        @cache
+        def work(_):
+            while True:
+                python()
+        """,
+        """
+        from rustcache import Cache
+
+        class Value:
+            def __init__(self):
+                python()
+
+            def __reduce__(self):
+                python()
+                return Value, ()
+
+        cache = Cache(eviction_listener=lambda *entry: python())
+
+        def work(_):
+            while True:
+                cache.set("key", Value())
+                cache.get("key")
+        """,
+        """
+        from rustcache import Storage
+
+        class Key:
+            def __hash__(self):
+                python()
+                return 1
+
+            def __eq__(self, other):
+                python()
+                return True
+
+        storage = Storage(weigher=lambda key, value: python() or 1, max_weight=100)
+
+        def work(_):
+            while True:
+                storage.set(Key(), 1)
+                storage.get(Key())
+        """,
+        """
+        from rustcache import cached
+
+        @cached
+        def inner(_):
+            while loops:
+                python()
+
+        @cached(ttl=0, stale_while_revalidate=3600)
+        def work(_):
+            inner(loops)
+
+        # By a thread of the package.
+        loops = False
+        work(1)
+        loops = True
+        """,
+    ],
+    ids=["cached", "method", "functools", "cache", "storage", "refresh"],
+)
+def test_a_daemon_thread_that_runs_python_code_below_a_cache_does_not_keep_a_process_from_ending(program: str) -> None:
+    begin = """
+        import threading, time
+
+        def python():
+            time.sleep(0.0005)
+    """
+    end = """
+        threading.Thread(target=work, args=(1,), daemon=True).start()
+        time.sleep(0.1)
+        print("end")
+    """
+    for _ in range(3):
+        assert run("\n".join(map(textwrap.dedent, (begin, program, end)))) == "end\n"

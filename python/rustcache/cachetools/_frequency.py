@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import heapq
 import random
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._caches import Cache, K, V
+from ._forks import new_lock
 
 # Of what is remembered, so much may be of entries that are not there any more, beyond as much again as there are entries.
 _SPARE = 64
@@ -26,7 +26,7 @@ class _Remembering(Cache[K, V]):
 
     def _begin(self) -> None:
         # Nothing of the user's runs while it is held. Reentrant, since a garbage collection may come in between.
-        self._lock = threading.RLock()
+        self._lock = new_lock(self)
         self._writes: list[Any] = []
 
     def _put(self, key: K, value: V, expires: Any = None, *, only_new: bool = False) -> int:

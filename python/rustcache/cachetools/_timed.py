@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 from rustcache._core import MISSING
 
 from ._caches import Cache, K, V
+from ._forks import new_lock
 
 # What a clock shows: a number, a datetime, anything that can be compared.
 M = TypeVar("M")
@@ -239,7 +240,7 @@ class TLRUCache(_TimedCache[K, V]):
         getsizeof: Callable[[V], float] | None = None,
     ) -> None:
         # Around the queue alone, and reentrant: all that runs of the user's in there is the < of what the clock shows.
-        self._lock = threading.RLock()
+        self._lock = new_lock(self)
         super().__init__(maxsize, timer, getsizeof)
         self._ttu = ttu
 
@@ -293,5 +294,5 @@ class TLRUCache(_TimedCache[K, V]):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._lock = threading.RLock()
+        self._lock = new_lock(self)
         super().__setstate__(state)

@@ -101,7 +101,7 @@ impl Table {
     }
 
     fn row<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Row>>> {
-        self.row_hashed(key, key.hash()?)
+        self.row_hashed(key, calling::hash(key)?)
     }
 
     fn row_hashed<'py>(&self, key: &Bound<'py, PyAny>, hash: isize) -> PyResult<Option<Bound<'py, Row>>> {
@@ -313,7 +313,7 @@ impl Table {
         if self.has_odd_sizes.load(Ordering::Relaxed) || !maxsize.is_exact_instance_of::<PyInt>() {
             return Ok(None);
         }
-        let hash = key.hash()?;
+        let hash = calling::hash(key)?;
         let there = self.row_hashed(key, hash)?;
         let before = there.as_ref().map(Bound::get);
         // One of the same size in its place leaves the sum as it is.

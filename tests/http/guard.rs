@@ -38,10 +38,16 @@ fn pages_of_other_sites_are_turned_away() {
     let status = |headers: &[(&str, &str)]| service.ask("GET", "/v1/stats", headers, b"").status;
     assert_eq!(status(&[("Origin", &own)]), 200);
     assert_eq!(status(&[("Sec-Fetch-Site", "same-origin")]), 200);
-    assert_eq!(
-        status(&[("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]),
-        200
-    );
+    for (path, answered) in [
+        ("/", 200),
+        ("/docs", 200),
+        ("/v1/stats", 403),
+        ("/v1/entries/k", 403),
+        ("/kv/k", 403),
+    ] {
+        let link = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")];
+        assert_eq!(service.ask("GET", path, &link, b"").status, answered, "{path}");
+    }
     for headers in [
         [("Origin", "http://evil.example")],
         [("Origin", "null")],
@@ -59,6 +65,37 @@ fn pages_of_other_sites_are_turned_away() {
     );
     assert_eq!(post.status, 403);
     assert_eq!(service.get("/v1/stats").json()["items"], 0);
+}
+
+#[test]
+fn a_value_that_a_browser_shows_can_do_nothing() {
+    let service = Service::new();
+    let html = [("Content-Type", "text/html")];
+    service.ask(
+        "PUT",
+        "/v1/entries/page",
+        &html,
+        b"<script>fetch('/v1/keys')</script>",
+    );
+    for path in [
+        "/v1/entries/page",
+        "/v1/entries/absent",
+        "/v1/keys",
+        "/kv/page",
+        "/livez",
+        "/nowhere",
+        "/",
+    ] {
+        let answer = service.get(path);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert_eq!(
+            policy.starts_with("sandbox; default-src 'none';"),
+            path != "/",
+            "{path}: {policy}"
+        );
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::reply::contain;
 use super::seats::Seat;
 use super::service::Service;
 
@@ -43,6 +44,7 @@ pub(super) async fn serve(
             let at_work = service.seats.at_work(&seat);
             let mut answer = service.answer(request).await;
             answer.body_mut().at_work(|| at_work);
+            contain(&mut answer);
             Ok::<_, Infallible>(answer)
         }
     };

@@ -38,7 +38,7 @@ impl Guard {
             }
             None => self.check_host(&host)?,
         }
-        check_origin(headers, &host)
+        check_origin(headers, &host, request.uri().path())
     }
 
     /// DNS can make any name mean this machine, but no address and not `localhost`.
@@ -79,7 +79,7 @@ fn is_shown(token: &Token, headers: &HeaderMap) -> bool {
     })
 }
 
-fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+fn check_origin(headers: &HeaderMap, host: &Authority, path: &str) -> Result<(), Problem> {
     if let Some(origin) = headers.get(ORIGIN) {
         let ours = origin.to_str().ok().and_then(|origin| {
             let rest = origin
@@ -96,7 +96,9 @@ fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
     }
     let fetch = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let from_elsewhere = matches!(fetch("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
-    if from_elsewhere && fetch("sec-fetch-mode") != Some(b"navigate") {
+    // A link to the page is followed, and none to what the cache holds.
+    let is_of_cache = path.starts_with("/v1/") || path.starts_with("/kv/");
+    if from_elsewhere && (is_of_cache || fetch("sec-fetch-mode") != Some(b"navigate")) {
         return Err(forbidden("pages of other sites may not ask".to_owned()));
     }
     Ok(())

@@ -272,7 +272,9 @@ impl Serve {
     /// # Errors
     /// A line that says what is wrong.
     pub(crate) fn http_options(&self) -> Result<Option<HttpOptions>, String> {
-        self.http.options(self.max_value)
+        // What does not fit into the cache need not be read.
+        let max_bytes = self.max_bytes.unwrap_or(u64::MAX).max(LEAST_LONGEST_BODY);
+        self.http.options(self.max_value.min(max_bytes))
     }
 
     pub(crate) fn max_pending_replies(&self) -> usize {
@@ -404,6 +406,9 @@ fn some_time(text: &str) -> Result<Duration, String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+/// A batch has many values, be the cache ever so small.
+const LEAST_LONGEST_BODY: u64 = 1 << 20;
 
 fn length(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)

@@ -44,9 +44,13 @@ pub(crate) struct Http {
     )]
     http_allow_host: Vec<String>,
 
-    /// The longest body of a request [default: the longest value and 64kib].
+    /// The longest body of a request [default: the longest value, or what fits into the cache if that is less, and 64kib].
     #[arg(long, value_name = "SIZE", env = "RUSTCACHE_HTTP_MAX_BODY", value_parser = size)]
     http_max_body: Option<u64>,
+
+    /// The most memory that the bodies and long answers under way may take together.
+    #[arg(long, value_name = "SIZE", env = "RUSTCACHE_HTTP_MAX_MEMORY", default_value = "256mib", value_parser = size)]
+    http_max_memory: u64,
 
     /// Connections at the same time. One more ends one that is idle.
     #[arg(long, value_name = "N", env = "RUSTCACHE_HTTP_MAX_CONNECTIONS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
@@ -86,6 +90,7 @@ impl Http {
             tls: self.tls()?,
             allowed_hosts: self.http_allow_host.clone(),
             max_body: self.http_max_body.map_or(by_default.max_body, length),
+            max_memory: length(self.http_max_memory),
             max_connections: length(self.http_max_connections.into()),
             timeout: self.http_timeout,
             idle_timeout: self.http_idle_timeout,

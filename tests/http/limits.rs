@@ -99,6 +99,26 @@ fn those_who_ask_nothing_make_room_for_those_who_do() {
     assert!(stats["http_connections_shed"].as_u64().expect("a number") >= 3 * PLACES as u64);
 }
 
+/// Two places, one of which is that of a client who reads slowly.
+#[test]
+fn who_reads_a_long_answer_gets_all_of_it_while_others_come_and_go() {
+    const LENGTH: usize = 40 << 20;
+    let service = Service::with(&["--http-max-connections", "2"]);
+    service.ask("PUT", "/v1/entries/large", &[], &vec![7; LENGTH]);
+    let mut reader = service.client();
+    reader.send(b"GET /v1/entries/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut body = vec![0; LENGTH];
+    assert_eq!(reader.answer("HEAD").status, 200);
+    let mut others = Vec::new();
+    for piece in body.chunks_mut(LENGTH / 8) {
+        let mut other = service.client();
+        assert_eq!(other.ask("GET", "/livez", &[], b"").status, 200);
+        others.push(other);
+        reader.stream.read_exact(piece).expect("it is not cut");
+    }
+    assert!(body.iter().all(|&byte| byte == 7));
+}
+
 #[test]
 fn nonsense_is_answered_or_cut_and_harms_nobody() {
     let service = Service::new();

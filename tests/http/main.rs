@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "tests")]
 
 mod batch;
+mod bodies;
 mod document;
 mod ends;
 mod entries;

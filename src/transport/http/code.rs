@@ -7,6 +7,7 @@ use hyper::StatusCode;
 pub(super) enum Code {
     BadRequest,
     BodyTooLong,
+    Busy,
     Deferred,
     DiskFailed,
     Forbidden,
@@ -54,6 +55,11 @@ impl Code {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "BODY_TOO_LONG",
                 "The body is too long.",
+            ),
+            Code::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "BUSY",
+                "Too much is under way; detail says of what. Nothing was done.",
             ),
             Code::Deferred => (
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,7 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::reply::contain;
+use super::body::Incoming;
+use super::budget::Budget;
+use super::code::Code;
+use super::problem::Problem;
+use super::reply::{Answer, contain};
 use super::seats::Seat;
 use super::service::Service;
 
@@ -38,22 +44,14 @@ pub(super) async fn serve(
     patience: Patience,
     mut stop: watch::Receiver<bool>,
 ) {
-    let answer = |request| {
-        let (service, seat) = (Arc::clone(service), Arc::clone(seat));
-        async move {
-            let at_work = service.seats.at_work(&seat);
-            let mut answer = service.answer(request).await;
-            answer.body_mut().at_work(|| at_work);
-            contain(&mut answer);
-            Ok::<_, Infallible>(answer)
-        }
-    };
+    let stopped = &stop.clone();
+    let answer = |request| async move { Ok::<_, Infallible>(answer(service, request, seat, stopped).await) };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(
-            TokioIo::new(Bounded::new(stream, patience.write)),
+            TokioIo::new(Bounded::new(stream, patience.write, seat)),
             service_fn(answer),
         );
     let mut connection = pin!(connection);
@@ -71,18 +69,72 @@ pub(super) async fn serve(
     }
 }
 
-/// A stream on which nothing may wait to be written for long.
-struct Bounded<S> {
+/// What may be asked when all places but the spare ones are taken.
+const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// What a client is answered, and what that needs of his connection.
+async fn answer(
+    service: &Service,
+    request: Request<hyper::body::Incoming>,
+    seat: &Arc<Seat>,
+    stop: &watch::Receiver<bool>,
+) -> Answer {
+    let at_work = service.seats.at_work(seat);
+    let waits_to_send = request.headers().contains_key(EXPECT);
+    let can_be_repeated = request.method().is_safe();
+    let (parts, body) = request.into_parts();
+    let (body, left) = Incoming::new(body, seat);
+    let mut answer = if seat.is_spare && !HEALTH.contains(&parts.uri.path()) {
+        drop(body);
+        Problem::new(
+            Code::Busy,
+            "as many connections as there may be are at work: ask again later, or raise --http-max-connections",
+        )
+        .into_answer()
+    } else {
+        service.answer(Request::from_parts(parts, body)).await
+    };
+    let mut is_last = seat.is_spare;
+    // There is something if some of the body was not read.
+    if let Some(rest) = left.and_then(|mut left| left.try_recv().ok()) {
+        is_last |= !rest.is_short() || waits_to_send;
+        // Who was not told to go on does not send it.
+        if !waits_to_send {
+            tokio::spawn(rest.discard(stop.clone()));
+        }
+    }
+    match answer.body().bytes() {
+        None => seat.is_watching(),
+        Some(bytes) if Budget::is_free(bytes) => {}
+        Some(bytes) => match service.allowance.budget.hold_answer(bytes, !can_be_repeated) {
+            Some(held) => answer.body_mut().held_by(held),
+            None => answer = Problem::busy().into_answer(),
+        },
+    }
+    if is_last {
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer.body_mut().at_work(at_work);
+    contain(&mut answer);
+    answer
+}
+
+/// A stream on which nothing may wait to be written for long, and whose seat is told when nothing does.
+struct Bounded<'s, S> {
     stream: S,
+    seat: &'s Seat,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
 
-impl<S> Bounded<S> {
-    fn new(stream: S, patience: Duration) -> Self {
+impl<'s, S> Bounded<'s, S> {
+    fn new(stream: S, patience: Duration, seat: &'s Seat) -> Self {
         Bounded {
             stream,
+            seat,
             patience,
             timer: None,
             is_waiting: false,
@@ -91,12 +143,16 @@ impl<S> Bounded<S> {
 
     fn in_time<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.is_waiting = false;
+            if self.is_waiting {
+                self.is_waiting = false;
+                self.seat.is_stuck(false);
+            }
             return polled;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.patience)));
         if !self.is_waiting {
             self.is_waiting = true;
+            self.seat.is_stuck(true);
             timer.as_mut().reset(Instant::now() + self.patience);
         }
         match timer.as_mut().poll(context) {
@@ -106,7 +162,7 @@ impl<S> Bounded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,7 +172,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -140,7 +196,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks for it when its own buffer is empty.
         let polled = Pin::new(&mut self.stream).poll_flush(context);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.seat.is_written();
+        }
         self.in_time(polled, context)
     }
 

@@ -8,12 +8,16 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use tokio::sync::mpsc;
 
+use super::code::Code;
+use super::problem::Problem;
 use super::reply::{Answer, Reply};
 use super::samples::{Sample, Samples};
 use super::service::Service;
 
 /// Samples that may wait for one who watches: he is sent all again when he comes back.
 const MOST_WAITING: usize = 30;
+/// Those who watch have no end, and places have.
+const MOST: usize = 32;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Those who watch.
@@ -72,11 +76,18 @@ fn tell(service: &Service) {
 }
 
 /// `GET /v1/events`.
-pub(super) fn watch<B>(service: &Service, request: &Request<B>) -> Answer {
+pub(super) fn watch<B>(service: &Service, request: &Request<B>) -> Result<Answer, Problem> {
     let last = request.headers().get("last-event-id");
     let last = last.and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
     let (sender, receiver) = mpsc::channel(MOST_WAITING);
     let mut all = service.watchers.lock();
+    all.senders.retain(|sender| !sender.is_closed());
+    if all.senders.len() >= MOST {
+        return Err(Problem::new(
+            Code::Busy,
+            format!("{MOST} watch already, which is the most: ask again later, or ask /metrics"),
+        ));
+    }
     let history: Vec<&Sample> = all
         .samples
         .as_ref()
@@ -92,7 +103,7 @@ pub(super) fn watch<B>(service: &Service, request: &Request<B>) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    Ok(answer)
 }
 
 fn event(name: &str, id: u64, data: &impl serde::Serialize) -> Bytes {

@@ -9,6 +9,7 @@
 
 mod backing;
 mod body;
+mod budget;
 mod code;
 mod commit;
 mod connection;

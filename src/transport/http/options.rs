@@ -20,6 +20,8 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// The longest body, in bytes.
     pub max_body: usize,
+    /// What bodies and long answers may take at the same time, in bytes.
+    pub max_memory: usize,
     /// Connections at the same time.
     pub max_connections: usize,
     /// How long a request, its body included, may take to come, and a client to take some of the answer.
@@ -39,6 +41,7 @@ impl Options {
             tls: None,
             allowed_hosts: Vec::new(),
             max_body: max_value.saturating_add(64 * 1024),
+            max_memory: 256 << 20,
             max_connections: 1024,
             timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),

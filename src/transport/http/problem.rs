@@ -64,6 +64,14 @@ impl Problem {
         )
     }
 
+    /// There is no room for what a request takes, or for what it would be answered.
+    pub(super) fn busy() -> Self {
+        Self::new(
+            Code::Busy,
+            "the bodies and answers under way take all the memory that they may: ask again later, or raise --http-max-memory",
+        )
+    }
+
     /// The body of it, with the two headers that some have.
     fn body(&self) -> Vec<u8> {
         let status = self.code.status();

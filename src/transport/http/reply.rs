@@ -11,12 +11,13 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::budget::HeldAnswer;
 use super::seats::AtWork;
 
 pub(super) type Answer = Response<Reply>;
 
-/// A connection with a longer answer is at work until that is written.
-const LONG: usize = 64 * 1024;
+/// Answers are handed out in pieces of so many bytes: what is not handed out yet is neither buffered nor taken for written.
+const PIECE: usize = 128 * 1024;
 
 /// What a browser may do with a value that it is made to show: nothing, on behalf of nobody. Values are anybody's, HTML with scripts too.
 const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
@@ -26,6 +27,9 @@ const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 pub(super) struct Reply {
     content: Content,
     at_work: Option<AtWork>,
+    /// What it takes of the memory for answers, if it is long.
+    held: Option<HeldAnswer>,
+    is_begun: bool,
 }
 
 #[derive(Debug)]
@@ -36,26 +40,37 @@ enum Content {
 
 impl Reply {
     pub(super) fn of(bytes: impl Into<Bytes>) -> Self {
-        Reply {
-            content: Content::Bytes(bytes.into()),
-            at_work: None,
-        }
+        Self::new(Content::Bytes(bytes.into()))
     }
 
     pub(super) fn events(events: mpsc::Receiver<Bytes>) -> Self {
+        Self::new(Content::Events(events))
+    }
+
+    fn new(content: Content) -> Self {
         Reply {
-            content: Content::Events(events),
+            content,
             at_work: None,
+            held: None,
+            is_begun: false,
         }
     }
 
-    /// Keeps the connection from being taken for idle, if this takes a while to write.
-    pub(super) fn at_work(&mut self, begin: impl FnOnce() -> AtWork) {
-        let is_long = match &self.content {
-            Content::Bytes(bytes) => bytes.len() > LONG,
-            Content::Events(_) => true,
-        };
-        self.at_work = is_long.then(begin);
+    /// What there is of it; nothing of what comes later.
+    pub(super) fn bytes(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Events(_) => None,
+        }
+    }
+
+    pub(super) fn held_by(&mut self, held: HeldAnswer) {
+        self.held = Some(held);
+    }
+
+    /// Keeps the connection from being taken for idle until all of this is handed out.
+    pub(super) fn at_work(&mut self, at_work: AtWork) {
+        self.at_work = Some(at_work);
     }
 }
 
@@ -67,9 +82,17 @@ impl Body for Reply {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let is_begun = std::mem::replace(&mut self.is_begun, true);
         let bytes = match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => None,
-            Content::Bytes(bytes) => Some(std::mem::take(bytes)),
+            Content::Bytes(bytes) => {
+                let piece = bytes.split_to(bytes.len().min(PIECE));
+                // The last waits to be written when this is gone, and is not to keep all of a long one.
+                Some(match is_begun && bytes.is_empty() {
+                    true => Bytes::copy_from_slice(&piece),
+                    false => piece,
+                })
+            }
             Content::Events(events) => ready!(events.poll_recv(context)),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))

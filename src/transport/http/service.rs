@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use hyper::body::Incoming;
 use hyper::{Method, Request};
 
 use crate::session;
 
 use super::backing::Backing;
-use super::body::Allowance;
+use super::body::{Allowance, Incoming};
+use super::budget::Budget;
 use super::code::Code;
 use super::events::{self, Watchers};
 use super::guard::Guard;
@@ -57,6 +57,7 @@ impl Service {
             allowance: Allowance {
                 bytes: options.max_body,
                 time: options.timeout,
+                budget: Budget::new(options.max_memory),
             },
             began: Instant::now(),
             guard: Guard::new(options),
@@ -124,7 +125,7 @@ impl Service {
             Asks::Transact => transactions::answer(self, request).await,
             Asks::Snapshot => admin::snapshot(self).await,
             Asks::Stats => Ok(admin::stats(self)),
-            Asks::Events => Ok(events::watch(self, &request)),
+            Asks::Events => events::watch(self, &request),
             Asks::Top => self.top(&request),
             Asks::Live => Ok(health::live()),
             Asks::Ready => health::ready(self),

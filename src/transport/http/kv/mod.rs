@@ -1,11 +1,10 @@
 //! `/kv`: three operations, answered as a FastAPI service does that has a store behind it.
 
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::body;
+use super::body::{self, Incoming};
 use super::code::Code;
 use super::lengthy;
 use super::problem::{Problem, allow};
@@ -44,8 +43,8 @@ pub(super) fn found_schema(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
     let is_json = insert::is_json(request.headers());
-    let body = body::read(request.into_body(), service.allowance).await?;
-    match lengthy::about(body.len(), || store(service, &body, is_json))? {
+    let body = body::read(request.into_body(), &service.allowance).await?;
+    match lengthy::about(body.bytes.len(), || store(service, &body.bytes, is_json))? {
         Err(Refusal::Invalid(detail)) => {
             let mut answer = ok(JSON, detail);
             *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::code::Code;
 use super::super::problem::{Detail, Written};
 use super::table::PARTS;
-use super::{ANY, Body, Content, Manner, Operation, Parameter, Path, Place, Value, of};
+use super::{ANY, Body, Content, GUARDED, Manner, Operation, Parameter, Path, Place, Value, of};
 
 const PROBLEM: &str = "application/problem+json";
 const JSON: &str = "application/json";
@@ -158,7 +158,7 @@ impl Schemas {
         }
         let mut content = Map::new();
         // Who may not ask at all is told so in our manner, whatever he asks for.
-        let is_any = |code: &Code| ANY.contains(code) || *code == Code::Unauthorized;
+        let is_any = |code: &Code| ANY.contains(code) || GUARDED.contains(code);
         if manner == Manner::Ours || codes.iter().any(is_any) {
             let mut names: Vec<&str> = codes.iter().map(|code| code.name()).collect();
             names.dedup();

@@ -137,8 +137,10 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// What a request may be refused for, whatever it asks; the token is no matter to what is open.
+/// What a request may be refused for, whatever it asks.
 const ANY: [Code; 2] = [Code::BadRequest, Code::Forbidden];
+/// The same, but for what is open.
+const GUARDED: [Code; 2] = [Code::Unauthorized, Code::Busy];
 
 /// Where a request leads.
 #[derive(Debug)]
@@ -216,7 +218,7 @@ impl Path {
 impl Operation {
     /// Of all problems that it may be answered with.
     fn codes(&self) -> impl Iterator<Item = Code> {
-        let token = (!self.is_open).then_some(Code::Unauthorized);
+        let token = (!self.is_open).then_some(GUARDED).into_iter().flatten();
         let own = self.problems.iter().copied().flatten().copied();
         ANY.into_iter().chain(token).chain(own)
     }

@@ -1,12 +1,12 @@
 //! What is about the whole cache: its numbers, snapshots, and removal by prefix.
 
-use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::super::body::Incoming;
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;

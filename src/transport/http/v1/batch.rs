@@ -1,10 +1,11 @@
 //! `POST /v1/batch`: many operations at once, each done and answered by itself.
 
-use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::body::Incoming;
+use super::super::budget::Held;
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
@@ -32,6 +33,12 @@ pub(in super::super) struct Asked {
 #[schemars(rename = "Outcomes")]
 pub(in super::super) struct Answered {
     results: Vec<Outcome>,
+}
+
+/// For values in an answer.
+struct Room {
+    left: usize,
+    held: Held,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,6 +69,12 @@ impl Outcome {
         }
     }
 
+    /// The same, if there is room for it in the answer.
+    pub(super) fn found_within(entry: &Entry, room: &mut usize) -> Result<Self, Problem> {
+        *room = room.checked_sub(entry.value.len()).ok_or_else(deferred)?;
+        Ok(Self::found(entry))
+    }
+
     pub(super) fn done(status: StatusCode) -> Self {
         Outcome::Done {
             status: status.as_u16(),
@@ -77,6 +90,13 @@ impl From<Problem> for Outcome {
             detail: problem.detail,
         }
     }
+}
+
+fn deferred() -> Problem {
+    Problem::new(
+        Code::Deferred,
+        "the answer would be too long: ask for this one again",
+    )
 }
 
 pub(in super::super) async fn answer(
@@ -96,7 +116,10 @@ pub(in super::super) async fn answer(
     } else {
         service.backing.cache()?
     };
-    let mut room = MOST_BYTES;
+    let mut room = Room {
+        left: MOST_BYTES,
+        held: service.allowance.budget.hold_nothing(),
+    };
     // As if each were about a KiB.
     let size = operations.len() * 1024;
     let perform_all = || {
@@ -112,7 +135,7 @@ pub(in super::super) async fn answer(
     Ok(lengthy::about(size, || json(&Answered { results })))
 }
 
-fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut usize) -> Outcome {
+fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut Room) -> Outcome {
     try_to_perform(cache, service, operation, room).unwrap_or_else(Outcome::from)
 }
 
@@ -120,7 +143,7 @@ fn try_to_perform(
     cache: &Cache,
     service: &Service,
     mut operation: Operation,
-    room: &mut usize,
+    room: &mut Room,
 ) -> Result<Outcome, Problem> {
     let (op, key) = (operation.op, operation.key()?);
     Ok(match op {
@@ -129,13 +152,10 @@ fn try_to_perform(
             let Some(entry) = cache.get(&key) else {
                 return Ok(Outcome::done(StatusCode::NOT_FOUND));
             };
-            *room = room.checked_sub(entry.value.len()).ok_or_else(|| {
-                Problem::new(
-                    Code::Deferred,
-                    "the answer would be too long: ask for this one again",
-                )
-            })?;
-            Outcome::found(&entry)
+            if !room.held.try_grow(MOST_BYTES - room.left + entry.value.len()) {
+                return Err(deferred());
+            }
+            Outcome::found_within(&entry, &mut room.left)?
         }
         Verb::Set => {
             let (value, options) = operation.into_value()?;

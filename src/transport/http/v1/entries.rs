@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
     VARY,
 };
 use hyper::{Request, Response, StatusCode, Uri};
 
-use super::super::body;
+use super::super::body::{self, Incoming};
 use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, Reply, empty};
@@ -145,10 +144,10 @@ pub(in super::super) async fn put(service: &Service, request: Request<Incoming>)
             .to_str()
             .map_err(|_| Problem::bad_request("the Content-Type is not ASCII"))?,
     };
-    let body = body::read(body, service.allowance).await?;
+    let body = body::read(body, &service.allowance).await?;
     let cache = service.backing.writable()?;
-    let status = lengthy::about(body.len(), || {
-        let (tag, value) = typed(media_type, body.into()).map_err(Problem::bad_request)?;
+    let status = lengthy::about(body.bytes.len(), || {
+        let (tag, value) = typed(media_type, body.bytes).map_err(Problem::bad_request)?;
         store(cache, &key(&parts.uri), (tag, &value), expiry, &conditions)
     })?;
     service.settle().await?;

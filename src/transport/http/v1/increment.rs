@@ -1,10 +1,10 @@
 //! `POST /v1/incr`: adds to a number.
 
 use hyper::Request;
-use hyper::body::Incoming;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::body::Incoming;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;

@@ -1,10 +1,10 @@
 //! `GET /v1/keys`: a page of the keys that there are.
 
 use hyper::Request;
-use hyper::body::Incoming;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::body::Incoming;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;

@@ -14,18 +14,17 @@ pub(super) mod query;
 pub(super) mod transactions;
 pub(super) mod value;
 
-use hyper::body::Incoming;
 use hyper::Request;
 use serde::de::DeserializeOwned;
 
-use super::body;
+use super::body::{self, Incoming};
 use super::lengthy;
 use super::problem::Problem;
 use super::service::Service;
 
 /// The body of a request, which is to be JSON.
 async fn read_json<T: DeserializeOwned>(service: &Service, request: Request<Incoming>) -> Result<T, Problem> {
-    let body = body::read(request.into_body(), service.allowance).await?;
-    lengthy::about(body.len(), || serde_json::from_slice(&body))
+    let body = body::read(request.into_body(), &service.allowance).await?;
+    lengthy::about(body.bytes.len(), || serde_json::from_slice(&body.bytes))
         .map_err(|error| Problem::bad_request(format!("the body: {error}")))
 }

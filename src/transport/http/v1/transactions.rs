@@ -1,13 +1,16 @@
 //! `POST /v1/transactions`: operations that are all done, or none.
 
-use hyper::body::Incoming;
+use std::collections::HashMap;
+
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::super::body::Incoming;
 use super::super::code::Code;
+use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;
@@ -18,7 +21,7 @@ use super::operation::{Operation, Verb};
 use super::read_json;
 use super::value::{Given, there, to_json};
 use crate::cache::{Step, Stepped, Watched};
-use crate::{Cache, Entry, Error, SetOptions};
+use crate::{Cache, Entry, SetOptions};
 
 /// Operations and conditions together.
 const MOST: usize = 128;
@@ -35,6 +38,9 @@ pub(in super::super) struct Asked {
     #[schemars(length(max = MOST))]
     operations: Vec<Operation>,
 }
+
+/// Of values that are read, which the answer carries.
+const MOST_READ: usize = 64 << 20;
 
 /// What an entry has to be.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -112,10 +118,18 @@ pub(in super::super) async fn answer(
             format!("the values take {bytes} bytes, and {MOST_BYTES} are the most that are written at once"),
         ));
     }
-    let answered = apply(service.backing.writable()?, &conditions, &operations)?;
+    let cache = service.backing.writable()?;
+    let keys = conditions.iter().map(|(key, _)| key.as_slice());
+    let read = bytes_read(cache, &operations);
+    let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
+    let mut held = service.allowance.budget.hold_nothing();
+    if !held.try_grow(read) {
+        return Err(Problem::busy());
+    }
+    let answered = lengthy::about(size, || apply(cache, &conditions, &operations))?;
     service.settle().await?;
     let is_applied = matches!(answered, Answered::Applied(_));
-    let mut answer = json(&answered);
+    let mut answer = lengthy::about(size, || json(&answered));
     if !is_applied {
         *answer.status_mut() = StatusCode::CONFLICT;
     }
@@ -146,7 +160,7 @@ fn apply(
     cache: &Cache,
     conditions: &[(Vec<u8>, Wanted)],
     operations: &[Prepared],
-) -> Result<Answered, Error> {
+) -> Result<Answered, Problem> {
     let steps: Vec<Step<'_>> = operations.iter().map(Prepared::step).collect();
     loop {
         let watched = conditions.iter().map(|(key, _)| Watched {
@@ -163,8 +177,19 @@ fn apply(
                 failed,
             }));
         }
+        let read = bytes_read(cache, operations);
+        if read > MOST_READ {
+            return Err(Problem::new(
+                Code::TransactionTooLarge,
+                format!(
+                    "the values that are read take {read} bytes, and {MOST_READ} are the most: nothing was done"
+                ),
+            ));
+        }
         if let Some(done) = cache.transact(&watched, &steps)? {
-            let results = done.into_iter().map(outcome).collect();
+            // They may have grown in between.
+            let mut room = MOST_READ;
+            let results = done.into_iter().map(|done| outcome(done, &mut room)).collect();
             return Ok(Answered::Applied(Applied {
                 applied: true,
                 results,
@@ -173,9 +198,27 @@ fn apply(
     }
 }
 
-fn outcome(done: Stepped) -> Outcome {
+/// What the operations would read, as it is now.
+fn bytes_read(cache: &Cache, operations: &[Prepared]) -> usize {
+    let mut changed = HashMap::new();
+    let mut read = 0;
+    for Prepared { verb, key, value, .. } in operations {
+        match verb {
+            Verb::Get => read += changed.get(key).copied().unwrap_or_else(|| length(cache, key)),
+            // A value that is removed is empty.
+            Verb::Set | Verb::Delete => _ = changed.insert(key, value.len()),
+        }
+    }
+    read
+}
+
+fn length(cache: &Cache, key: &[u8]) -> usize {
+    cache.peek(key).map_or(0, |entry| entry.value.len())
+}
+
+fn outcome(done: Stepped, room: &mut usize) -> Outcome {
     match done {
-        Stepped::Got(Some(entry)) => Outcome::found(&entry),
+        Stepped::Got(Some(entry)) => Outcome::found_within(&entry, room).unwrap_or_else(Outcome::from),
         Stepped::Got(None) | Stepped::Removed(false) => Outcome::done(StatusCode::NOT_FOUND),
         Stepped::Stored | Stepped::Removed(true) => Outcome::done(StatusCode::NO_CONTENT),
     }

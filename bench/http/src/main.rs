@@ -3,21 +3,24 @@
 //! ```sh
 //! cargo build --release --features daemon && cargo run --release -p bench-http -- --python VENV/bin/python
 //! ```
-//! Without a Python that has fastapi and uvicorn, that rival is left out, and it is said so.
+//! `-- loris` measures instead what ten thousand connections that never finish asking cost the others. Without a Python that has fastapi and uvicorn, that rival is left out, and it is said so.
 
 mod constant;
+mod loris;
+mod processor;
+mod report;
 mod server;
 mod wrk;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use report::{Pair, Rounds};
 use server::Server;
-use wrk::{Load, Measured};
+use wrk::Load;
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -42,6 +45,9 @@ struct Options {
     /// The daemon.
     #[arg(long, default_value = "target/release/rustcache")]
     binary: PathBuf,
+    /// Put the figures into docs/benchmarks.md.
+    #[arg(long)]
+    write: bool,
     #[command(subcommand)]
     command: Option<Task>,
 }
@@ -51,15 +57,62 @@ enum Task {
     /// Serve the constant (what this program starts itself for).
     #[command(hide = true)]
     Constant { threads: usize },
+    /// What clients that never finish asking cost the others.
+    Loris {
+        /// How many of them.
+        #[arg(long, default_value_t = 10_000)]
+        slow: usize,
+    },
 }
 
 /// What is compared: the server, the load, and which of ours it stands beside.
 const OURS: [&str; 3] = ["rustcache GET /kv", "rustcache PUT /kv", "rustcache GET /v1"];
 
+const CONSTANT: &str = "axum, a constant";
+
+const TARGETS: [Pair; 4] = [
+    Pair {
+        ours: OURS[0],
+        other: "FastAPI GET",
+        requests: 30.0,
+        p99: Some(0.05),
+    },
+    Pair {
+        ours: OURS[1],
+        other: "FastAPI PUT",
+        requests: 20.0,
+        p99: Some(0.05),
+    },
+    Pair {
+        ours: OURS[0],
+        other: CONSTANT,
+        requests: 0.8,
+        p99: None,
+    },
+    Pair {
+        ours: OURS[2],
+        other: CONSTANT,
+        requests: 0.8,
+        p99: None,
+    },
+];
+
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = match options.command {
         Some(Task::Constant { threads }) => constant::serve(threads),
+        Some(Task::Loris { slow }) => loris::compare(&loris::Plan {
+            binary: &options.binary,
+            threads: options.threads,
+            slow: if options.quick { slow / 10 } else { slow },
+            connections: options.connections,
+            rounds: if options.quick { 1 } else { options.rounds },
+            time: if options.quick {
+                Duration::from_secs(1)
+            } else {
+                options.time
+            },
+        }),
         None => compare(&options),
     };
     match done {
@@ -72,6 +125,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), String> {
+    let about = about(options);
     let (rounds, time) = if options.quick {
         (1, Duration::from_secs(1))
     } else {
@@ -84,7 +138,7 @@ fn compare(options: &Options) -> Result<(), String> {
         (OURS[0], &ours, Load::Get("/kv/user:123")),
         (OURS[1], &ours, Load::Put),
         (OURS[2], &ours, Load::Get("/v1/entries/user:123")),
-        ("axum, a constant", &constant, Load::Get("/")),
+        (CONSTANT, &constant, Load::Get("/")),
     ];
     match &fastapi {
         Some(fastapi) => {
@@ -97,59 +151,32 @@ fn compare(options: &Options) -> Result<(), String> {
     if let Some(fastapi) = &fastapi {
         fastapi.fill()?;
     }
-    let mut measured: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
+    let mut measured = Rounds::new();
     for _ in 0..rounds {
         for (name, server, load) in &contenders {
-            let found = wrk::measure(server.address(), *load, options.connections, time)?;
+            let found = wrk::measure(server, *load, options.connections, time)?;
             measured.entry(name).or_default().push(found);
         }
     }
     let names: Vec<&str> = contenders.iter().map(|(name, ..)| *name).collect();
-    report(&names, &measured);
+    let section = report::section(&names, &measured, &TARGETS, &about).map_err(|error| error.to_string())?;
+    println!("{section}");
+    if options.write {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks.md");
+        report::write_page(&page, &section)?;
+    }
     Ok(())
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn report(names: &[&str], measured: &BTreeMap<&str, Vec<Measured>>) {
-    let of = |name: &str, number: fn(&Measured) -> f64| {
-        median(
-            measured
-                .get(name)
-                .map_or(Vec::new(), |all| all.iter().map(number).collect()),
-        )
-    };
-    println!("| | requests/s | p50 | p99 |\n|---|---|---|---|");
-    for name in names {
-        println!(
-            "| {name} | {:.0} | {:.2} ms | {:.2} ms |",
-            of(name, |one| one.per_second),
-            of(name, |one| one.p50),
-            of(name, |one| one.p99)
-        );
-    }
-    // Of the rounds, each against its own: what else the machine does is in both.
-    let ratio = |one: &str, other: &str, number: fn(&Measured) -> f64| {
-        let (one, other) = (measured.get(one), measured.get(other));
-        let pairs = one.into_iter().flatten().zip(other.into_iter().flatten());
-        median(pairs.map(|(one, other)| number(one) / number(other)).collect())
-    };
-    println!();
-    for (one, other) in [
-        (OURS[0], "axum, a constant"),
-        (OURS[2], "axum, a constant"),
-        (OURS[0], "FastAPI GET"),
-        (OURS[1], "FastAPI PUT"),
-    ] {
-        if measured.contains_key(other) {
-            println!(
-                "{one} : {other} = {:.2} times the requests, {:.3} of the p99",
-                ratio(one, other, |measured| measured.per_second),
-                ratio(one, other, |measured| measured.p99)
-            );
-        }
-    }
+fn about(options: &Options) -> String {
+    let command = "cargo build --release --features daemon && cargo run --release -p bench-http -- --python PYTHON --write";
+    format!(
+        "{}\n\nwrk with one thread and {} connections on the machine of the server asks for one entry of {} bytes of JSON, or writes it, {} for each of {} rounds, in which the servers take turns. The daemon and the constant have {} threads, FastAPI one worker of uvicorn, as with its cache in the process it has to be: an LRU in a dictionary stands behind the same routes. Processor time is that of the server's process, in the kernel and outside.",
+        report::circumstances(command),
+        options.connections,
+        server::VALUE.len(),
+        humantime::format_duration(options.time),
+        options.rounds,
+        options.threads,
+    )
 }

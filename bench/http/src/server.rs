@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::processor;
+
 /// The value that is written and read.
 pub(crate) const VALUE: &str = "{\"name\":\"Alice\",\"age\":30}";
 
@@ -16,9 +18,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn rustcache(binary: &Path, threads: u16) -> Result<Self, String> {
+    fn daemon(binary: &Path, threads: u16) -> Command {
         let mut command = Command::new(binary);
         command.args(["--http", "127.0.0.1:0", "--http-threads", &threads.to_string()]);
+        command
+    }
+
+    pub(crate) fn rustcache(binary: &Path, threads: u16) -> Result<Self, String> {
+        let mut command = Self::daemon(binary, threads);
+        Self::start(command.stderr(Stdio::piped()), &binary.display().to_string())
+    }
+
+    /// The same, with so many places for connections.
+    pub(crate) fn with_places(binary: &Path, threads: u16, places: usize) -> Result<Self, String> {
+        let mut command = Self::daemon(binary, threads);
+        command.args(["--http-max-connections", &places.to_string()]);
         Self::start(command.stderr(Stdio::piped()), &binary.display().to_string())
     }
 
@@ -80,6 +94,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Of processor time, so far, all threads.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        processor::of(self.child.id())
     }
 
     /// Writes what is read.

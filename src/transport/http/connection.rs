@@ -27,6 +27,9 @@ use super::service::Service;
 /// Of request line and headers.
 const LONGEST_HEAD: usize = 128 * 1024;
 
+/// A head and a body that are together no longer than this are copied into one piece: the kernel takes more time for a list of two than that takes.
+const LONGEST_JOINED: usize = 4096;
+
 /// How slow a client may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -128,6 +131,8 @@ struct Bounded<'s, S> {
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    /// For answers that are copied together.
+    joined: Vec<u8>,
 }
 
 impl<'s, S> Bounded<'s, S> {
@@ -138,6 +143,7 @@ impl<'s, S> Bounded<'s, S> {
             patience,
             timer: None,
             is_waiting: false,
+            joined: Vec::new(),
         }
     }
 
@@ -187,7 +193,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<'_, S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let this = &mut *self;
+        let len: usize = slices.iter().map(|slice| slice.len()).sum();
+        let polled = if len <= LONGEST_JOINED {
+            this.joined.clear();
+            slices
+                .iter()
+                .for_each(|slice| this.joined.extend_from_slice(slice));
+            Pin::new(&mut this.stream).poll_write(context, &this.joined)
+        } else {
+            Pin::new(&mut this.stream).poll_write_vectored(context, slices)
+        };
         self.in_time(polled, context)
     }
 

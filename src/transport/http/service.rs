@@ -79,10 +79,13 @@ impl Service {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
         let path = request.uri().path();
-        let (found, page) = (routes::find(request.method(), path), docs::page(path));
-        let (kind, is_open) = match found {
-            Found::Operation(_, operation) => (operation.kind, operation.is_open),
-            _ => (Kind::Other, page.is_some()),
+        let found = routes::find(request.method(), path);
+        let (kind, is_open, page) = match found {
+            Found::Operation(_, operation) => (operation.kind, operation.is_open, None),
+            _ => {
+                let page = docs::page(path);
+                (Kind::Other, page.is_some(), page)
+            }
         };
         let answer = match (self.guard.check(&request, is_open), found) {
             (Err(problem), _) => problem.into_answer(),

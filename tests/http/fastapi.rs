@@ -1,5 +1,7 @@
 //! `/kv` answers what FastAPI answers, byte for byte: golden.json is what fastapi/record.py has heard from fastapi/app.py.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::support::Service;
@@ -78,6 +80,62 @@ fn the_examples_that_people_know_work() {
         service.ask("DELETE", "/kv/delete/cache:session", &[], b"").json(),
         success
     );
+}
+
+/// What a program prints that is told to ask at localhost:8000; `None` if there is no such program.
+fn printed(service: &Service, program: &str, flag: &str, script: &str) -> Option<String> {
+    let script = script.replace("localhost:8000", &format!("localhost:{}", service.address.port()));
+    let output = Command::new(program).args([flag, &script]).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("not found") || said.contains("ModuleNotFoundError") {
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The same, by curl and requests themselves. Where one of them is not to be had, that is said.
+#[test]
+fn the_examples_that_people_know_work_as_they_are_written() {
+    let service = Service::new();
+    let curl = r#"
+curl -s -X PUT http://localhost:8000/kv/insert \
+  -H "Content-Type: application/json" \
+  -d '{
+    "key": "user:123",
+    "value": {"name": "Alice", "age": 30},
+    "ttl": 3600
+  }'
+echo
+curl -s -X GET http://localhost:8000/kv/user:123; echo
+curl -s -X DELETE http://localhost:8000/kv/delete/user:123; echo
+curl -s -X GET http://localhost:8000/kv/nonexistent; echo"#;
+    match printed(&service, "sh", "-c", curl) {
+        None => eprintln!("left out: curl is not installed"),
+        Some(text) => assert_eq!(
+            text,
+            "{\"status\":\"success\"}\n{\"key\":\"user:123\",\"value\":{\"name\":\"Alice\",\"age\":30}}\n{\"status\":\"success\"}\n{\"detail\":\"Key not found\"}\n"
+        ),
+    }
+    let requests = r#"
+import requests
+BASE_URL = "http://localhost:8000"
+requests.put(f"{BASE_URL}/kv/insert", json={
+    "key": "cache:session",
+    "value": {"user_id": 42, "token": "abc123"},
+    "ttl": 1800
+})
+response = requests.get(f"{BASE_URL}/kv/cache:session")
+print(response.json())
+requests.delete(f"{BASE_URL}/kv/delete/cache:session")
+print(requests.get(f"{BASE_URL}/kv/cache:session").status_code)"#;
+    match printed(&service, "python3", "-c", requests) {
+        None => eprintln!("left out: Python or its package requests is not installed"),
+        Some(text) => assert_eq!(
+            text,
+            "{'key': 'cache:session', 'value': {'user_id': 42, 'token': 'abc123'}}\n404\n"
+        ),
+    }
 }
 
 #[test]

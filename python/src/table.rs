@@ -84,6 +84,19 @@ type Timed = (Py<PyAny>, Option<Py<PyAny>>);
 /// Key, value, size, and until when it is good.
 type Entry<'py> = (Bound<'py, PyAny>, Py<PyAny>, Bound<'py, PyAny>, Option<Py<PyAny>>);
 
+/// What came of a write in one step; Python sees the numbers.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+enum One {
+    Written = 0,
+    /// Written, and something has to go: others have written as well.
+    TooMany = 1,
+    /// Not written: something has to go before.
+    Full = 2,
+    /// Not written: this takes more than one step.
+    Unknown = 3,
+}
+
 /// Entries in the order of their use.
 #[pyclass(frozen, module = "rustcache._core")]
 #[derive(Debug)]
@@ -303,15 +316,15 @@ impl Table {
         }
     }
 
-    /// As `put`, of a value that measures 1 and does not expire; whether all fit then. `None` if nothing was written: there is no room for it, or that takes more to find out.
+    /// As `put`, of a value that measures 1 and does not expire, as far as that is one step. See `One` for what came of it.
     fn put_one(
         &self,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         maxsize: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<bool>> {
+    ) -> PyResult<u8> {
         if self.has_odd_sizes.load(Ordering::Relaxed) || !maxsize.is_exact_instance_of::<PyInt>() {
-            return Ok(None);
+            return Ok(One::Unknown as u8);
         }
         let hash = calling::hash(key)?;
         let there = self.row_hashed(key, hash)?;
@@ -319,14 +332,18 @@ impl Table {
         // One of the same size in its place leaves the sum as it is.
         let grows = before.is_none_or(|row| row.size.is_some());
         let limit = if grows { maxsize.extract()? } else { u64::MAX };
-        if grows && (before.is_some() || self.store.stats().bytes >= limit) {
-            return Ok(None);
+        if grows && before.is_some() {
+            return Ok(One::Unknown as u8);
+        }
+        if grows && self.store.stats().bytes >= limit {
+            return Ok(One::Full as u8);
         }
         let row = Row::new(value.clone().unbind(), None, None, self.next(), before);
         if !self.replace((key, hash), row, 1, there.as_ref())? {
-            return Ok(None);
+            return Ok(One::Unknown as u8);
         }
-        Ok(Some(!grows || self.store.stats().bytes <= limit))
+        let fits = !grows || self.store.stats().bytes <= limit;
+        Ok(if fits { One::Written } else { One::TooMany } as u8)
     }
 
     /// Removes an entry and gives its value, or `MISSING`.

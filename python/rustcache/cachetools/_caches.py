@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
+from contextlib import suppress
 from typing import Any, TypeVar, cast, overload
 
 from rustcache._core import MISSING, Table
@@ -14,6 +15,9 @@ from rustcache._core import MISSING, Table
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+
+# What came of `Table.put_one`; anything else takes more than one step.
+_WRITTEN, _TOO_MANY, _FULL = range(3)
 
 
 class _Items(ItemsView[K, V]):
@@ -58,13 +62,19 @@ class Cache(MutableMapping[K, V]):
         return self.__missing__(key) if value is MISSING else value
 
     def __setitem__(self, key: K, value: V) -> None:
-        # What most writes are, by one call.
-        is_plain = not (self._weighs or self._notes_writes)
-        fits = self._table.put_one(key, value, self._maxsize) if is_plain else None
-        if fits is None:
+        if self._weighs or self._notes_writes:
             self._put(key, value)
-        elif not fits:
+            return
+        # What most writes are: one step, or one that makes room for another.
+        done = self._table.put_one(key, value, self._maxsize)
+        if done == _FULL and self._maxsize >= 1:
+            with suppress(KeyError):  # Another thread has emptied it.
+                self.popitem()
+            done = self._table.put_one(key, value, self._maxsize)
+        if done == _TOO_MANY:
             self._shrink()
+        elif done != _WRITTEN:
+            self._put(key, value)
 
     def __delitem__(self, key: K) -> None:
         if self._table.take(key) is MISSING:
@@ -175,7 +185,7 @@ class Cache(MutableMapping[K, V]):
         return cast("list[tuple[K, V]]", self._table.items())
 
     def _next_to_go(self) -> tuple[K, V] | None:
-        return cast("tuple[K, V] | None", self._table.coldest())
+        return self._table.coldest()
 
     def _put(self, key: K, value: V, expires: Any = None, *, only_new: bool = False) -> int:
         """Makes room and writes. Gives the number of the write; 0 if the key was there and was not to be."""

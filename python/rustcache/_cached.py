@@ -156,8 +156,7 @@ class CachedFunction(Memo[P, R]):
             flight.value = value
             flight.outcome = Outcome.LANDED
         except Exception as error:
-            flight.error = error
-            flight.outcome = Outcome.FAILED
+            flight.fail(error)
             raise
         finally:
             # With anything but an Exception (KeyboardInterrupt, SystemExit) the flight is abandoned: that was meant for this caller, and
@@ -265,8 +264,7 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
             flight.value = value
             flight.outcome = Outcome.LANDED
         except Exception as error:
-            flight.error = error
-            flight.outcome = Outcome.FAILED
+            flight.fail(error)
             raise
         finally:
             # Cancelled, or closed: the next of those who wait takes over.

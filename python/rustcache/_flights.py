@@ -13,9 +13,12 @@ import threading
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._core import Flight
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class Outcome(enum.Enum):
@@ -35,15 +38,17 @@ inside: ContextVar[Flight | None] = ContextVar("rustcache_inside", default=None)
 
 
 class _Flight(Flight):
-    __slots__ = ("error", "outcome", "value")
+    __slots__ = ("error", "outcome", "traceback", "value")
 
     value: Any
     error: Exception | None
+    traceback: TracebackType | None
     outcome: Outcome
 
     def __init__(self) -> None:
         self.value = None
         self.error = None
+        self.traceback = None
         self.outcome = Outcome.ABANDONED
 
     def begin(self) -> Token[Flight | None]:
@@ -51,11 +56,17 @@ class _Flight(Flight):
         self.enter(inside.get())
         return inside.set(self)
 
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.traceback = error.__traceback__
+        self.outcome = Outcome.FAILED
+
     def raise_error(self) -> NoReturn:
         error = self.error
         assert error is not None
         try:
-            raise error
+            # From the one who failed to this one: those between who have raised it as well are not in there.
+            raise error.with_traceback(self.traceback)
         finally:
             # The traceback of the error has this frame, and the frame must not have the error.
             del error, self

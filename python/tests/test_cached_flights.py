@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -333,6 +334,7 @@ def test_a_result_whose_del_calls_the_function_does_not_hang() -> None:
 def test_a_thread_that_waits_can_be_interrupted() -> None:
     program = """
 import threading
+import traceback
 from rustcache import cached
 go_on, started = threading.Event(), threading.Event()
 
@@ -472,3 +474,26 @@ def test_nobody_waits_for_a_refresh_that_no_thread_has_begun() -> None:
     print("end", flush=True)
 """
     )
+
+
+def test_the_traceback_of_each_who_waited_is_as_long_as_that_of_one() -> None:
+    go_on = threading.Event()
+    lengths = []
+
+    @cached
+    def function() -> None:
+        assert go_on.wait(TIMEOUT)
+        raise LookupError("gone")
+
+    def call() -> None:
+        try:
+            function()
+        except LookupError as error:
+            lengths.append(len(traceback.extract_tb(error.__traceback__)))
+
+    waiting = Waiting(call, 30)
+    waiting.start()
+    until_waiting(29)
+    go_on.set()
+    waiting.join()
+    assert max(lengths) <= 8, lengths

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+# So often is it looked after whether another's event loop is still there.
+_LOOK_SECONDS = 0.5
+
+
 class Outcome(enum.Enum):
     """How a flight ended for one who waits for it."""
 
@@ -156,11 +160,19 @@ class TaskFlight(_Flight):
             self.waiting.append((loop, future))
             # Looked at after it was put there: who lands looks the other way round.
             if not self.is_down:
-                await future
+                await self._woken(loop, future)
         finally:
             if within is not None:
                 within.stop_waiting(self)
         return self.outcome
+
+    async def _woken(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+        if self.loop is loop:
+            await future
+            return
+        # That of the one who flies may be closed, with its task in the middle: then nobody lands it.
+        while not future.done() and not self.is_over():
+            await asyncio.wait([future], timeout=_LOOK_SECONDS)
 
     def end(self, token: Token[Flight | None]) -> None:
         # A coroutine that is closed, by the garbage collector for one, ends in another context than it began in.

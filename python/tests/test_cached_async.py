@@ -372,3 +372,42 @@ def test_methods_that_are_coroutine_functions_work() -> None:
         assert seen() is None
 
     run(main())
+
+
+def test_a_task_whose_result_was_computed_in_a_loop_that_is_closed_computes_it_itself() -> None:
+    calls: list[int] = []
+    started, waits = threading.Event(), threading.Event()
+    left: list[object] = []
+
+    @cached
+    async def function() -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            await asyncio.sleep(3600)
+        return len(calls)
+
+    def lead() -> None:
+        loop = asyncio.new_event_loop()
+        # It is still referred to when the loop is closed, so that it never ends.
+        left.append(loop.create_task(function()))  # type: ignore[arg-type]
+        loop.run_until_complete(asyncio.sleep(0))
+        started.set()
+        assert waits.wait(60)
+        loop.close()
+
+    thread = threading.Thread(target=lead)
+    thread.start()
+    assert started.wait(60)
+
+    async def main() -> int:
+        waiting = asyncio.ensure_future(function())
+        while not function._store.pending[()].waiting:
+            await asyncio.sleep(0)
+        waits.set()
+        return await asyncio.wait_for(waiting, 60)
+
+    assert asyncio.run(main()) == 2
+    thread.join()
+    function.cache_clear()
+    task: Any = left.pop()
+    task._log_destroy_pending = False

@@ -158,3 +158,17 @@ fn a_path_or_a_method_that_is_not_there_is_told_to_be_so() {
         );
     }
 }
+
+#[test]
+fn when_it_was_started_stays_what_it_is() {
+    let service = Service::new();
+    let started = || {
+        let metrics = service.get("/metrics");
+        let line = |line: &&str| line.starts_with("rustcache_start_time_seconds ");
+        metrics.text().lines().find(line).expect("the metric").to_owned()
+    };
+    let first = started();
+    for _ in 0..20 {
+        assert_eq!(started(), first, "Prometheus counts changes as starts");
+    }
+}

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::reply::{Answer, ok};
-use super::samples::{resident_memory, unix_millis};
+use super::samples::resident_memory;
 use super::service::Service;
 use super::traffic::KINDS;
 use crate::cache::Stats;
@@ -59,7 +59,7 @@ struct Figures {
     shed: u64,
     stdio: Option<Stdio>,
     memory: Option<u64>,
-    up: Duration,
+    started: Duration,
 }
 
 impl Figures {
@@ -88,7 +88,7 @@ impl Figures {
             shed: service.seats.shed(),
             stdio: service.stdio.as_deref().map(stdio),
             memory: resident_memory(),
-            up: service.began.elapsed(),
+            started: Duration::from_millis(service.began_at),
         }
     }
 
@@ -184,12 +184,11 @@ impl Figures {
         if let Some(memory) = self.memory {
             to.gauge_in("resident_memory", "Memory of the process", Unit::Bytes, memory)?;
         }
-        let started = Duration::from_millis(unix_millis()).saturating_sub(self.up);
         to.gauge_in(
             "start_time",
             "When it began to serve, in Unix time",
             Unit::Seconds,
-            started.as_secs_f64(),
+            self.started.as_secs_f64(),
         )
     }
 

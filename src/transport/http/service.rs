@@ -18,6 +18,7 @@ use super::options::Options;
 use super::problem::Problem;
 use super::reply::{Answer, json};
 use super::routes::{self, Asks, Found, Manner, Path};
+use super::samples::unix_millis;
 use super::seats::Seats;
 use super::top::{self, Top};
 use super::traffic::{Kind, Traffic};
@@ -35,6 +36,8 @@ pub(super) struct Service {
     pub(super) stdio: Option<Arc<session::Traffic>>,
     pub(super) allowance: Allowance,
     pub(super) began: Instant,
+    /// The same in Unix milliseconds, by the clock as it was then: that may be set later.
+    pub(super) began_at: u64,
     guard: Guard,
     is_stopping: AtomicBool,
     on_fatal: Box<dyn Fn() + Send + Sync>,
@@ -60,6 +63,7 @@ impl Service {
                 budget: Budget::new(options.max_memory),
             },
             began: Instant::now(),
+            began_at: unix_millis(),
             guard: Guard::new(options),
             is_stopping: AtomicBool::new(false),
             on_fatal,

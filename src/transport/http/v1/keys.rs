@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::body::Incoming;
+use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;
@@ -12,7 +13,7 @@ use super::glob::Pattern;
 use super::names::{Name, ttl};
 use super::query::{self, Number};
 use crate::protocol::media;
-use crate::{Cursor, Tag};
+use crate::{Cache, Cursor, ScanEntry, Tag};
 
 pub(in super::super) const LIMIT: Number = Number {
     name: "limit",
@@ -22,8 +23,9 @@ pub(in super::super) const LIMIT: Number = Number {
 };
 /// Of matching, for one page.
 const MOST_STEPS: usize = 10_000_000;
-/// Pages of a scan that one answer may take, where a pattern is rare.
-const MOST_PAGES: usize = 4;
+/// Entries that are looked at for one page, however rare what is asked for, and for one scan.
+const MOST_EXAMINED: usize = 4 * SCANNED;
+const SCANNED: usize = 16_384;
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in super::super) struct Page {
@@ -59,7 +61,7 @@ pub(in super::super) fn answer(service: &Service, request: &Request<Incoming>) -
             cursor: None,
         }));
     }
-    let mut next = match query::text(uri, "cursor")?.as_deref() {
+    let next = match query::text(uri, "cursor")?.as_deref() {
         None | Some("") => Cursor::default(),
         Some(text) => text.parse().map(Cursor::from_u64).map_err(|_| {
             Problem::bad_request(format!(
@@ -67,40 +69,82 @@ pub(in super::super) fn answer(service: &Service, request: &Request<Incoming>) -
             ))
         })?,
     };
+    let look = || page(cache, next, &prefix, limit, pattern.as_ref());
+    let page = match pattern {
+        None => look(),
+        Some(_) => lengthy::always(look),
+    };
+    page.map(|page| json(&page))
+}
+
+/// Looks at few entries first, and at more at once where few of them match.
+fn page(
+    cache: &Cache,
+    mut next: Cursor,
+    prefix: &[u8],
+    limit: usize,
+    pattern: Option<&Pattern>,
+) -> Result<Page, Problem> {
     let mut keys = Vec::new();
     let mut steps = MOST_STEPS;
-    for _ in 0..MOST_PAGES {
-        let page = cache.scan(next, &prefix, limit - keys.len(), false);
+    let mut examined = 0;
+    let mut size = limit;
+    let mut is_further = false;
+    while keys.len() < limit && examined < MOST_EXAMINED {
+        let room = limit - keys.len();
+        let page = cache.scan(next, prefix, size, false);
+        // Where others begin otherwise, there are fewer than were looked at.
+        examined += if page.entries.len() < size { SCANNED } else { size };
+        let mut found = Vec::new();
         for entry in page.entries {
-            if let Some(pattern) = &pattern {
-                match pattern.matches(&entry.key, &mut steps) {
-                    Some(true) => {}
-                    Some(false) => continue,
-                    None => {
-                        return Err(Problem::bad_request(
-                            "match takes too many steps: use fewer *, a prefix, or a lower limit",
-                        ));
-                    }
+            match pattern.map_or(Some(true), |pattern| pattern.matches(&entry.key, &mut steps)) {
+                Some(true) => found.push(entry),
+                Some(false) => {}
+                // These are for the next page to look at.
+                None if is_further => return Ok(Page::of(keys, Some(next))),
+                None => {
+                    return Err(Problem::bad_request(
+                        "match takes too many steps: use fewer *, a prefix, or a lower limit",
+                    ));
                 }
             }
-            keys.push(Key {
-                name: Name::of(&entry.key),
-                r#type: type_of(entry.tag),
-                tag: entry.tag.0,
-                bytes: entry.value_len,
-                ttl: ttl(entry.time_left),
-            });
         }
+        if found.len() > room && size > room {
+            // A cursor cannot lead into the midst of them.
+            size = room;
+            continue;
+        }
+        size = match pattern {
+            Some(_) if found.len() < size / 4 => (4 * size).min(SCANNED),
+            _ => room.saturating_sub(found.len()),
+        };
+        is_further = true;
+        keys.extend(found.into_iter().map(Key::of));
         match page.next {
-            None => return Ok(json(&Page { keys, cursor: None })),
+            None => return Ok(Page::of(keys, None)),
             Some(cursor) => next = cursor,
         }
-        if keys.len() >= limit {
-            break;
+    }
+    Ok(Page::of(keys, Some(next)))
+}
+
+impl Page {
+    fn of(keys: Vec<Key>, next: Option<Cursor>) -> Self {
+        let cursor = next.map(|next| next.to_u64().to_string());
+        Page { keys, cursor }
+    }
+}
+
+impl Key {
+    fn of(entry: ScanEntry) -> Self {
+        Key {
+            name: Name::of(&entry.key),
+            r#type: type_of(entry.tag),
+            tag: entry.tag.0,
+            bytes: entry.value_len,
+            ttl: ttl(entry.time_left),
         }
     }
-    let cursor = Some(next.to_u64().to_string());
-    Ok(json(&Page { keys, cursor }))
 }
 
 /// By the tag alone: a page reads no values.

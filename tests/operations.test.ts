@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -137,6 +137,48 @@ test("each alert has a severity, and says what has happened and what to do", () 
     assert.match(alert, /^ {10}severity: (critical|warning|info)$/m, name);
     assert.match(alert, /^ {10}summary: ".+"$/m, name);
     assert.match(alert, /^ {10}description: ".+\."$|description: ".+\?"$/m, name);
+  }
+});
+
+test("what an alert tells as a percentage is a share, which is what comes first in its expression", () => {
+  const alerts = read("operations/alerts.yaml")
+    .split(/^ {6}- alert: /m)
+    .filter((alert) => /\$value \| humanizePercentage/.test(alert));
+  assert.ok(alerts.length > 0);
+  for (const alert of alerts) assert.match(alert, /^ +(?:expr: )?rate\(\w+\[\w+\]\) \/ .* < 0\.\d+$/m, alert);
+});
+
+test("the health check asks whether the daemon lives, and is in the image", () => {
+  const file = read("operations/Containerfile");
+  assert.match(file, /^ +CMD .*\/livez"\]$/m);
+  for (const text of [file, read("operations.md")])
+    for (const [command] of text.matchAll(/podman build .*/g)) assert.match(command, /--format docker/);
+});
+
+test("the backup that the page tells to make is whole, where the directory is a link as systemd makes it", () => {
+  const place = mkdtempSync(join(tmpdir(), "rustcache-backup-"));
+  try {
+    for (const name of ["lib", "backup"]) mkdirSync(join(place, name));
+    symlinkSync(directory, join(place, "lib/rustcache"));
+    const section = /^## Backup\n(.*?)```console\n(.*?)```/ms.exec(read("operations.md"))![2]!;
+    const lines = section.replace(/^# /gm, "").split("\n");
+    const commands = lines.filter((line) => /^(rm|cp|rustcache) /.test(line));
+    assert.deepEqual(
+      commands.map((line) => line.split(" ")[0]),
+      ["rm", "cp", "rustcache"],
+    );
+    const script = commands
+      .join("\n")
+      .replaceAll("/var/lib/", `${place}/lib/`)
+      .replaceAll("/backup/", `${place}/backup/`)
+      .replace(/^rustcache /m, `"${requireDaemon()}" `);
+    // Twice: the one before is there then.
+    for (let time = 0; time < 2; time += 1) {
+      execFileSync("sh", ["-ec", script], { stdio: "pipe" });
+      assert.deepEqual(readdirSync(join(place, "backup/rustcache.new")).sort(), readdirSync(directory).sort());
+    }
+  } finally {
+    rmSync(place, { recursive: true });
   }
 });
 

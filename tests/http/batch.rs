@@ -120,6 +120,59 @@ fn pages_of_keys_hold_each_key_once() {
 }
 
 #[test]
+fn a_guard_compares_all_digits() {
+    let service = Service::new();
+    service.ask(
+        "PUT",
+        "/v1/entries/n",
+        &[("Content-Type", "application/json")],
+        b"12345678901234567890123",
+    );
+    let holds = |number: &str| {
+        let body = format!("{{\"if\":[{{\"key\":\"n\",\"value\":{number}}}],\"operations\":[]}}");
+        service
+            .ask("POST", "/v1/transactions", &[], body.as_bytes())
+            .status
+            == 200
+    };
+    assert!(holds("12345678901234567890123") && holds("1.2345678901234567890123e22"));
+    assert!(!holds("12345678901234567890124"));
+}
+
+/// However few it asks for at once.
+#[test]
+fn who_looks_for_what_is_rare_is_answered_soon() {
+    let service = Service::new();
+    for part in 0..3 {
+        let sets: Vec<_> = (0..10_000)
+            .map(|n| json!({"op": "set", "key": format!("item:{part}:{n}"), "value": n}))
+            .collect();
+        service.post("/v1/batch", &json!({"operations": sets}));
+    }
+    for query in ["match=*:9999", "match=*:77?", "prefix=item:1:12"] {
+        let (mut pages, mut found) = (0, 0);
+        let mut cursor = Some(String::new());
+        while let Some(at) = cursor {
+            let page = service
+                .get(&format!("/v1/keys?limit=30&cursor={at}&{query}"))
+                .json();
+            let keys = page["keys"].as_array().expect("keys");
+            assert!(keys.len() <= 30);
+            pages += 1;
+            found += keys.len();
+            cursor = page["cursor"].as_str().map(str::to_owned);
+        }
+        let wanted = match query {
+            "match=*:9999" => 3,
+            "match=*:77?" => 30,
+            _ => 111,
+        };
+        assert_eq!(found, wanted, "{query}");
+        assert!(pages <= 3 + wanted / 15, "{query}: {pages} pages");
+    }
+}
+
+#[test]
 fn a_transaction_is_done_if_all_its_conditions_hold_and_not_at_all_otherwise() {
     let service = Service::new();
     let set = |key: &str, value| json!({"operations": [{"op": "set", "key": key, "value": value}]});

@@ -11,6 +11,7 @@ pub(super) mod keys;
 pub(super) mod names;
 mod operation;
 pub(super) mod query;
+mod same;
 pub(super) mod transactions;
 pub(super) mod value;
 

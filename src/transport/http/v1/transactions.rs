@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::body::Incoming;
@@ -19,13 +18,14 @@ use super::etag;
 use super::names::{Base64, Name};
 use super::operation::{Operation, Verb};
 use super::read_json;
+use super::same::is_same;
 use super::value::{Given, there, to_json};
 use crate::cache::{Step, Stepped, Watched};
 use crate::{Cache, Entry, SetOptions};
 
 /// Operations and conditions together.
 const MOST: usize = 128;
-/// Of values that are written: room for them is made under the locks.
+/// Of values that are written, for which room is made under the locks, and of those that are compared, which are taken apart.
 const MOST_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -111,11 +111,15 @@ pub(in super::super) async fn answer(
     let conditions: Vec<(Vec<u8>, Wanted)> = conditions.collect::<Result<_, _>>()?;
     let operations = asked.operations.into_iter().map(prepare);
     let operations: Vec<Prepared> = operations.collect::<Result<_, _>>()?;
-    let bytes: usize = operations.iter().map(|operation| operation.value.len()).sum();
+    let written = operations.iter().map(|operation| operation.value.len());
+    let compared = conditions.iter().map(|(_, wanted)| wanted.length());
+    let bytes: usize = written.chain(compared).sum();
     if bytes > MOST_BYTES {
         return Err(Problem::new(
             Code::TransactionTooLarge,
-            format!("the values take {bytes} bytes, and {MOST_BYTES} are the most that are written at once"),
+            format!(
+                "the values take {bytes} bytes, and {MOST_BYTES} are the most that are written and compared at once"
+            ),
         ));
     }
     let cache = service.backing.writable()?;
@@ -270,6 +274,15 @@ impl Condition {
 }
 
 impl Wanted {
+    /// Of the value that it has to be.
+    fn length(&self) -> usize {
+        match self {
+            Wanted::Absent | Wanted::Present | Wanted::ETag(_) => 0,
+            Wanted::Json(json) => json.get().len(),
+            Wanted::Bytes(_, bytes) => bytes.len(),
+        }
+    }
+
     fn holds(&self, found: Option<&Entry>) -> bool {
         let Some(entry) = found else {
             return matches!(self, Wanted::Absent);
@@ -280,14 +293,8 @@ impl Wanted {
             Wanted::ETag(etag) => etag::is_named(etag.as_bytes(), &etag::of_entry(entry)),
             Wanted::Bytes(tag, bytes) => entry.tag == *tag && entry.value == *bytes,
             Wanted::Json(json) => {
-                to_json(entry.tag, &entry.value).is_some_and(|value| is_same_json(&value, json))
+                to_json(entry.tag, &entry.value).is_some_and(|value| is_same(json.get(), value.get()))
             }
         }
     }
-}
-
-/// Whether both are written in the same way, or mean the same.
-fn is_same_json(one: &RawValue, other: &RawValue) -> bool {
-    let value = |json: &RawValue| serde_json::from_str::<Value>(json.get()).ok();
-    one.get() == other.get() || value(one).is_some_and(|one| value(other) == Some(one))
 }

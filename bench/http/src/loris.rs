@@ -16,6 +16,7 @@ use crate::wrk::{self, Load};
 
 /// Between two bytes of each: well before the daemon gives one up.
 const PACE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(1);
 /// So many begin to connect at once.
 const AT_ONCE: usize = 200;
 
@@ -33,6 +34,8 @@ pub(crate) struct Plan<'p> {
 
 #[derive(Debug, Default)]
 struct Count {
+    /// Connections that were let in, ever.
+    begun: AtomicUsize,
     open: AtomicUsize,
     cut: AtomicU64,
 }
@@ -95,10 +98,11 @@ impl Crowd {
                 // Not all of them at the same moment.
                 let first = PACE.mul_f64(number as f64 / slow as f64);
                 loop {
-                    if let Ok(_door) = doors.acquire().await
+                    if let Ok(door) = doors.acquire().await
                         && let Ok(stream) = TcpStream::connect(&address).await
                     {
-                        drop(_door);
+                        drop(door);
+                        count.begun.fetch_add(1, Ordering::Relaxed);
                         count.open.fetch_add(1, Ordering::Relaxed);
                         be_slow(stream, first).await;
                         count.open.fetch_sub(1, Ordering::Relaxed);
@@ -110,7 +114,9 @@ impl Crowd {
             });
         }
         let mut tries = 0;
-        while count.open.load(Ordering::Relaxed) < wanted {
+        let is_there =
+            || count.begun.load(Ordering::Relaxed) >= slow && count.open.load(Ordering::Relaxed) >= wanted;
+        while !is_there() {
             tries += 1;
             if tries > 600 {
                 let open = count.open.load(Ordering::Relaxed);
@@ -123,8 +129,10 @@ impl Crowd {
         Ok(Crowd { runtime, count })
     }
 
+    /// They are gone, and so is what the kernel has to do about that.
     fn leave(self) {
-        self.runtime.shutdown_background();
+        self.runtime.shutdown_timeout(PAUSE);
+        std::thread::sleep(PAUSE);
     }
 }
 

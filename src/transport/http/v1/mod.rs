@@ -16,6 +16,7 @@ pub(super) mod transactions;
 pub(super) mod value;
 
 use hyper::Request;
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use super::body::{self, Incoming};

@@ -74,6 +74,19 @@ fn a_client_that_does_not_read_is_cut() {
     assert!(read.is_err() || body.len() < 60 << 20);
 }
 
+#[test]
+fn a_client_that_has_nothing_more_to_say_is_answered() {
+    let service = Service::new();
+    let mut client = service.client();
+    client.send(&b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(3));
+    let stream = client.stream.get_mut();
+    stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+    for _ in 0..3 {
+        assert_eq!(client.answer("GET").body, b"ok\n");
+    }
+    assert!(client.is_closed());
+}
+
 /// More connections than there are places, none of which ever asks anything.
 #[test]
 fn those_who_ask_nothing_make_room_for_those_who_do() {

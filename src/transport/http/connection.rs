@@ -53,6 +53,8 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_buf_size(LONGEST_HEAD)
+        // Who has said all that he has to say is answered all the same.
+        .half_close(true)
         .serve_connection(
             TokioIo::new(Bounded::new(stream, patience.write, seat)),
             service_fn(answer),

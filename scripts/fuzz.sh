@@ -16,8 +16,35 @@ seeds() {
 seeds fixed 1
 seeds framed 2
 
+# Of each kind of request one, to begin with.
+requests() {
+  local directory=fuzz/corpus/http number=0 request method path body
+  mkdir -p "$directory"
+  while read -r method path body; do
+    number=$((number + 1))
+    request="$method $path HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\nContent-Type: application/json\r\nContent-Length: ${#body}\r\n\r\n"
+    printf "$request%s" "$body" >"$directory/request-$number"
+  done <<'END'
+PUT /v1/entries/k?ttl=60 {"n":1}
+GET /v1/entries/k?peek=true
+DELETE /v1/entries?prefix=k
+GET /v1/keys?prefix=k&match=k*&limit=10&cursor=
+POST /v1/batch {"operations":[{"op":"set","key":"k","base64":"AP8=","type":"image/png","ttl":1.5,"if":"absent"},{"op":"get","key_base64":"/wA="},{"op":"delete","key":"k"}]}
+POST /v1/incr {"key":"n","delta":-1,"ttl":"never"}
+POST /v1/transactions {"if":[{"key":"k","value":{"n":1.0}},{"key":"n","absent":false},{"key":"e","etag":"*"}],"operations":[{"op":"set","key":"k","value":null}]}
+GET /v1/top?limit=5
+GET /v1/stats
+GET /metrics
+PUT /kv/insert {"key":"k","value":[1,"x",null],"ttl":1e3}
+GET /kv/k
+DELETE /kv/delete/k
+GET /
+END
+}
+requests
+
 found=()
-for target in fixed framed session engine journal snapshot directory; do
+for target in fixed framed session engine journal snapshot directory http; do
   printf '\n=== %s\n' "$target"
   cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=8192 -len_control=10 -malloc_limit_mb=256 -print_final_stats=1 || found+=("$target")
 done

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -14,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{log, session};
 
 use super::backing::Backing;
-use super::connection::Patience;
+use super::connection::{Patience, serve};
 use super::events::keep_sampling;
 use super::listener::listen;
 use super::options::Options;
@@ -60,6 +61,7 @@ pub struct Server {
     runtime: Runtime,
     service: Arc<Service>,
     address: SocketAddr,
+    patience: Patience,
     stop: watch::Sender<bool>,
     over: mpsc::Receiver<()>,
 }
@@ -121,6 +123,7 @@ impl Server {
             runtime,
             service,
             address,
+            patience,
             stop,
             over,
         })
@@ -129,6 +132,24 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves one client on a stream that is no connection of its own, until it ends: what a fuzzer does.
+    pub fn attend<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(seat) = self.service.seats.take() else {
+            return;
+        };
+        let (service, stop) = (Arc::clone(&self.service), self.stop.subscribe());
+        let patience = self.patience;
+        let served = self.runtime.spawn(async move {
+            serve(&service, stream, &seat, patience, stop).await;
+            service.seats.give_back(&seat);
+        });
+        // Who panics has said so.
+        let _ = self.runtime.block_on(served);
     }
 
     /// Ends: takes no more connections, and finishes the requests that are under way if that takes no longer than `within`. Gives the number of connections that were

@@ -9,7 +9,7 @@ use crate::histogram::{Counts, Histogram};
 use crate::protocol::command::Command;
 
 /// One command of so many is timed, and looked at. A prime, so that clients which take turns are all seen.
-pub(crate) const TIMED_OF: u32 = 61;
+pub(crate) const TIMED_OF: u32 = 251;
 /// Keys that are kept between two looks at them, and the longest.
 const MOST_READS: usize = 1024;
 const LONGEST_READ: usize = 1024;

@@ -170,12 +170,12 @@ fn the_numbers_of_one_are_those_of_the_other() {
     assert!(of_http["commands"].as_u64() >= Some(3), "{of_http}");
 }
 
-/// One read in so many is looked at: a few hundred are enough.
+/// One command in so many is looked at.
 #[test]
 fn what_is_read_and_how_long_it_takes_is_told_of_stdin_too() {
     let (service, mut framed) = both();
     framed.set("often", b"v", Tag::TEXT);
-    for _ in 0..500 {
+    for _ in 0..2000 {
         assert_eq!(framed.get("often").0, Status::OK);
     }
     // It is told once the second is over.
@@ -193,7 +193,7 @@ fn what_is_read_and_how_long_it_takes_is_told_of_stdin_too() {
         .lines()
         .find_map(|line| line.strip_prefix("rustcache_stdio_command_duration_seconds_count{kind=\"get\"} "));
     let count: u64 = count.and_then(|count| count.parse().ok()).expect("a count");
-    assert!((1..500).contains(&count), "{count}");
+    assert!((1..2000).contains(&count), "{count}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ struct Options {
     #[arg(long, default_value = "target/release/rustcache")]
     binary: PathBuf,
     /// Put the figures into docs/benchmarks.md.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quick")]
     write: bool,
     #[command(subcommand)]
     command: Option<Task>,
@@ -69,11 +69,12 @@ enum Task {
 const OURS: [&str; 3] = ["rustcache GET /kv", "rustcache PUT /kv", "rustcache GET /v1"];
 
 const CONSTANT: &str = "axum, a constant";
+const FASTAPI_GET: &str = "FastAPI GET";
 
 const TARGETS: [Pair; 4] = [
     Pair {
         ours: OURS[0],
-        other: "FastAPI GET",
+        other: FASTAPI_GET,
         requests: 30.0,
         p99: Some(0.05),
     },
@@ -142,7 +143,7 @@ fn compare(options: &Options) -> Result<(), String> {
     ];
     match &fastapi {
         Some(fastapi) => {
-            contenders.push(("FastAPI GET", fastapi, Load::Get("/kv/user:123")));
+            contenders.push((FASTAPI_GET, fastapi, Load::Get("/kv/user:123")));
             contenders.push(("FastAPI PUT", fastapi, Load::Put));
         }
         None => eprintln!("bench-http: without --python FastAPI is left out"),

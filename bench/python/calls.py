@@ -51,7 +51,7 @@ def coroutines(effort: Effort) -> Results:
     events = asyncio.new_event_loop()
 
     def sample(cached: Callable[..., Any]) -> Callable[[], float]:
-        return lambda: events.run_until_complete(run(cached, wanted)) / len(wanted)
+        return lambda: events.run_until_complete(run(cached, wanted, None)) / len(wanted)
 
     with closing(events):
         return by_turns({name: sample(decorate(load)) for name, decorate in decorators_of_coroutines(SMALL).items()}, effort.rounds)

@@ -21,23 +21,18 @@ Loop = Callable[[Any, Sequence[str], object], int]
 
 def loop(statement: str, prepare: str = "pass") -> Loop:
     """A function that runs a statement for each key and gives the nanoseconds that all of them took."""
-    source = f"""
-def run(cache, keys, value):
-    {prepare}
-    began = now()
-    for key in keys:
-        {statement}
-    return now() - began
-"""
-    names: dict[str, Any] = {"now": perf_counter_ns}
-    exec(compile(source, f"<{statement}>", "exec"), names)
-    return names["run"]
+    return _compiled("def", statement, prepare)
 
 
-def async_loop(statement: str) -> Callable[[Any, Sequence[str]], Coroutine[Any, Any, int]]:
+def async_loop(statement: str) -> Callable[[Any, Sequence[str], object], Coroutine[Any, Any, int]]:
     """As `loop`, of a statement that awaits."""
+    return _compiled("async def", statement, "pass")
+
+
+def _compiled(define: str, statement: str, prepare: str) -> Any:
     source = f"""
-async def run(cache, keys):
+{define} run(cache, keys, value):
+    {prepare}
     began = now()
     for key in keys:
         {statement}

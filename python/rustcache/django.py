@@ -20,11 +20,13 @@ reached, the least recently used entries go, one for each that comes; `CULL_FREQ
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
 
 from . import CACHE_MISS, Storage
 
@@ -35,6 +37,20 @@ _storages: dict[tuple[str, int, int | None], Storage[bytes]] = {}
 _lock = threading.Lock()
 
 
+_OPTIONS = ("MAX_ENTRIES", "MAX_BYTES", "CULL_FREQUENCY")
+
+
+def _max_bytes(options: dict[str, Any]) -> int | None:
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        raise ImproperlyConfigured(f"OPTIONS of a RustCache are {', '.join(_OPTIONS)}, and not {unknown[0]!r}")
+    given = options.get("MAX_BYTES")
+    try:
+        return None if given is None else int(given)
+    except (TypeError, ValueError):
+        raise ImproperlyConfigured(f"MAX_BYTES has to be an integer, and is {given!r}") from None
+
+
 class RustCache(BaseCache):  # type: ignore[misc]
     """See the module."""
 
@@ -42,12 +58,12 @@ class RustCache(BaseCache):  # type: ignore[misc]
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__(params)
-        max_bytes = params.get("OPTIONS", {}).get("MAX_BYTES")
+        max_bytes = _max_bytes(params.get("OPTIONS", {}))
         with _lock:
             which = (name, self._max_entries, max_bytes)
             storage = _storages.get(which)
             if storage is None:
-                storage = _storages[which] = Storage(size_limit_in_bytes=max_bytes, max_items=self._max_entries)
+                storage = _storages[which] = Storage(size_limit_in_bytes=max_bytes, max_items=max(1, self._max_entries))
         self._cache = storage
 
     def _dump(self, value: Any) -> bytes:
@@ -57,7 +73,7 @@ class RustCache(BaseCache):  # type: ignore[misc]
         if timeout is DEFAULT_TIMEOUT:
             timeout = self.default_timeout
         # Negative ones have passed already.
-        return None if timeout is None else max(0.0, timeout)
+        return None if timeout is None or timeout == math.inf else max(0.0, timeout)
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         key = self.make_and_validate_key(key, version=version)

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("django")
 pytest.importorskip("dogpile.cache")
 
+from django.core.exceptions import ImproperlyConfigured
 from dogpile.cache import make_region
 from dogpile.cache.api import NO_VALUE
 
@@ -61,6 +62,26 @@ def test_django_holds_max_bytes() -> None:
     assert cache._cache.size_in_bytes <= 100_000
     assert cache.get("999") is not None
     assert cache.get("0") is None
+
+
+def test_django_takes_what_its_own_cache_takes() -> None:
+    none_at_all = RustCache("none", {"OPTIONS": {"MAX_ENTRIES": 0}})
+    none_at_all.set("a", 1)
+    none_at_all.set("b", 2)
+    assert none_at_all.get("b") == 2
+    endless = RustCache("endless", {"OPTIONS": {"MAX_ENTRIES": "7", "MAX_BYTES": "100000"}})
+    endless.set("key", 1, timeout=float("inf"))
+    assert endless.get("key") == 1
+    assert endless._cache.ttl(endless.make_key("key")) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [({"MAX_BYTES": "much"}, "MAX_BYTES has to be an integer, and is 'much'"), ({"MAX_BYTE": 1}, "and not 'MAX_BYTE'")],
+)
+def test_django_is_told_which_option_is_wrong(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=complaint):
+        RustCache("wrong", {"OPTIONS": options})
 
 
 def test_dogpile_finds_the_backend_by_its_name_and_computes_once() -> None:

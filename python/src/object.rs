@@ -40,6 +40,11 @@ impl Object {
         unsafe { ManuallyDrop::take(&mut this.0) }
     }
 
+    /// Nobody else's, as long as this is there.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
     pub(crate) fn is(&self, other: &Object) -> bool {
         self.0.is(&*other.0)
     }
@@ -179,7 +184,7 @@ unsafe fn likeness(a: *mut ffi::PyObject, b: *mut ffi::PyObject, depth: u32) -> 
         if ffi::PyLong_CheckExact(a) != 0 {
             return match (small(a), small(b)) {
                 (Some(a), Some(b)) => of(a == b),
-                (None, None) => Likeness::Unknown,
+                (None, None) => of(ffi::PyObject_RichCompareBool(a, b, ffi::Py_EQ) == 1),
                 _ => Likeness::Different,
             };
         }

@@ -1,6 +1,8 @@
 //! The engine for objects, with keys that are compared as a dict compares them: what `Storage`, `KvStore` and `@cached` are made of. Raises what `__hash__` and `__eq__` raise; knows nothing of the names and
 //! defaults that those have.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -46,8 +48,13 @@ pub(crate) struct Sought<'a, 'py> {
     key: &'a Bound<'py, PyAny>,
     hash: isize,
     /// Keys that were asked, and what they said. They are kept alive by this, so that an address is never another key's.
-    compared: &'a [(Key, bool)],
+    compared: &'a Compared,
 }
+
+/// Keys that were asked, and what they said, by the addresses of their objects: of keys of one hash there may be many.
+type Compared = HashMap<usize, (Key, bool), BuildHasherDefault<DefaultHasher>>;
+
+static NONE_COMPARED: Compared = HashMap::with_hasher(BuildHasherDefault::new());
 
 impl<'a, 'py> Sought<'a, 'py> {
     #[inline]
@@ -55,7 +62,7 @@ impl<'a, 'py> Sought<'a, 'py> {
         Sought {
             key,
             hash,
-            compared: &[],
+            compared: &NONE_COMPARED,
         }
     }
 
@@ -68,8 +75,7 @@ impl<'a, 'py> Sought<'a, 'py> {
     }
 
     fn remember(self, other: &Key) -> Likeness {
-        let mut compared = self.compared.iter();
-        match compared.find(|(key, _)| key.object.is(&other.object)) {
+        match self.compared.get(&other.object.address()) {
             Some((_, true)) => Likeness::Same,
             Some((_, false)) => Likeness::Different,
             None => Likeness::Unknown,
@@ -109,14 +115,14 @@ impl<'a, 'py> Sought<'a, 'py> {
 
 /// Keys that were asked whether they are equal to one that is looked for.
 struct Comparisons {
-    compared: Vec<(Key, bool)>,
+    compared: Compared,
     rounds: usize,
 }
 
 impl Comparisons {
     const fn new() -> Self {
         Comparisons {
-            compared: Vec::new(),
+            compared: HashMap::with_hasher(BuildHasherDefault::new()),
             rounds: 0,
         }
     }
@@ -140,7 +146,8 @@ impl Comparisons {
         }
         for candidate in candidates {
             let is_equal = calling::eq(candidate.object.py().bind(key.py()), key)?;
-            self.compared.push((candidate, is_equal));
+            self.compared
+                .insert(candidate.object.address(), (candidate, is_equal));
             if is_equal {
                 break;
             }

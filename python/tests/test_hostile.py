@@ -351,3 +351,29 @@ def test_unhashable_and_odd_arguments_are_type_errors() -> None:
     for call in odd:
         with pytest.raises(TypeError):
             call()
+
+
+# What takes the square of their number is done in a moment; what takes the cube is not done by then.
+@pytest.mark.timeout(40)
+@pytest.mark.parametrize("factor", [2**61 - 1, (2**61 - 1) * 2**70])
+def test_integers_of_one_hash_are_told_apart_without_running_python_code(factor: int) -> None:
+    # Beyond what a machine counts in; they can come from outside, by JSON for one.
+    storage = Storage[int]()
+    for number in range(1, 5000):
+        storage.set(factor * number, number)
+    assert len(storage) == 4999
+    assert [storage.get(factor * number) for number in (1, 2, 777, 4999)] == [1, 2, 777, 4999]
+    assert storage.get(factor * 5000) is CACHE_MISS
+
+
+def test_a_key_is_asked_once_for_a_write() -> None:
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+
+    storage = Storage[int]()
+    for number in range(200):
+        storage.set(Key(number, at_eq=count), number)
+    assert asked == 200 * 199 // 2

@@ -167,15 +167,18 @@ unsafe fn called<const N: usize>(
     }));
     match result {
         Ok(Ok(object)) => object,
-        Ok(Err(error)) => {
-            error.restore(py);
-            std::ptr::null_mut()
-        }
-        Err(_) => {
-            PyRuntimeError::new_err("a fault in rustcache itself: please report it").restore(py);
-            std::ptr::null_mut()
-        }
+        Ok(Err(error)) => raise(error),
+        Err(_) => raise(PyRuntimeError::new_err(
+            "a fault in rustcache itself: please report it",
+        )),
     }
+}
+
+/// Sets an exception, as a thread of which PyO3 knows that it is attached: references that it drops while it does not know that, as those of errors, are put aside until it does.
+#[cold]
+fn raise(error: PyErr) -> *mut ffi::PyObject {
+    Python::attach(|py| error.restore(py));
+    std::ptr::null_mut()
 }
 
 /// Puts arguments into the places of their names.
@@ -193,7 +196,12 @@ unsafe fn bind<'a, 'py>(
 ) -> PyResult<()> {
     if positional.len() > given.len() {
         return Err(PyTypeError::new_err(format!(
-            "at most {} arguments are taken, and {} were given",
+            "{}() takes at most {} arguments, and {} were given",
+            if parameters.contains(&"value") {
+                "set"
+            } else {
+                "get"
+            },
             given.len(),
             positional.len()
         )));

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -119,3 +122,80 @@ def test_a_cache_keeps_no_reference_to_values_and_callables_longer_than_itself()
         cache.get(f"{turn % 3}")
     del cache
     assert (count(value), count(encode), count(decode)) == before
+
+
+class Evidence:
+    pass
+
+
+class EvidenceError(Exception):
+    pass
+
+
+def fail(value: Any) -> Any:
+    raise EvidenceError(value)
+
+
+class Unequal:
+    def __init__(self) -> None:
+        self.evidence = Evidence()
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise EvidenceError(self.evidence)
+
+
+def fail_to_serialize() -> weakref.ref[Any]:
+    cache, value = Cache(serializer=fail), Evidence()
+    with suppress(ValueError):
+        cache.set("key", value)
+    return weakref.ref(value)
+
+
+def fail_to_deserialize() -> weakref.ref[Any]:
+    made: list[weakref.ref[Any]] = []
+
+    def deserialize(_: bytes) -> Any:
+        value = Evidence()
+        made.append(weakref.ref(value))
+        raise EvidenceError(value)
+
+    cache = Cache(serializer=lambda value: b"", deserializer=deserialize)
+    cache.set("key", 1)
+    with suppress(ValueError):
+        cache.get("key")
+    return made[0]
+
+
+def fail_to_compare() -> weakref.ref[Any]:
+    storage, key = Storage[int](), Unequal()
+    storage.set(Unequal(), 1)
+    with suppress(EvidenceError):
+        storage.get(key)
+    return weakref.ref(key.evidence)
+
+
+@pytest.mark.parametrize("act", [fail_to_serialize, fail_to_deserialize, fail_to_compare])
+def test_what_was_part_of_an_error_ends_with_it(act: Callable[[], weakref.ref[Any]]) -> None:
+    reference = act()
+    gc.collect()
+    # No other method of the package was called since.
+    assert reference() is None
+
+
+def test_errors_leave_nothing_behind() -> None:
+    storage = Storage[int]()
+
+    def err() -> None:
+        for _ in range(20_000):
+            with suppress(ValueError):
+                storage.set("key", 1, ttl=-1)
+            with suppress(TypeError):
+                storage.get()  # type: ignore[call-overload]
+
+    err()
+    before = sys.getallocatedblocks()
+    err()
+    assert sys.getallocatedblocks() - before < 1000

@@ -1,6 +1,6 @@
 //! `KvStore`: objects by reference, a capacity, `put` and `get`, for programs that were written for a store like that.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use rustcache::Expiry;
 
@@ -19,7 +19,15 @@ pub(crate) struct KvStore {
 #[pymethods]
 impl KvStore {
     #[new]
-    fn new(capacity: u64) -> PyResult<Self> {
+    fn new(capacity: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let capacity = capacity.extract::<u64>().map_err(|error| {
+            if !error.is_instance_of::<PyOverflowError>(capacity.py()) {
+                return error;
+            }
+            PyOverflowError::new_err(format!(
+                "capacity must be from 1 to 2**64 - 1, and is {capacity}"
+            ))
+        })?;
         if capacity == 0 {
             return Err(PyValueError::new_err("capacity must be at least 1"));
         }

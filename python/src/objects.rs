@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -74,7 +74,7 @@ impl Objects {
         }
     }
 
-    /// Writes what `make` makes of the value that is there, in one step: if another one came meanwhile, of that. The deadline of what is there stays.
+    /// Writes what `make` makes of the value that is there, in one step: if another one came meanwhile, of that. It counts as a read. The deadline of what is there stays.
     pub(crate) fn update<'py>(
         &self,
         key: &Bound<'py, PyAny>,
@@ -85,7 +85,7 @@ impl Objects {
         let mut rounds = Rounds::default();
         loop {
             rounds.next()?;
-            let old = self.store.peek(key)?.map(|(value, _)| value);
+            let old = self.store.get(key)?;
             let new = make(old.as_ref().map(|old| old.py().bind(py).clone()))?;
             let weight = self.weigh(key, &new)?;
             let expiry = if old.is_some() { Expiry::Keep } else { expiry };
@@ -114,17 +114,27 @@ impl Objects {
                         "Value must be bytes if size_limit_in_bytes is set",
                     ));
                 }
-                Ok(ENTRY_OVERHEAD + size_of(key)? + size_of(value)?)
+                Ok(ENTRY_OVERHEAD
+                    .saturating_add(size_of(key)?)
+                    .saturating_add(size_of(value)?))
             }
             Weigher::Callable(weigher) => {
                 let weight = weigher.call2(key, value)?;
                 weight.extract().map_err(|error: PyErr| {
-                    if !error.is_instance_of::<PyOverflowError>(key.py()) {
+                    let py = key.py();
+                    // Not of what its own __index__ raises.
+                    let is_ours = error.is_instance_of::<PyOverflowError>(py)
+                        || !weight.hasattr(intern!(py, "__index__")).unwrap_or(true);
+                    let Some(shown) = weight.repr().ok().filter(|_| is_ours) else {
                         return error;
+                    };
+                    let text =
+                        format!("the weigher has to give an integer from 0 to 2**64 - 1, and gave {shown}");
+                    if error.is_instance_of::<PyOverflowError>(py) {
+                        PyOverflowError::new_err(text)
+                    } else {
+                        PyTypeError::new_err(text)
                     }
-                    PyOverflowError::new_err(format!(
-                        "the weigher has to give an integer from 0 to 2**64 - 1, and gave {weight}"
-                    ))
                 })
             }
         }

@@ -216,7 +216,10 @@ impl Storage {
         };
         let config = config.check(py)?;
         if max_weight.is_some_and(|weight| weight < 1) {
-            return Err(PyValueError::new_err("max_weight must be at least 1"));
+            return Err(PyValueError::new_err(format!(
+                "max_weight must be at least 1, and is {}",
+                max_weight.unwrap_or_default()
+            )));
         }
         let refuse = |complaint: &'static str| Err(PyValueError::new_err(complaint));
         match (size_limit_in_bytes, max_weight, weigher) {
@@ -234,11 +237,16 @@ impl Storage {
             None => Weigher::Nothing,
         };
         let listener = crate::listener::of(eviction_listener)?;
+        let weighs = !matches!(weigher, Weigher::Nothing);
         let store = Store::new(StoreOptions {
             is_one_order: false,
             max_items: max_items.map(i64::unsigned_abs),
-            max_weight: size_limit_in_bytes.or(max_weight).map(i64::unsigned_abs),
-            weighs: !matches!(weigher, Weigher::Nothing),
+            // Where a weigher only counts there is a limit as well, so that the sum fits into what it is counted in.
+            max_weight: size_limit_in_bytes
+                .or(max_weight)
+                .or(weighs.then_some(i64::MAX))
+                .map(i64::unsigned_abs),
+            weighs,
             time_to_idle: config.idle_time(py)?,
             policy: Some(config.policy),
             listener: listener.clone(),
@@ -313,10 +321,15 @@ impl Storage {
         let (delta, default) = (number(delta, 1)?, number(default, 0)?);
         let expiry = state.expiry(ttl.as_ref())?;
         let (sum, written) = state.kept.update(key, expiry, |old| {
+            let what = if old.is_some() {
+                "the value under the key"
+            } else {
+                "the default"
+            };
             let old = old.unwrap_or_else(|| default.clone());
             if !old.is_instance(crate::numbers::number(py)?)? {
                 return Err(PyTypeError::new_err(format!(
-                    "only a number can be added to, and the value under the key is of type {}",
+                    "only a number can be added to, and {what} is of type {}",
                     old.get_type().name()?
                 )));
             }

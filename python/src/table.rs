@@ -96,6 +96,9 @@ enum One {
     /// Not written: this takes more than one step.
     Unknown = 3,
 }
+/// Sizes beyond this, and sums beyond that, are odd: so no sum of what the store counts ever comes near its limit, however many threads write at a time.
+const MOST_OF_ONE: u64 = 1 << 53;
+const MOST_OF_ALL: u64 = 1 << 60;
 
 /// Entries in the order of their use.
 #[pyclass(frozen, module = "rustcache._core")]
@@ -104,7 +107,7 @@ pub(crate) struct Table {
     store: Store,
     /// Writes and uses so far.
     moment: AtomicU64,
-    /// A size was none of the numbers that the store can add up: from then on they are added up one by one.
+    /// A size, or the sum, was none of the numbers that the store can add up: from then on they are added up one by one.
     has_odd_sizes: AtomicBool,
 }
 
@@ -150,6 +153,15 @@ impl Table {
         Ok(written == Written::Stored)
     }
 
+    /// A size as the store can add it up.
+    fn countable(&self, size: &Bound<'_, PyAny>) -> Option<u64> {
+        let weight = size.extract().ok().filter(|&weight: &u64| weight <= MOST_OF_ONE);
+        if weight.is_none() {
+            self.has_odd_sizes.store(true, Ordering::Relaxed);
+        }
+        weight.filter(|_| !self.has_odd_sizes.load(Ordering::Relaxed))
+    }
+
     /// Whether a value of this size fits in, in the place of what is there.
     #[expect(clippy::cast_precision_loss, reason = "beyond 2⁵³ nobody counts")]
     fn has_room<'py>(
@@ -166,14 +178,17 @@ impl Table {
             maxsize.extract::<f64>(),
             self.has_odd_sizes.load(Ordering::Relaxed),
         ) {
-            let before: u64 = before.map_or(Ok(0), |before| before.extract())?;
+            let before: u64 = before.as_ref().map_or(Ok(0), |before| before.extract())?;
             let sum = self
                 .store
                 .stats()
                 .bytes
                 .saturating_sub(before)
                 .saturating_add(weight);
-            return Ok(sum as f64 <= maxsize);
+            if sum <= MOST_OF_ALL {
+                return Ok(sum as f64 <= maxsize);
+            }
+            self.has_odd_sizes.store(true, Ordering::Relaxed);
         }
         let mut sum = self.size(py)?.add(size)?;
         if let Some(before) = before {
@@ -182,8 +197,8 @@ impl Table {
         sum.le(maxsize)
     }
 
-    /// All entries, in the order in which they came.
-    fn rows<'py>(&self, py: Python<'py>) -> Vec<(Key, Bound<'py, Row>)> {
+    /// All entries.
+    fn all<'py>(&self, py: Python<'py>) -> Vec<(Key, Bound<'py, Row>)> {
         let mut walk = RawWalk::begin();
         let mut rows = Vec::new();
         loop {
@@ -197,6 +212,12 @@ impl Table {
                     .filter_map(|(key, object, _)| Some((key, row(object, py)?))),
             );
         }
+        rows
+    }
+
+    /// All entries, in the order in which they came.
+    fn rows<'py>(&self, py: Python<'py>) -> Vec<(Key, Bound<'py, Row>)> {
+        let mut rows = self.all(py);
         rows.sort_by_key(|(_, row)| row.get().came);
         rows
     }
@@ -289,10 +310,7 @@ impl Table {
         maxsize: &Bound<'py, PyAny>,
     ) -> PyResult<Option<u64>> {
         let py = key.py();
-        let weight = size.extract::<u64>().ok();
-        if weight.is_none() {
-            self.has_odd_sizes.store(true, Ordering::Relaxed);
-        }
+        let weight = self.countable(size);
         let hash = calling::hash(key)?;
         loop {
             let there = self.row_hashed(key, hash)?;
@@ -331,7 +349,9 @@ impl Table {
         let before = there.as_ref().map(Bound::get);
         // One of the same size in its place leaves the sum as it is.
         let grows = before.is_none_or(|row| row.size.is_some());
-        let limit = if grows { maxsize.extract()? } else { u64::MAX };
+        let Ok(limit) = (if grows { maxsize.extract() } else { Ok(u64::MAX) }) else {
+            return Ok(One::Unknown as u8);
+        };
         if grows && before.is_some() {
             return Ok(One::Unknown as u8);
         }
@@ -374,7 +394,7 @@ impl Table {
             return Ok(taken.get().value.clone_ref(py));
         }
         // It was written in between: back with it, unless it was written once more.
-        let weight = taken.get().size(py)?.extract().unwrap_or(0);
+        let weight = self.countable(&taken.get().size(py)?).unwrap_or(0);
         self.store
             .set_if(key, Object::new(taken.as_any()), weight, Expiry::Never, |there| {
                 there.is_none()
@@ -395,7 +415,7 @@ impl Table {
             return self.store.stats().bytes.into_bound_py_any(py);
         }
         let mut sum = 0.into_bound_py_any(py)?;
-        for (_, row) in self.rows(py) {
+        for (_, row) in self.all(py) {
             sum = sum.add(row.get().size(py)?)?;
         }
         Ok(sum)

@@ -129,6 +129,27 @@ def test_sizes_need_not_be_integers(make: Callable[..., Any]) -> None:
 
 
 @every_kind
+@pytest.mark.parametrize("size", [2**53, 2**63, 2**64 - 1, 2**70, 2.0**80])
+def test_sizes_may_be_of_any_size(make: Callable[..., Any], size: float) -> None:
+    cache = make(20 * size, getsizeof=lambda value: size)
+    for number in range(30):
+        cache[number] = number
+        assert cache.currsize == size * min(number + 1, 20)
+    for number in range(30):
+        cache[number] = number
+    assert (len(cache), cache.currsize) == (20, 20 * size)
+
+
+def test_sums_may_be_beyond_what_a_machine_counts_in() -> None:
+    cache: Any = cachetools.LRUCache(2**70, getsizeof=lambda value: 2**53)
+    for number in range(2100):
+        cache[number] = number
+    assert cache.currsize == 2100 * 2**53
+    cache.clear()
+    assert cache.currsize == 0
+
+
+@every_kind
 def test_subclasses_are_told_of_evictions_by_popitem(make: Callable[..., Any]) -> None:
     kind: Any = type(make(1))
     evicted = []

@@ -3,7 +3,6 @@ and leave a cache that works."""
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rustcache import CACHE_MISS, DEFAULT_TTL, Cache, KvStore, Storage
+from nonsense import ANYTHING, NAMES, SHARED, attempt
+from rustcache import CACHE_MISS, Cache, KvStore, Storage
 
 KEYS = st.sampled_from(["a", "b", "c", "d", "e", "ß", ""])
 STEPS = st.lists(
@@ -94,86 +94,6 @@ def test_a_cache_does_as_a_textbook_does(kind: type[Storage], steps: list[tuple[
         assert len(storage) == len(model.entries)
 
 
-class Odd:
-    """An object that raises from wherever it is asked to."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def _maybe(self, where: str) -> None:
-        if self.where == where:
-            raise ArithmeticError(where)
-
-    def __hash__(self) -> int:
-        self._maybe("hash")
-        return 3
-
-    def __eq__(self, other: object) -> bool:
-        self._maybe("eq")
-        return self is other
-
-    def __bool__(self) -> bool:
-        self._maybe("bool")
-        return True
-
-    def __add__(self, other: object) -> object:
-        self._maybe("add")
-        return self
-
-    def __float__(self) -> float:
-        self._maybe("float")
-        return 1.0
-
-    def __index__(self) -> int:
-        self._maybe("index")
-        return 1
-
-    def __iter__(self) -> Any:
-        self._maybe("iter")
-        return iter([(self, self)])
-
-    def __call__(self, *args: object) -> object:
-        self._maybe("call")
-        return self
-
-    def __sizeof__(self) -> int:
-        self._maybe("sizeof")
-        return -5 if self.where == "negative" else 32
-
-    def __repr__(self) -> str:
-        self._maybe("repr")
-        return "odd"
-
-    def __reduce__(self) -> Any:
-        self._maybe("reduce")
-        return (Odd, (self.where,))
-
-    def __del__(self) -> None:
-        if self.where == "del":
-            SHARED.get(self)
-            SHARED.set("grave", 1)
-
-
-SHARED: Storage[Any] = Storage(max_items=5)
-
-PLACES = ["hash", "eq", "bool", "add", "float", "index", "iter", "call", "sizeof", "negative", "repr", "reduce", "del", "nowhere"]
-
-ANYTHING = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(2**62, 2**66),
-    st.floats(),
-    st.text(max_size=4),
-    st.sampled_from(["\ud800", "\0", "lru", "x" * 5000]),
-    st.binary(max_size=4),
-    st.tuples(st.integers(), st.text(max_size=2)),
-    st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.text(max_size=1), st.integers(), max_size=2),
-    st.sampled_from([CACHE_MISS, DEFAULT_TTL, math.inf, -1, 0, 1, 4096, len, object]),
-    st.sampled_from(PLACES).map(Odd),
-)
-
 METHODS = [
     *sorted(name for name in dir(Storage) if not name.startswith("__")),
     "__contains__",
@@ -204,15 +124,6 @@ OPTIONS = [
     "serializer",
     "deserializer",
 ]
-NAMES = ["key", "value", "ttl", "default", "delta", "wait", "other"]
-
-
-def attempt(call: Any, *args: Any, **options: Any) -> Any:
-    """What it gives, or `None` if it raises an error that Python has: no panic is one of those."""
-    try:
-        return call(*args, **options)
-    except Exception:
-        return None
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from rustcache import CACHE_MISS, Cache, Stats, Storage
+from rustcache import CACHE_MISS, Cache, KvStore, Stats, Storage
 
 BOTH = pytest.mark.parametrize("kind", [Storage, Cache])
 
@@ -302,7 +303,7 @@ def test_a_weigher_says_what_objects_weigh() -> None:
 
 @pytest.mark.parametrize(
     ("weight", "error", "text"),
-    [(-1, OverflowError, "gave -1"), (2**64, OverflowError, "gave 18446744073709551616"), ("1", TypeError, "str")],
+    [(-1, OverflowError, "gave -1"), (2**64, OverflowError, "gave 18446744073709551616"), ("1", TypeError, "gave '1'")],
 )
 def test_a_weigher_that_gives_nonsense_is_an_error_and_nothing_changes(weight: Any, error: type[Exception], text: str) -> None:
     storage = Storage[int](weigher=lambda key, value: weight if value == 2 else 1)
@@ -452,3 +453,29 @@ def test_any_hashable_object_is_a_key_of_a_storage() -> None:
     assert storage.get((1, ("a", "b"))) is CACHE_MISS
     with pytest.raises(TypeError, match="unhashable"):
         storage.get([])
+
+
+def test_errors_of_arguments_say_which_and_what() -> None:
+    storage = Storage[Any](max_weight=5, weigher=lambda key, value: value)
+    wrong: list[tuple[Callable[[], Any], type[Exception], str]] = [
+        (lambda: storage.set("key", 1.5), TypeError, "gave 1.5"),
+        (lambda: storage.set("key", "x"), TypeError, "gave 'x'"),
+        (lambda: storage.set("key", -1), OverflowError, "gave -1"),
+        (lambda: storage.get(1, 2, 3), TypeError, r"get\(\) takes at most 2 arguments, and 3 were given"),  # type: ignore[call-overload]
+        (lambda: storage.set(1, 2, 3, 4), TypeError, r"set\(\) takes at most 3 arguments, and 4 were given"),  # type: ignore[call-arg]
+        (lambda: storage.incr("nothing", default="x"), TypeError, "the default is of type str"),
+        (lambda: KvStore(-1), OverflowError, "and is -1"),
+        (lambda: KvStore(2**64), OverflowError, "and is 18446744073709551616"),
+        (lambda: Storage(max_weight=0, weigher=lambda key, value: 1), ValueError, "max_weight must be at least 1, and is 0"),
+    ]
+    for call, kind, text in wrong:
+        with pytest.raises(kind, match=text):
+            call()
+
+
+@pytest.mark.parametrize("kind", [Storage, Cache])
+def test_incr_counts_as_a_read(kind: type[Storage[Any]]) -> None:
+    storage = kind()
+    storage.incr("key")
+    storage.incr("key")
+    assert (storage.stats().hits, storage.stats().misses) == (1, 1)

@@ -76,7 +76,8 @@ impl Cache {
         let listener = listener::of(eviction_listener)?;
         let mut builder = rustcache::Cache::builder()
             .policy(config.policy)
-            .max_value_bytes(MOST_BYTES_OF_A_VALUE);
+            .max_key_bytes(MOST_BYTES)
+            .max_value_bytes(MOST_BYTES);
         if cfg!(not(Py_GIL_DISABLED)) {
             builder = builder.shards(1);
         }
@@ -122,7 +123,7 @@ impl Cache {
 }
 
 /// What the engine can hold at most.
-const MOST_BYTES_OF_A_VALUE: usize = 1 << 30;
+const MOST_BYTES: usize = 1 << 30;
 
 /// What was given, or a function of pickle.
 fn callable(

@@ -77,7 +77,8 @@ class CachedFunction(Memo[P, R]):
     def cache_clear(self) -> None:
         """Forgets all results, those of all instances included, and what is being computed now is not kept either. The counts begin at 0
         again."""
-        self._forget_instances()
+        for store in self._forget_instances():
+            self._clear(store)
         self._clear(self._store)
 
     def cache_parameters(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ pub(crate) fn results<'py>(memo: &Bound<'py, Memo>, instance: &Bound<'py, PyAny>
         if let Some(results) = of.get().find(memo, epoch) {
             return Ok(results);
         }
-        let new = Py::new(py, memo.get().new_results(py))?;
+        let new = memo.get().new_results_of_instance(py)?;
         return Ok(of.get().find_or_add(memo, epoch, new));
     }
     let new = OfInstance {
@@ -150,7 +150,7 @@ pub(crate) fn results<'py>(memo: &Bound<'py, Memo>, instance: &Bound<'py, PyAny>
         let there = dict.call_method1(pyo3::intern!(py, "setdefault"), (place, &new))?;
         there.cast_into_exact().unwrap_or(new)
     };
-    let results = Py::new(py, memo.get().new_results(py))?;
+    let results = memo.get().new_results_of_instance(py)?;
     Ok(of.get().find_or_add(memo, epoch, results))
 }
 

@@ -1,13 +1,15 @@
 //! `Memo`: a function and its results, as far as that has to be quick: what the arguments are kept by, and what happens on a hit. What happens on a miss is up to subclasses of Python's (`_cached.py`), unless
 //! it is `plain`: then it is what `functools.lru_cache` does.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
+};
 
 use crate::calling;
 use crate::instance;
@@ -25,6 +27,16 @@ fn mark(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             .map(Bound::unbind)
     };
     Ok(MARK.get_or_try_init(py, object)?.bind(py))
+}
+
+/// So many references to results that are gone are kept, beyond as many as there are of those that are there.
+const SPARE: usize = 64;
+
+/// Weak references to what the instances have, and at which length of the list to look for those that are gone. Nothing of Python's runs while it is held.
+#[derive(Debug, Default)]
+struct OfInstances {
+    list: Vec<Py<PyWeakrefReference>>,
+    tidy_at: usize,
 }
 
 /// A function and its results.
@@ -46,6 +58,7 @@ pub(crate) struct Memo {
     results: Py<Results>,
     /// How often the results of all instances were forgotten.
     epoch: AtomicU64,
+    of_instances: Mutex<OfInstances>,
     /// The class in whose body the function was decorated.
     owner: OnceLock<Py<PyType>>,
 }
@@ -55,8 +68,27 @@ impl Memo {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub(crate) fn new_results(&self, py: Python<'_>) -> Results {
-        Results::new(py, self.maxsize)
+    /// Results that `_forget_instances` finds as long as they are there.
+    pub(crate) fn new_results_of_instance(&self, py: Python<'_>) -> PyResult<Py<Results>> {
+        let results = Bound::new(py, Results::new(py, self.maxsize))?;
+        let weak = PyWeakrefReference::new(&results)?.unbind();
+        let mut held = self.of_instances();
+        held.list.push(weak);
+        if held.list.len() > held.tidy_at {
+            // Not under the lock, since the last reference to some may be let go of here.
+            let mut list = std::mem::take(&mut held.list);
+            drop(held);
+            list.retain(|weak| weak.bind(py).upgrade().is_some());
+            let mut held = self.of_instances();
+            list.append(&mut held.list);
+            held.tidy_at = 2 * list.len() + SPARE;
+            held.list = list;
+        }
+        Ok(results.unbind())
+    }
+
+    fn of_instances(&self) -> MutexGuard<'_, OfInstances> {
+        self.of_instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For messages.
@@ -302,6 +334,7 @@ impl Memo {
             is_plain,
             results: Py::new(py, Results::new(py, maxsize))?,
             epoch: AtomicU64::new(0),
+            of_instances: Mutex::default(),
             owner: OnceLock::new(),
         })
     }
@@ -384,9 +417,11 @@ impl Memo {
         Ok(Bound::new(py, method)?.into_any())
     }
 
-    /// From now on, no instance has any results.
-    fn _forget_instances(&self) {
+    /// From now on, no instance has any results. Gives those that they had until now.
+    fn _forget_instances<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        let list = std::mem::take(&mut *self.of_instances()).list;
+        list.iter().filter_map(|weak| weak.bind(py).upgrade()).collect()
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

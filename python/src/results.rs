@@ -71,7 +71,7 @@ struct Counts {
 }
 
 /// What a function has returned, by the arguments it was given.
-#[pyclass(frozen, module = "rustcache._core")]
+#[pyclass(frozen, weakref, module = "rustcache._core")]
 #[derive(Debug)]
 pub(crate) struct Results {
     maxsize: Option<u64>,

@@ -6,6 +6,7 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -251,3 +252,39 @@ def test_what_an_instance_has_in_its_dict_is_pickled_as_nothing() -> None:
     thing.method(1)
     state: dict[str, Any] = pickle.loads(pickle.dumps(vars(thing)))
     assert [value for name, value in state.items() if name.startswith("__")] == [None]
+
+
+@pytest.mark.parametrize("results", [1, 20])
+def test_to_clear_the_results_of_all_instances_lets_go_of_them(results: int) -> None:
+    class Value:
+        pass
+
+    class Thing:
+        @cached
+        def method(self, number: int) -> Value:
+            return Value()
+
+    things = [Thing() for _ in range(300)]
+    seen = [weakref.ref(thing.method(number)) for thing in things for number in range(results)]
+    bound = things[0].method
+    Thing.method.cache_clear()
+    gc.collect()
+    assert not any(reference() for reference in seen)
+    assert bound.cache_info() == things[1].method.cache_info() == (0, 0, 128, 0)
+    assert bound(1) is things[0].method(1)
+
+
+def test_results_of_instances_that_are_gone_leave_nothing_with_the_function() -> None:
+    class Thing:
+        @cached
+        def method(self) -> int:
+            return 1
+
+    def live(times: int) -> int:
+        for _ in range(times):
+            Thing().method()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = live(2000)
+    assert live(20_000) - before < 2000

@@ -13,7 +13,7 @@ import math
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
 from . import _background
 from ._core import MISSING, Memo, Results
@@ -113,19 +113,35 @@ class CachedFunction(Memo[P, R]):
 
     # What the extension calls when it finds nothing, and when what it finds is stale. `args` begin with the instance, if there is one.
 
-    def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        flight: Any = None
+    # Waiting and running are one function, since each level of a recursion needs its frames.
+    def _miss(
+        self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any], flight: Any = None, *, anew: bool = False
+    ) -> R:
+        """Runs the function, or waits for who runs it. With a flight that has taken off: runs it; if `anew`, whatever is there."""
+        token: Any = None
         other: Any = None
         try:
             while True:
-                flight = ThreadFlight()
-                other = _take_off(store.pending, key, flight)
+                if flight is None:
+                    flight = ThreadFlight()
+                    other = _take_off(store.pending, key, flight)
                 if other is None:
-                    return self._lead(store, key, flight, args, kwargs)
+                    token = flight.begin()
+                    # Somebody may have landed between the lookup and the takeoff.
+                    value = MISSING if anew else store.peek(key)
+                    if value is MISSING:
+                        value = self._function(*args, **kwargs)
+                        if inspect.iscoroutine(value):
+                            self._refuse_coroutine(value)
+                        self._keep(store, key, value, flight)
+                    flight.value = value
+                    flight.outcome = Outcome.LANDED
+                    return value  # type: ignore[no-any-return]
                 # A refresh that waits for a thread would be waited for in vain, if all of them wait for such.
                 flight = other
                 if flight.claim():
-                    return self._lead(store, key, flight, args, kwargs, anew=True)
+                    other, anew = None, True
+                    continue
                 flight = None
                 outcome = other.wait()
                 if outcome is Outcome.LANDED:
@@ -134,43 +150,30 @@ class CachedFunction(Memo[P, R]):
                     return self._function(*args, **kwargs)
                 if outcome is Outcome.FAILED:
                     other.raise_error()
-        finally:
-            _see_to(store.pending, key, flight, None if other is flight else other)
-            # An error has this frame in its traceback, and a flight has the error: that circle would keep both until the garbage
-            # collector comes by.
-            flight = other = None
-
-    def _lead(
-        self, store: Results, key: Hashable, flight: ThreadFlight, args: tuple[Any, ...], kwargs: dict[str, Any], *, anew: bool = False
-    ) -> R:
-        token = flight.begin()
-        try:
-            # Somebody may have landed between the lookup and the takeoff.
-            value = MISSING if anew else store.peek(key)
-            if value is MISSING:
-                value = self._function(*args, **kwargs)
-                if inspect.iscoroutine(value):
-                    value.close()
-                    name = self._name()
-                    raise TypeError(f"{name} returned a coroutine, which can be awaited only once: declare it with async def")
-                self._keep(store, key, value, flight)
-            flight.value = value
-            flight.outcome = Outcome.LANDED
+                other = None
         except Exception as error:
-            flight.fail(error)
+            if token is not None:
+                flight.fail(error)
             raise
         finally:
             # With anything but an Exception (KeyboardInterrupt, SystemExit) the flight is abandoned: that was meant for this caller, and
             # one of those who wait takes over.
-            inside.reset(token)
-            _land(store.pending, key, flight)
-            del flight
-        return value  # type: ignore[no-any-return]
+            if token is not None:
+                inside.reset(token)
+            if flight is not None and not flight.is_down:
+                _land(store.pending, key, flight)
+            # An error has this frame in its traceback, and a flight has the error: that circle would keep both until the garbage
+            # collector comes by.
+            flight = other = None
+
+    def _refuse_coroutine(self, coroutine: Any) -> NoReturn:
+        coroutine.close()
+        raise TypeError(f"{self._name()} returned a coroutine, which can be awaited only once: declare it with async def")
 
     def _renew(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         flight = ThreadFlight()
         _replace(store.pending, key, flight)
-        return self._lead(store, key, flight, args, kwargs, anew=True)
+        return self._miss(store, key, args, kwargs, flight, anew=True)
 
     def _refresh(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         flight = ThreadFlight()
@@ -181,7 +184,7 @@ class CachedFunction(Memo[P, R]):
         def refresh() -> None:
             inside.set(None)
             try:
-                self._lead(store, key, flight, args, kwargs, anew=True)
+                self._miss(store, key, args, kwargs, flight, anew=True)
             except BaseException as error:
                 # There is no caller for whom an interruption could be meant.
                 self._tell(error)
@@ -227,7 +230,9 @@ class CachedFunction(Memo[P, R]):
 class CachedCoroutineFunction(CachedFunction[P, R]):
     """A coroutine function with a cache: what `cached` makes of an `async def`."""
 
-    def _miss(self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _miss(
+        self, store: Results, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any], flight: Any = None, *, anew: bool = False
+    ) -> Any:
         return self._load(store, key, args, kwargs)
 
     def _awaitable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

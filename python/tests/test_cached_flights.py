@@ -144,6 +144,17 @@ def test_recursion_over_other_keys_works() -> None:
     assert fibonacci.cache_info().misses == 81
 
 
+def test_recursion_goes_to_a_third_of_what_it_may_without_a_cache() -> None:
+    @cached(maxsize=None)
+    def depth(n: int) -> int:
+        return n and 1 + depth(n - 1)
+
+    # In a thread of its own, whose stack is empty.
+    with ThreadPoolExecutor(1) as pool:
+        levels = 3 * sys.getrecursionlimit() // 10
+        assert pool.submit(depth, levels).result(TIMEOUT) == levels
+
+
 def test_recursion_on_the_same_key_is_called_through() -> None:
     depth = []
 

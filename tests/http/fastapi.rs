@@ -194,3 +194,53 @@ fn a_value_that_json_cannot_carry_is_said_to_be_none() {
     assert_eq!(answer.status, 406);
     assert!(answer.text().contains("tag 0"), "{}", answer.text());
 }
+
+/// Above a MiB they are read in another way, and what is told of them is shortened.
+#[test]
+fn long_bodies_are_judged_as_short_ones_are() {
+    let service = Service::new();
+    let json = [("Content-Type", "application/json")];
+    let judge = |body: &str| {
+        let answer = service.ask("PUT", "/kv/insert", &json, body.as_bytes());
+        assert!(answer.body.len() < 10_000, "{} bytes", answer.body.len());
+        let detail = answer.json()["detail"].clone();
+        let complaints = detail.as_array().into_iter().flatten();
+        let complaints: Vec<_> = complaints
+            .map(|complaint| (complaint["type"].clone(), complaint["loc"][1].clone()))
+            .collect();
+        (answer.status, complaints)
+    };
+    for of in [
+        "{\"value\":VALUE}",
+        "{\"key\":\"a\",\"value\":VALUE,\"ttl\":-1}",
+        "{\"key\":\"a\",\"value\":VALUE,\"ttl\":\"5\"}",
+        "{\"key\":\"a\",\"value\":VALUE,\"ttl\":true}",
+        "{\"key\":\"a\",\"value\":1,\"ttl\":VALUE}",
+        "{\"key\":1,\"other\":VALUE,\"ttl\":[]}",
+        "\u{feff}{\"key\":\"a\",\"value\":VALUE}",
+        "{\"key\":\"a\",\"key\":\"b\",\"value\":1,\"value\":VALUE}",
+        "{\"key\":\"\\ud800\",\"value\":VALUE}",
+        "[VALUE]",
+        "VALUE",
+    ] {
+        for (short, long) in [
+            ("\"x\"", format!("\"{}\"", "x".repeat(1 << 20))),
+            ("[1]", format!("[{}1]", "1,".repeat(1 << 20))),
+        ] {
+            assert_eq!(
+                judge(&of.replace("VALUE", &long)),
+                judge(&of.replace("VALUE", short)),
+                "{of}"
+            );
+        }
+    }
+    let stored = service.get("/kv/b").json();
+    assert_eq!(
+        stored["value"].as_array().map(Vec::len),
+        Some(1),
+        "the short one came last"
+    );
+    let cut = format!("{{\"key\":\"a\",\"value\":\"{}", "x".repeat(1 << 20));
+    let (status, complaints) = judge(&cut);
+    assert_eq!((status, &complaints[0].0), (422, &"json_invalid".into()));
+}

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::v1::names::expiry;
+use super::large;
 use super::python::{self, Kind, Node, Wrong, write_text};
 use crate::Expiry;
 
-/// Longer bodies are not read closely, which takes time: in bytes.
+/// Longer bodies are not taken apart, which takes time and memory, and what is told of them is shortened: in bytes.
 const CLOSELY: usize = 1 << 20;
 
 /// What is to be stored.
@@ -88,9 +89,6 @@ pub(super) fn read(body: &[u8], is_json: bool) -> Result<Insert<'_>, Refusal> {
 
 /// The same for those that are wrong, or right in a way that serde does not know.
 fn read_closely(body: &[u8], is_json: bool) -> Result<Insert<'_>, Refusal> {
-    if body.len() > CLOSELY {
-        return Err(Refusal::Unreadable);
-    }
     if body.is_empty() {
         return Err(only(
             &Complaint::new("missing", "Field required", None),
@@ -98,12 +96,17 @@ fn read_closely(body: &[u8], is_json: bool) -> Result<Insert<'_>, Refusal> {
         ));
     }
     if !is_json {
-        let text = String::from_utf8_lossy(body).into_owned();
+        let text = String::from_utf8_lossy(&body[..body.len().min(CLOSELY)]).into_owned();
         return Err(only(&not_an_object(), &Kind::Text { text, is_whole: true }));
     }
     let text = std::str::from_utf8(body).map_err(|_| Refusal::Unreadable)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let node = match python::read(text) {
+    let read = if text.len() > CLOSELY {
+        large::read(text)
+    } else {
+        python::read(text)
+    };
+    let node = match read {
         Ok(node) => node,
         Err(Wrong::Said(what, at)) => return Err(no_json(what, at)),
         Err(Wrong::TooDeep) => return Err(Refusal::Unreadable),

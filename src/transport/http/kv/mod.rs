@@ -16,6 +16,7 @@ use crate::protocol::wrapped;
 use crate::{Condition, Entry, SetOptions};
 
 mod insert;
+mod large;
 mod python;
 
 use insert::Refusal;

@@ -39,7 +39,7 @@ struct Options {
     /// Threads of the daemon, and of the constant.
     #[arg(long, default_value_t = 2)]
     threads: u16,
-    /// A Python that has fastapi and uvicorn.
+    /// A Python that has fastapi and uvicorn with httptools and uvloop.
     #[arg(long)]
     python: Option<PathBuf>,
     /// The daemon.
@@ -126,7 +126,8 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), String> {
-    let about = about(options);
+    let rival = options.python.as_deref().map(Server::versions).transpose()?;
+    let about = about(options, rival.as_deref().unwrap_or("no Python"));
     let (rounds, time) = if options.quick {
         (1, Duration::from_secs(1))
     } else {
@@ -169,10 +170,10 @@ fn compare(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn about(options: &Options) -> String {
+fn about(options: &Options, rival: &str) -> String {
     let command = "cargo build --release --features daemon && cargo run --release -p bench-http -- --python PYTHON --write";
     format!(
-        "{}\n\nwrk with one thread and {} connections on the machine of the server asks for one entry of {} bytes of JSON, or writes it, {} for each of {} rounds, in which the servers take turns. The daemon and the constant have {} threads, FastAPI one worker of uvicorn, as with its cache in the process it has to be: an LRU in a dictionary stands behind the same routes. Processor time is that of the server's process, in the kernel and outside.",
+        "{}\n\nwrk with one thread and {} connections on the machine of the server asks for one entry of {} bytes of JSON, or writes it, {} for each of {} rounds, in which the servers take turns. The daemon and the constant have {} threads, FastAPI one worker of uvicorn ({rival}), as with its cache in the process it has to be: an LRU in a dictionary stands behind the same routes. Processor time is that of the server's process, in the kernel and outside.",
         report::circumstances(command),
         options.connections,
         server::VALUE.len(),

@@ -43,6 +43,22 @@ impl Server {
         Self::start(command.stdout(Stdio::piped()), "the constant")
     }
 
+    /// What the rival is made of, in words.
+    pub(crate) fn versions(python: &Path) -> Result<String, String> {
+        const TELL: &str = "import platform; from importlib.metadata import version; print('Python', platform.python_version() + ',', ', '.join(f'{name} {version(name)}' for name in ('fastapi', 'uvicorn', 'httptools', 'uvloop')))";
+        let output = Command::new(python)
+            .args(["-c", TELL])
+            .output()
+            .map_err(|error| format!("{} cannot be run: {error}", python.display()))?;
+        if !output.status.success() {
+            return Err(format!(
+                "{} has not all of fastapi, uvicorn, httptools and uvloop: `pip install fastapi 'uvicorn[standard]'`",
+                python.display()
+            ));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// One worker, as with the cache in the process it has to be.
     pub(crate) fn fastapi(python: &Path) -> Result<Self, String> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/http/fastapi");
@@ -55,6 +71,11 @@ impl Server {
                 "--port",
                 "0",
                 "--no-access-log",
+                // Its quickest parts, without which it does not start: it would take others in their place without a word.
+                "--http",
+                "httptools",
+                "--loop",
+                "uvloop",
                 "--app-dir",
             ])
             .arg(directory)

@@ -21,4 +21,4 @@ pub(super) const TEXT: &str = concat!(
 
 /// The script and the style above, by what they are, and nothing else; nothing is asked of anybody but this daemon. `tests/page` says
 /// what the hashes have to be.
-pub(super) const POLICY: &str = "default-src 'none'; script-src 'sha256-iZKZy0a9rnFtVQesCyYkqfHp75VG8wLeTkM3jX/ijiU='; style-src 'sha256-ekwo8Ky2HX6DXGQstME4nbjiQFvj8z3ApyBMOXBA/Cg='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'sha256-YHhSACsU8WV01X1opqAtwcw+eFS67wvN50cjGGdzfMQ='; style-src 'sha256-ekwo8Ky2HX6DXGQstME4nbjiQFvj8z3ApyBMOXBA/Cg='; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

@@ -44,7 +44,11 @@ async function openEntry(key) {
   byId("entry-title").classList.toggle("key", key !== null);
   byId("entry-facts").replaceChildren();
   for (const id of ["entry-key-label", "entry-type-label"]) byId(id).hidden = key !== null;
-  for (const id of ["entry-delete", "entry-download"]) byId(id).hidden = key === null;
+  for (const id of ["entry-delete", "entry-download"]) {
+    byId(id).hidden = key === null;
+    // Until it is known which entry it is: only that one is to go.
+    byId(id).disabled = true;
+  }
   byId("entry-save").textContent = key === null ? "Create" : "Save…";
   byId("entry-ttl").options[0].textContent = key === null ? "as the daemon has it" : "as it does now";
   byId("entry-ttl").value = "keep";
@@ -67,12 +71,13 @@ function setEditable(isEditable) {
 async function load() {
   const shown = opened;
   const abort = new AbortController();
-  const response = await ask("GET", `${shown.key.path}?peek=true`, { signal: abort.signal });
+  const response = await ask("GET", withQuery(shown.key.path, "peek=true"), { signal: abort.signal });
   const length = Number(response.headers.get("content-length"));
   const bytes = await beginningOf(response, MOST_SHOWN);
   abort.abort();
   if (shown !== opened) return;
   opened.etag = response.headers.get("etag");
+  for (const id of ["entry-delete", "entry-download"]) byId(id).disabled = false;
   opened.type = response.headers.get("content-type") ?? "application/octet-stream";
   const ttl = response.headers.get("rustcache-ttl");
   facts([
@@ -168,12 +173,12 @@ async function save() {
   if (isAsItWas && choice === "keep") return note("Nothing was changed.");
   const what = isAsItWas ? "how long it has to live" : "its value";
   if (!isNew && !(await confirmed("Save the entry?", `This replaces ${what}: ${key.text}`, "Save"))) return;
-  const ttl = { keep: isNew ? "" : "?ttl=keep", after: `?ttl=${byId("entry-seconds").value}`, never: "?ttl=never" }[choice];
+  const ttl = { keep: isNew ? null : "ttl=keep", after: `ttl=${byId("entry-seconds").value}`, never: "ttl=never" }[choice];
   const condition = isNew ? { "If-None-Match": "*" } : { "If-Match": opened.etag };
   await attempt(async () => {
     // Its own bytes, if only its deadline is to change: what is shown of JSON is indented.
-    const body = isAsItWas ? await (await ask("GET", `${key.path}?peek=true`)).blob() : value;
-    await ask("PUT", `${key.path}${ttl}`, { headers: { "Content-Type": type, ...condition }, body });
+    const body = isAsItWas ? await (await ask("GET", withQuery(key.path, "peek=true"))).blob() : value;
+    await ask("PUT", ttl === null ? key.path : withQuery(key.path, ttl), { headers: { "Content-Type": type, ...condition }, body });
     beginSearch();
     await openEntryAgain(key, isNew ? "Created." : "Saved.");
   });
@@ -189,7 +194,7 @@ async function remove() {
   const { key, etag } = opened;
   if (!(await confirmed("Delete the entry?", `It will be gone for everybody: ${key.text}`, "Delete"))) return;
   await attempt(async () => {
-    await ask("DELETE", key.path, { headers: etag === null ? {} : { "If-Match": etag } });
+    await ask("DELETE", key.path, { headers: { "If-Match": etag } });
     byId("entry").close();
     beginSearch();
   });
@@ -198,7 +203,7 @@ async function remove() {
 async function download() {
   const { key } = opened;
   await attempt(async () => {
-    const url = URL.createObjectURL(await (await ask("GET", `${key.path}?peek=true`)).blob());
+    const url = URL.createObjectURL(await (await ask("GET", withQuery(key.path, "peek=true"))).blob());
     element("a", { href: url, download: key.text.replaceAll(/[^\w.-]+/g, "_") || "value" }).click();
     URL.revokeObjectURL(url);
   });

@@ -133,8 +133,14 @@ function beginBrowsing() {
   byId("new").addEventListener("click", () => openEntry(null));
   setInterval(tick, 1000);
   let isSeen = false;
-  // A daemon that is away is told of elsewhere.
-  const look = () => isSeen && !document.hidden && lookAtTop().catch(() => {});
+  let isLooking = false;
+  const look = async () => {
+    if (!isSeen || isLooking || document.hidden || access.waiting.length > 0) return;
+    isLooking = true;
+    // A daemon that is away is told of elsewhere.
+    await lookAtTop().catch(() => {});
+    isLooking = false;
+  };
   new IntersectionObserver(([entry]) => {
     isSeen = entry.isIntersecting;
     look();

@@ -20,7 +20,7 @@ beginTheme();
 beginWatching();
 beginBrowsing();
 beginEditing();
-const about = () => document.hidden || tellAbout().catch(() => {});
+const about = () => document.hidden || access.waiting.length > 0 || tellAbout().catch(() => {});
 follow(() => {
   about();
   beginSearch();

@@ -126,8 +126,9 @@ function concernsOf(samples) {
     found.push(["warn", "Loading.", `${size(now.loaded_bytes)} of ${size(now.load_bytes)}; requests wait until that is done.`]);
   if (sum("refused") > 0)
     found.push(["warn", "Writes are refused.", `${count(sum("refused"))} in the last minute: their entries are larger than what fits.`]);
-  if (sum("errors") > Math.max(20, sum("operations") / 100))
-    found.push(["warn", "Errors.", `${count(sum("errors"))} of ${count(sum("operations"))} requests in the last minute.`]);
+  const requests = sum("http") + sum("stdio");
+  if (sum("errors") > Math.max(20, requests / 100))
+    found.push(["warn", "Errors.", `${count(sum("errors"))} of ${count(requests)} requests in the last minute.`]);
   const [gone, reads] = [sum("evictions_by_items") + sum("evictions_by_bytes"), sum("hits") + sum("misses")];
   if (gone > 0 && reads > 100 && sum("hits") < reads / 2)
     found.push(["warn", "Too small?", `Entries are evicted, ${count(gone)} in the last minute, and ${percent(sum("misses") / reads)} of reads miss.`]);

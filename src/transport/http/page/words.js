@@ -77,12 +77,17 @@ function keyOf({ key, key_base64: base64 }) {
   return { text: Array.from(bytes, shown).join(""), path: pathOf(bytes) };
 }
 
-/** Dots too: a browser would take `..` for the directory above. */
+/** A browser takes `.` and `..` for directories, however they are written: those two are named by the query. */
 function pathOf(bytes) {
+  const dots = String.fromCharCode(...bytes.subarray(0, 3));
+  if (dots === "." || dots === "..") return `/v1/entries/?key=${dots}`;
   const escaped = (byte) => `%${byte.toString(16).padStart(2, "0").toUpperCase()}`;
   const plain = (byte) => /[A-Za-z0-9_~-]/.test(String.fromCharCode(byte));
   return `/v1/entries/${Array.from(bytes, (byte) => (plain(byte) ? String.fromCharCode(byte) : escaped(byte))).join("")}`;
 }
+
+/** With one parameter more. */
+const withQuery = (path, parameter) => `${path}${path.includes("?") ? "&" : "?"}${parameter}`;
 
 /** JSON with line breaks, digit by digit as it was: parsing would lose those of long numbers. */
 function indented(json) {

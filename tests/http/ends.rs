@@ -70,6 +70,23 @@ fn a_request_that_is_under_way_is_finished_and_no_other_begun() {
 }
 
 #[test]
+fn one_who_has_not_asked_anything_yet_is_not_waited_for() {
+    let service = Service::new();
+    let mut half = service.client();
+    half.send(b"GET /livez HTT");
+    let mut silent = service.client();
+    // Both are there.
+    while service.get("/v1/stats").json()["http_connections"] != 3 {
+        std::thread::yield_now();
+    }
+    service.signal(Signal::TERM);
+    assert!(half.is_closed() && silent.is_closed());
+    let (status, log) = service.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("cut="), "{log}");
+}
+
+#[test]
 fn one_who_does_not_finish_is_cut_in_the_end() {
     let service = Service::new();
     let mut client = service.client();

@@ -29,6 +29,8 @@ const LONGEST_HEAD: usize = 128 * 1024;
 
 /// A head and a body that are together no longer than this are copied into one piece: the kernel takes more time for a list of two than that takes.
 const LONGEST_JOINED: usize = 4096;
+/// For a first request to be there, once the daemon is to end: it may have been under way.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 /// How slow a client may be.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +72,7 @@ pub(super) async fn serve(
                 told = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = sleep(LAST_CHANCE), if told && !seat.has_asked() => return,
         }
     }
 }

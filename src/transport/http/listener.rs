@@ -56,6 +56,7 @@ fn begin(
     // Answers are written at once and whole; where that is refused, they are a bit later.
     let _ = stream.set_nodelay(true);
     let (service, stop, over) = (Arc::clone(service), stop.clone(), over.clone());
+    let mut told = stop.clone();
     tokio::spawn(async move {
         match tls {
             None => serve(&service, stream, &seat, patience, stop).await,
@@ -63,6 +64,7 @@ fn begin(
                 let shaken = tokio::select! {
                     shaken = timeout(patience.head, tls.accept(stream)) => shaken.ok().and_then(Result::ok),
                     () = seat.leave.notified() => None,
+                    _ = told.wait_for(|stop| *stop) => None,
                 };
                 // What goes wrong before that is the client's affair.
                 if let Some(stream) = shaken {

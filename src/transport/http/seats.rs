@@ -201,6 +201,11 @@ impl Seat {
         self.is_watching.load(Ordering::Relaxed).then_some(Rank::Watching)
     }
 
+    /// Whether there was a request.
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+
     /// All that was answered so far has been written.
     pub(super) fn is_written(&self) {
         if self.is_unwritten.load(Ordering::Relaxed) {

@@ -20,6 +20,8 @@ pub(super) struct Budget {
     most: usize,
     used: AtomicUsize,
     given_back: Notify,
+    /// Those who hold some and wait for more: whoever comes anew waits for them, or they would wait for ever.
+    in_need: AtomicUsize,
     /// Answers by where their bytes are, with the number of those who have them: a large value is not copied for each of its readers.
     shared: Mutex<HashMap<usize, usize>>,
 }
@@ -44,6 +46,7 @@ impl Budget {
             most,
             used: AtomicUsize::new(0),
             given_back: Notify::new(),
+            in_need: AtomicUsize::new(0),
             shared: Mutex::default(),
         })
     }
@@ -117,6 +120,9 @@ impl Held {
         if to <= self.bytes {
             return true;
         }
+        if self.bytes == 0 && self.budget.in_need.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
         let is_taken = self.budget.take(to - self.bytes, self.bytes);
         if is_taken {
             self.bytes = to;
@@ -130,6 +136,7 @@ impl Held {
             return true;
         }
         let budget = Arc::clone(&self.budget);
+        let _in_need = (self.bytes > 0).then(|| InNeed::new(&budget));
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 let given_back = budget.given_back.notified();
@@ -140,6 +147,23 @@ impl Held {
             }
         });
         waited.await.is_ok()
+    }
+}
+
+/// While this lives, there is somebody who waits for more.
+struct InNeed<'b>(&'b Budget);
+
+impl<'b> InNeed<'b> {
+    fn new(budget: &'b Budget) -> Self {
+        budget.in_need.fetch_add(1, Ordering::Relaxed);
+        InNeed(budget)
+    }
+}
+
+impl Drop for InNeed<'_> {
+    fn drop(&mut self) {
+        self.0.in_need.fetch_sub(1, Ordering::Relaxed);
+        self.0.given_back.notify_waiters();
     }
 }
 
@@ -185,6 +209,17 @@ mod tests {
         assert!(!budget.hold_nothing().try_grow(20_000));
         drop(other);
         assert_eq!(used(&budget), 0);
+    }
+
+    #[test]
+    fn who_holds_some_and_needs_more_goes_before_who_comes_anew() {
+        let budget = Budget::new(100_000);
+        let (mut first, mut second) = (budget.hold_nothing(), budget.hold_nothing());
+        assert!(first.try_grow(20_000));
+        let in_need = InNeed::new(&budget);
+        assert!(!second.try_grow(20_000) && second.try_grow(FREE) && first.try_grow(30_000));
+        drop(in_need);
+        assert!(second.try_grow(20_000));
     }
 
     #[test]

@@ -120,6 +120,25 @@ fn pages_of_keys_hold_each_key_once() {
 }
 
 #[test]
+fn errors_do_not_repeat_all_that_was_sent() {
+    let service = Service::new();
+    let long = "?".repeat(1 << 20);
+    for operation in [
+        json!({"op": "set", "key": "k", "base64": long}),
+        json!({"op": "set", "key": "k", "value": 1, "ttl": long}),
+        json!({"op": "set", "key": "k", "base64": "", "type": long}),
+        json!({"op": long}),
+    ] {
+        let answer = service.post("/v1/batch", &json!({"operations": [operation]}));
+        assert!(
+            answer.body.len() < 2000 && answer.text().contains("???"),
+            "{}",
+            answer.body.len()
+        );
+    }
+}
+
+#[test]
 fn a_guard_compares_all_digits() {
     let service = Service::new();
     service.ask(

@@ -214,3 +214,103 @@ fn what_is_too_long_says_how_long_it_may_be() {
         );
     }
 }
+
+#[test]
+fn what_would_be_lost_of_a_value_is_refused() {
+    let service = Service::new();
+    service.ask("PUT", "/v1/entries/k", &[], b"abc");
+    let put = |name: &str, value: &str| service.ask("PUT", "/v1/entries/k", &[(name, value)], b"Z");
+    let coded = put("Content-Encoding", "gzip");
+    assert_eq!(
+        (coded.status, &coded.json()["code"]),
+        (415, &"UNSUPPORTED_ENCODING".into())
+    );
+    assert_eq!(coded.header("accept-encoding"), Some("identity"));
+    assert_eq!(put("Content-Range", "bytes 1-1/3").status, 400);
+    assert_eq!(service.get("/v1/entries/k").body, b"abc");
+    assert_eq!(put("Content-Encoding", "identity").status, 204);
+}
+
+#[test]
+fn who_stores_is_told_the_etag_with_which_he_goes_on() {
+    let service = Service::new();
+    let mut etag = service
+        .ask("PUT", "/v1/entries/n", &[], b"0")
+        .header("etag")
+        .expect("an etag")
+        .to_owned();
+    for number in 1..4 {
+        assert_eq!(service.get("/v1/entries/n").header("etag"), Some(etag.as_str()));
+        let weak = format!("W/{etag}");
+        let value = number.to_string();
+        let put = |etag: &str| service.ask("PUT", "/v1/entries/n", &[("If-Match", etag)], value.as_bytes());
+        assert_eq!(put(&weak).status, 412, "a weak one names no bytes");
+        let answer = put(&etag);
+        assert_eq!(answer.status, 204);
+        etag = answer.header("etag").expect("an etag").to_owned();
+    }
+    let known = service.ask(
+        "GET",
+        "/v1/entries/n",
+        &[("If-None-Match", &format!("W/{etag}"))],
+        b"",
+    );
+    assert_eq!(known.status, 304);
+}
+
+#[test]
+fn what_expires_at_once_is_not_created_and_has_no_etag() {
+    let service = Service::new();
+    let answer = service.ask("PUT", "/v1/entries/k?ttl=0", &[], b"v");
+    assert_eq!((answer.status, answer.header("etag")), (204, None));
+}
+
+#[test]
+fn a_parameter_that_is_not_there_is_an_error() {
+    let service = Service::new();
+    let answer = service.ask("PUT", "/v1/entries/k?tll=10", &[], b"v");
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.text().contains("tll") && answer.text().contains("ttl"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(service.get("/v1/entries/k").status, 404);
+    for path in ["/v1/stats?x", "/v1/keys?limits=1", "/v1/entries/k?ttl=1"] {
+        assert_eq!(service.get(path).status, 400, "{path}");
+    }
+    for path in ["/livez?x=1", "/metrics?x", "/v1/keys?&limit=1&"] {
+        assert_eq!(service.get(path).status, 200, "{path}");
+    }
+}
+
+/// URLs have no segments `.` and `..`, however they are written.
+#[test]
+fn keys_that_no_path_can_have_are_named_by_the_query() {
+    let service = Service::new();
+    for (query, key) in [
+        ("key=.", "."),
+        ("key=..", ".."),
+        ("key_base64=%2Fw%3D%3D", "%FF"),
+        ("key=", ""),
+    ] {
+        let path = format!("/v1/entries/?{query}");
+        assert_eq!(
+            service.ask("PUT", &path, &[], key.as_bytes()).status,
+            201,
+            "{query}"
+        );
+        assert_eq!(service.get(&path).body, key.as_bytes());
+        assert_eq!(service.get(&format!("/v1/entries/{key}")).body, key.as_bytes());
+        assert_eq!(service.ask("HEAD", &path, &[], b"").status, 200);
+        assert_eq!(service.ask("DELETE", &path, &[], b"").status, 204);
+        assert_eq!(service.get(&path).status, 404);
+    }
+    for query in ["key=a&key_base64=YQ%3D%3D", "key_base64=%3F"] {
+        assert_eq!(
+            service.get(&format!("/v1/entries/?{query}")).status,
+            400,
+            "{query}"
+        );
+    }
+}

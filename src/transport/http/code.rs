@@ -27,6 +27,7 @@ pub(super) enum Code {
     TooLarge,
     TransactionTooLarge,
     Unauthorized,
+    UnsupportedEncoding,
     ValueTooLong,
 }
 
@@ -151,6 +152,11 @@ impl Code {
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "The token is missing, or another.",
+            ),
+            Code::UnsupportedEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_ENCODING",
+                "The body has a Content-Encoding.",
             ),
             Code::ValueTooLong => (
                 StatusCode::PAYLOAD_TOO_LARGE,

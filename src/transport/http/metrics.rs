@@ -55,6 +55,7 @@ struct Figures {
     directory: Option<StoreStats>,
     latencies: Vec<(&'static str, Counts)>,
     http_errors: (u64, u64),
+    http_operations: u64,
     connections: u64,
     shed: u64,
     stdio: Option<Stdio>,
@@ -84,6 +85,7 @@ impl Figures {
                 .map(|&(kind, name)| (name, traffic.of(kind)))
                 .collect(),
             http_errors: (traffic.refused(), traffic.failed()),
+            http_operations: traffic.operations(),
             connections: service.seats.count() as u64,
             shed: service.seats.shed(),
             stdio: service.stdio.as_deref().map(stdio),
@@ -156,9 +158,14 @@ impl Figures {
         let (client, server) = self.http_errors;
         to.counters(
             "http_errors",
-            "Requests answered with 4xx, but for 404 and 412, or with 5xx",
+            "Requests answered with 4xx or 5xx, but for what is normal: absence, conditions that do not hold, loading and stopping",
             "side",
             [("client", client), ("server", server)],
+        )?;
+        to.counter(
+            "http_operations",
+            "What the cache was asked for over HTTP; each operation of a batch or a transaction is one",
+            self.http_operations,
         )?;
         to.gauge("http_connections", "Open connections", self.connections)?;
         to.counter(

@@ -1,7 +1,7 @@
 //! What is answered when something is wrong: `application/problem+json` (RFC 9457) with a code for programs.
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -9,6 +9,9 @@ use crate::Error;
 
 use super::code::Code;
 use super::reply::{Answer, ok};
+
+/// Of what is said, in characters.
+const LONGEST: usize = 1000;
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
@@ -36,10 +39,13 @@ pub(super) struct Detail<'a> {
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Problem {
-            code,
-            detail: detail.into(),
+        let mut detail = detail.into();
+        // Some of it may be what was sent.
+        if let Some((end, _)) = detail.char_indices().nth(LONGEST) {
+            detail.truncate(end);
+            detail.push('…');
         }
+        Problem { code, detail }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -99,8 +105,12 @@ impl Problem {
     fn answer(&self, content_type: &'static str, body: Vec<u8>) -> Answer {
         let mut answer = ok(content_type, body);
         *answer.status_mut() = self.code.status();
+        answer.extensions_mut().insert(self.code);
         let headers = answer.headers_mut();
         match self.code.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }

@@ -83,6 +83,7 @@ struct Before {
     cache: Stats,
     directory: StoreStats,
     latencies: Counts,
+    operations: u64,
     stdio: u64,
     errors: u64,
 }
@@ -95,6 +96,7 @@ impl Before {
             cache: service.backing.stats(),
             directory: service.backing.directory_stats().unwrap_or_default(),
             latencies: traffic.all(),
+            operations: traffic.operations(),
             stdio: service.stdio.as_ref().map_or(0, |stdio| stdio.commands()),
             errors: traffic.refused()
                 + traffic.failed()
@@ -145,7 +147,7 @@ fn sample(before: &Before, now: &Before, service: &Service) -> Sample {
         bytes: cache.bytes,
         max_items: settings.max_items().unwrap_or(0),
         max_bytes: settings.max_bytes().unwrap_or(0),
-        operations: http + stdio,
+        operations: now.operations - before.operations + stdio,
         http,
         stdio,
         hits: gained(|stats| stats.hits),

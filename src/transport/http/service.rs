@@ -94,7 +94,10 @@ impl Service {
         let answer = match (self.guard.check(&request, is_open), found) {
             (Err(problem), _) => problem.into_answer(),
             (Ok(()), Found::Operation(path, operation)) => {
-                let answer = self.perform(path, operation.asks, request).await;
+                let answer = match operation.stray(request.uri()) {
+                    Some(problem) => problem.into_answer(),
+                    None => self.perform(path, operation.asks, request).await,
+                };
                 let status = answer.status();
                 debug_assert!(operation.tells(status), "{operation:?} is answered with {status}");
                 answer
@@ -115,7 +118,8 @@ impl Service {
                 (None, _) => kv::not_found(),
             },
         };
-        self.traffic.record(kind, began.elapsed(), answer.status());
+        let code = answer.extensions().get().copied();
+        self.traffic.record(kind, began.elapsed(), answer.status(), code);
         answer
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use super::code::Code;
 use crate::histogram::{Counts, Histogram};
 
 /// What a request is about. What is counted is told by these names, and by nothing that a client chooses.
@@ -41,6 +42,8 @@ pub(super) const KINDS: [(Kind, &str); 11] = [
 pub(super) struct Traffic {
     /// By kind, in the order of `KINDS`.
     latencies: Box<[Histogram]>,
+    /// Operations of batches and transactions.
+    of_many: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
     /// Nanoseconds, since it was last asked for.
@@ -51,24 +54,34 @@ impl Traffic {
     pub(super) fn new() -> Self {
         Traffic {
             latencies: KINDS.iter().map(|_| Histogram::new()).collect(),
+            of_many: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             longest: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn record(&self, kind: Kind, took: Duration, status: StatusCode) {
+    /// Counts an answer, with its code if it is a problem.
+    pub(super) fn record(&self, kind: Kind, took: Duration, status: StatusCode, code: Option<Code>) {
         self.latencies[kind as usize].record(took);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if nanos > self.longest.load(Ordering::Relaxed) {
             self.longest.fetch_max(nanos, Ordering::Relaxed);
         }
+        let is_normal = match code {
+            // A transaction whose conditions did not hold.
+            None => status == StatusCode::CONFLICT,
+            Some(Code::NotStored | Code::Loading | Code::Stopping) => true,
+            // Whoever asks whether it is ready is answered.
+            Some(Code::DiskFailed) => kind == Kind::Watch,
+            Some(_) => false,
+        };
+        if is_normal {
+            return;
+        }
         if status.is_server_error() {
             self.failed.fetch_add(1, Ordering::Relaxed);
-        } else if status.is_client_error()
-            && status != StatusCode::NOT_FOUND
-            && status != StatusCode::PRECONDITION_FAILED
-        {
+        } else if status.is_client_error() && status != StatusCode::NOT_FOUND {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -85,12 +98,32 @@ impl Traffic {
         all
     }
 
+    /// Some more operations, of one request.
+    pub(super) fn many(&self, operations: usize) {
+        self.of_many.fetch_add(operations as u64, Ordering::Relaxed);
+    }
+
+    /// What the cache was asked to do: each operation of a batch is one, and none is what is asked about the daemon.
+    pub(super) fn operations(&self) -> u64 {
+        let single = [
+            Kind::Get,
+            Kind::Set,
+            Kind::Remove,
+            Kind::Keys,
+            Kind::Clear,
+            Kind::Increment,
+            Kind::Snapshot,
+        ];
+        let single = single.iter().map(|&kind| self.of(kind).total());
+        single.sum::<u64>() + self.of_many.load(Ordering::Relaxed)
+    }
+
     /// Answered with 4xx, but for those that only say that something is not there, or not as expected.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Answered with 5xx.
+    /// Answered with 5xx, but for those that say that the directory is being loaded, or that it ends.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -114,13 +147,44 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_there_is_no_error() {
+    fn what_is_normal_is_no_error() {
         let traffic = Traffic::new();
-        for status in [200, 304, 404, 412, 400, 429, 503] {
-            let status = StatusCode::from_u16(status).expect("a status");
-            traffic.record(Kind::Get, Duration::from_micros(3), status);
+        let record = |kind, status: StatusCode, code| {
+            traffic.record(kind, Duration::from_micros(3), status, code);
+            (traffic.refused(), traffic.failed())
+        };
+        for (kind, code) in [
+            (Kind::Get, Code::Miss),
+            (Kind::Set, Code::NotStored),
+            (Kind::Get, Code::Loading),
+            (Kind::Other, Code::NotFound),
+            (Kind::Watch, Code::Stopping),
+            (Kind::Watch, Code::DiskFailed),
+        ] {
+            assert_eq!(record(kind, code.status(), Some(code)), (0, 0), "{code:?}");
         }
-        assert_eq!((traffic.refused(), traffic.failed()), (2, 1));
-        assert_eq!(traffic.all().total(), 7);
+        for status in [200, 204, 304, 404, 409] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(record(Kind::Transaction, status, None), (0, 0), "{status}");
+        }
+        let of = |code: Code| (code.status(), Some(code));
+        let (status, code) = of(Code::BadRequest);
+        assert_eq!(record(Kind::Get, status, code), (1, 0));
+        let (status, code) = of(Code::NotAnInteger);
+        assert_eq!(record(Kind::Increment, status, code), (2, 0));
+        assert_eq!(record(Kind::Set, StatusCode::UNPROCESSABLE_ENTITY, None), (3, 0));
+        let (status, code) = of(Code::DiskFailed);
+        assert_eq!(record(Kind::Set, status, code), (3, 1));
+        assert_eq!(traffic.all().total(), 15);
+    }
+
+    #[test]
+    fn an_operation_is_what_the_cache_is_asked_for() {
+        let traffic = Traffic::new();
+        for (kind, _) in KINDS {
+            traffic.record(kind, Duration::ZERO, StatusCode::OK, None);
+        }
+        traffic.many(100);
+        assert_eq!(traffic.operations(), 107);
     }
 }

@@ -4,10 +4,11 @@
 mod document;
 mod table;
 
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::code::Code;
+use super::problem::Problem;
 use super::traffic::Kind;
 use super::v1::query::Number;
 
@@ -221,6 +222,32 @@ impl Operation {
         let token = (!self.is_open).then_some(GUARDED).into_iter().flatten();
         let own = self.problems.iter().copied().flatten().copied();
         ANY.into_iter().chain(token).chain(own)
+    }
+
+    /// What is wrong with a query that has a parameter which is none of its own: to leave that out could store for ever what was to expire.
+    pub(super) fn stray(&self, uri: &Uri) -> Option<Problem> {
+        if !uri.path().starts_with("/v1/") {
+            return None;
+        }
+        let names = || {
+            let parameters = self
+                .parameters
+                .iter()
+                .filter(|parameter| parameter.place != Place::Header);
+            parameters.map(|parameter| parameter.name)
+        };
+        let given = uri.query()?.split('&').filter(|given| !given.is_empty());
+        let mut given = given.map(|given| given.split_once('=').map_or(given, |(name, _)| name));
+        let stray = given.find(|given| names().all(|name| name != *given))?;
+        let known: Vec<&str> = names().collect();
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        Some(Problem::bad_request(format!(
+            "there is no parameter {stray:?} here: those that there are: {known}"
+        )))
     }
 
     /// Whether the document says that it may be answered so.

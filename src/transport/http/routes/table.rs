@@ -53,6 +53,14 @@ const GET: Operation = Operation {
     problems: &[],
 };
 
+/// A client takes `/v1/entries/.` for something else, encoded or not.
+const KEY: Parameter = query(
+    "key",
+    "The key, where the path ends with /entries/: for . and .., which no path can have.",
+    Value::Text,
+);
+const KEY_BASE64: Parameter = query("key_base64", "The same in base64.", Value::Text);
+
 const ENTRIES: &[Path] = &[Path {
     pattern: "/v1/entries/{key}",
     manner: Manner::Ours,
@@ -63,6 +71,8 @@ const ENTRIES: &[Path] = &[Path {
             summary: "Read",
             kind: Kind::Get,
             parameters: &[
+                KEY,
+                KEY_BASE64,
                 query("peek", "Neither count nor refresh.", Value::Flag),
                 header("If-None-Match", "ETags that the reader has."),
                 header("If-Match", "ETags of which it must be one."),
@@ -80,6 +90,7 @@ const ENTRIES: &[Path] = &[Path {
             name: "headEntry",
             summary: "What a read would answer, without the body; neither counts nor refreshes",
             kind: Kind::Get,
+            parameters: &[KEY, KEY_BASE64],
             answers: &[
                 told(200, "It is there.", Content::Entry),
                 told(304, "The reader has it.", Content::Nothing),
@@ -94,6 +105,8 @@ const ENTRIES: &[Path] = &[Path {
             summary: "Store",
             kind: Kind::Set,
             parameters: &[
+                KEY,
+                KEY_BASE64,
                 query(
                     "ttl",
                     "Seconds, with fractions; never; or keep: the deadline that the entry has.",
@@ -108,7 +121,12 @@ const ENTRIES: &[Path] = &[Path {
                 told(201, "Stored; the key was absent.", Content::Nothing),
                 told(204, "Stored; it was there.", Content::Nothing),
             ],
-            problems: &[WRITES, HAS_BODY, STORES, &[Code::NotStored]],
+            problems: &[
+                WRITES,
+                HAS_BODY,
+                STORES,
+                &[Code::NotStored, Code::UnsupportedEncoding],
+            ],
             ..GET
         },
         Operation {
@@ -117,7 +135,11 @@ const ENTRIES: &[Path] = &[Path {
             name: "deleteEntry",
             summary: "Remove",
             kind: Kind::Remove,
-            parameters: &[header("If-Match", "ETags of which what is there must be one.")],
+            parameters: &[
+                KEY,
+                KEY_BASE64,
+                header("If-Match", "ETags of which what is there must be one."),
+            ],
             answers: &[told(204, "Removed.", Content::Nothing)],
             problems: &[WRITES, &[Code::Miss, Code::NotStored]],
             ..GET

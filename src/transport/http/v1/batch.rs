@@ -12,7 +12,7 @@ use super::super::problem::Problem;
 use super::super::reply::{Answer, json};
 use super::super::service::Service;
 use super::names::ttl;
-use super::operation::{Operation, Verb};
+use super::operation::{Operation, Verb, at_most};
 use super::read_json;
 use super::value::Told;
 use crate::{Cache, Entry};
@@ -25,6 +25,7 @@ const MOST_BYTES: usize = 64 << 20;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Batch")]
 pub(in super::super) struct Asked {
+    #[serde(deserialize_with = "at_most::<Operation, _, MOST>")]
     #[schemars(length(max = MOST))]
     operations: Vec<Operation>,
 }
@@ -104,18 +105,13 @@ pub(in super::super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let Asked { operations } = read_json(service, request).await?;
-    if operations.len() > MOST {
-        return Err(Problem::bad_request(format!(
-            "there are {} operations, and {MOST} are the most: send several batches",
-            operations.len()
-        )));
-    }
     let writes = operations.iter().any(|operation| operation.op != Verb::Get);
     let cache = if writes {
         service.backing.writable()?
     } else {
         service.backing.cache()?
     };
+    service.traffic.many(operations.len());
     let mut room = Room {
         left: MOST_BYTES,
         held: service.allowance.budget.hold_nothing(),

@@ -3,7 +3,7 @@
 use hyper::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 use super::super::problem::Problem;
-use super::etag::{is_named, of_entry};
+use super::etag::{is_named, is_named_strongly, of_entry};
 use crate::Entry;
 
 /// The conditions of a request.
@@ -44,13 +44,19 @@ impl Conditions {
 
     /// Whether a write to what is there is asked for.
     pub(super) fn allow(&self, found: Option<&Entry>) -> bool {
-        let names = |list: &[u8]| found.is_some_and(|entry| is_named(list, &of_entry(entry)));
-        self.matching.as_deref().is_none_or(names) && !self.not_matching.as_deref().is_some_and(names)
+        let etag = found.map(of_entry);
+        let matches = |list: &[u8]| etag.is_some_and(|etag| is_named_strongly(list, &etag));
+        let is_named = |list: &[u8]| etag.is_some_and(|etag| is_named(list, &etag));
+        self.matching.as_deref().is_none_or(matches) && !self.not_matching.as_deref().is_some_and(is_named)
     }
 
     /// Whether a reader has this already.
     pub(super) fn is_known(&self, etag: &[u8; 34]) -> Result<bool, Problem> {
-        if self.matching.as_deref().is_some_and(|list| !is_named(list, etag)) {
+        if self
+            .matching
+            .as_deref()
+            .is_some_and(|list| !is_named_strongly(list, etag))
+        {
             return Err(Problem::precondition_failed());
         }
         Ok(self

@@ -1,22 +1,24 @@
 //! `/v1/entries/{key}`: one entry, with its value as the body.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, VARY,
 };
 use hyper::{Request, Response, StatusCode, Uri};
 
 use super::super::body::{self, Incoming};
+use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, Reply, empty};
 use super::super::service::Service;
 use super::condition::{Conditions, Needs};
 use super::etag;
-use super::names::{decoded, expiry_of};
+use super::names::{decoded, expiry_of, from_base64};
 use super::query;
 use super::value::typed;
 use crate::cache::millis_rounded_up;
@@ -38,14 +40,24 @@ pub(in super::super) fn head(service: &Service, request: &Request<Incoming>) -> 
     read(service, request, true)
 }
 
-/// The key of a path that begins with `PATH`.
-fn key(uri: &Uri) -> std::borrow::Cow<'_, [u8]> {
-    decoded(uri.path().strip_prefix(PATH).unwrap_or_default())
+/// The key of a path that begins with `PATH`, or, if that ends there, the one in the query: no client can ask for the paths `.` and `..`.
+fn key(uri: &Uri) -> Result<Cow<'_, [u8]>, Problem> {
+    let path = uri.path().strip_prefix(PATH).unwrap_or_default();
+    if !path.is_empty() || uri.query().is_none() {
+        return Ok(decoded(path));
+    }
+    match (query::bytes(uri, "key"), query::text(uri, "key_base64")?) {
+        (Some(_), Some(_)) => Err(Problem::bad_request(
+            "`key` and `key_base64` are both there: one of them is the key",
+        )),
+        (None, Some(base64)) => Ok(from_base64(&base64).map_err(Problem::bad_request)?.into()),
+        (key, None) => Ok(key.unwrap_or_default().into()),
+    }
 }
 
 fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
     let cache = service.backing.cache()?;
-    let key = key(request.uri());
+    let key = key(request.uri())?;
     let found = if peek {
         cache.peek(&key)
     } else {
@@ -96,9 +108,9 @@ fn shown(entry: &Entry, packed: Option<Compressed<'_>>) -> (HeaderValue, Bytes) 
         None => media::shown(entry.tag, &entry.value),
     };
     let header = match media_type {
-        std::borrow::Cow::Borrowed(name) => HeaderValue::from_static(name),
+        Cow::Borrowed(name) => HeaderValue::from_static(name),
         // Of ASCII that can be printed, which a header can carry.
-        std::borrow::Cow::Owned(name) => {
+        Cow::Owned(name) => {
             HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("application/octet-stream"))
         }
     };
@@ -106,10 +118,14 @@ fn shown(entry: &Entry, packed: Option<Compressed<'_>>) -> (HeaderValue, Bytes) 
     (header, Bytes::from(entry.value.clone()).slice(in_front..))
 }
 
-fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &etag::ETag) {
+fn insert_etag(headers: &mut HeaderMap, etag: &etag::ETag) {
     if let Ok(etag) = HeaderValue::from_bytes(etag) {
         headers.insert(ETAG, etag);
     }
+}
+
+fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &etag::ETag) {
+    insert_etag(headers, etag);
     headers.insert(RUSTCACHE_TAG, HeaderValue::from(u16::from(entry.tag.0)));
     match entry.time_left {
         TimeLeft::Forever => {
@@ -136,6 +152,7 @@ pub(in super::super) async fn put(service: &Service, request: Request<Incoming>)
         Some(text) => expiry_of(&text).map_err(Problem::bad_request)?,
         None => max_age(request.headers())?,
     };
+    check_whole(request.headers())?;
     let conditions = Conditions::of(request.headers());
     let (parts, body) = request.into_parts();
     let media_type = match parts.headers.get(CONTENT_TYPE) {
@@ -146,12 +163,39 @@ pub(in super::super) async fn put(service: &Service, request: Request<Incoming>)
     };
     let body = body::read(body, &service.allowance).await?;
     let cache = service.backing.writable()?;
-    let status = lengthy::about(body.bytes.len(), || {
+    let key = key(&parts.uri)?;
+    let (status, etag) = lengthy::about(body.bytes.len(), || {
         let (tag, value) = typed(media_type, body.bytes).map_err(Problem::bad_request)?;
-        store(cache, &key(&parts.uri), (tag, &value), expiry, &conditions)
+        let status = store(cache, &key, (tag, &value), expiry, &conditions)?;
+        Ok::<_, Problem>((status, etag::of(tag, &value)))
     })?;
     service.settle().await?;
-    Ok(empty(status))
+    if expiry == Expiry::After(Duration::ZERO) {
+        // It has expired: nothing was created.
+        return Ok(empty(StatusCode::NO_CONTENT));
+    }
+    let mut answer = empty(status);
+    insert_etag(answer.headers_mut(), &etag);
+    Ok(answer)
+}
+
+/// Values are kept as they come: what says that there is more to them would be lost.
+fn check_whole(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(CONTENT_RANGE) {
+        return Err(Problem::bad_request(
+            "there is a Content-Range, and a value is replaced as a whole: send all of it",
+        ));
+    }
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        None => Ok(()),
+        Some(coding) => Err(Problem::new(
+            Code::UnsupportedEncoding,
+            format!(
+                "the Content-Encoding is {coding:?}, which is not kept: send the value without it, or under a type that says what it is"
+            ),
+        )),
+    }
 }
 
 /// 201 or 204.
@@ -200,7 +244,7 @@ pub(in super::super) async fn delete(
     request: &Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let cache = service.backing.writable()?;
-    let key = key(request.uri());
+    let key = key(request.uri())?;
     let conditions = Conditions::of(request.headers());
     let removed = match conditions.needs() {
         Needs::Nothing => cache.remove(&key),

@@ -22,12 +22,18 @@ pub(super) fn of(tag: Tag, value: &[u8]) -> ETag {
     etag
 }
 
-/// Whether a list of a header `If-Match` or `If-None-Match` names it. Ours are strong; a weak one names the same bytes all the same.
+/// Whether a list of a header `If-None-Match` names it, be it as a weak one: that means the same to a reader.
 pub(super) fn is_named(list: &[u8], etag: &ETag) -> bool {
     list.split(|&byte| byte == b',').any(|one| {
         let one = one.trim_ascii();
         one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == etag
     })
+}
+
+/// Whether a list of a header `If-Match` names it: a weak one names no bytes for certain, and does not count.
+pub(super) fn is_named_strongly(list: &[u8], etag: &ETag) -> bool {
+    let mut all = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    all.any(|one| one == b"*" || one == etag)
 }
 
 #[cfg(test)]
@@ -52,6 +58,7 @@ mod tests {
         let text = std::str::from_utf8(&etag).expect("ASCII");
         for list in [text.to_owned(), format!("\"x\" , W/{text}"), "*".to_owned()] {
             assert!(is_named(list.as_bytes(), &etag), "{list}");
+            assert_eq!(is_named_strongly(list.as_bytes(), &etag), !list.contains("W/"));
         }
         assert!(!is_named(b"\"x\", \"\"", &etag));
     }

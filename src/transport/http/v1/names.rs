@@ -55,10 +55,7 @@ pub(super) struct Base64(pub(super) Vec<u8>);
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(from)?;
-        STANDARD
-            .decode(text.as_bytes())
-            .map(Base64)
-            .map_err(|error| de::Error::custom(format!("{text:?} is no base64: {error}")))
+        from_base64(&text).map(Base64).map_err(de::Error::custom)
     }
 }
 
@@ -73,6 +70,20 @@ impl JsonSchema for Base64 {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "contentEncoding": "base64" })
+    }
+}
+
+/// An error text if it is not base64.
+pub(super) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = STANDARD.decode(text.as_bytes());
+    bytes.map_err(|error| format!("{:?} is no base64: {error}", shortened(text)))
+}
+
+/// As much of what is wrong as tells what it is.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(100) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
     }
 }
 
@@ -117,7 +128,8 @@ pub(super) fn expiry_of(text: &str) -> Result<Expiry, String> {
         _ => match text.parse() {
             Ok(seconds) => expiry(seconds),
             Err(_) => Err(format!(
-                "the ttl is {text:?} and must be seconds from 0 on, \"never\" or \"keep\""
+                "the ttl is {:?} and must be seconds from 0 on, \"never\" or \"keep\"",
+                shortened(text)
             )),
         },
     }
@@ -140,7 +152,8 @@ impl<'de> Deserialize<'de> for Ttl {
             Given::Seconds(seconds) => expiry(seconds),
             // A number within quotes is none.
             Given::Word(word) if word.parse::<f64>().is_ok() => Err(format!(
-                "the ttl is {word:?} and must be a number, without quotes"
+                "the ttl is {:?} and must be a number, without quotes",
+                shortened(&word)
             )),
             Given::Word(word) => expiry_of(&word),
             Given::Null(()) => Ok(Expiry::Default),
@@ -166,7 +179,8 @@ impl JsonSchema for Ttl {
 pub(super) fn kept(media_type: &str) -> Result<media::Kept<'_>, String> {
     media::kept(media_type).ok_or_else(|| {
         format!(
-            "the type is {media_type:?} and must be a media type such as image/png, in ASCII and of at most {} bytes",
+            "the type is {:?} and must be a media type such as image/png, in ASCII and of at most {} bytes",
+            shortened(media_type),
             media::LONGEST
         )
     })

@@ -1,13 +1,49 @@
 //! An operation on an entry, as JSON has it: one of those of a batch.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::super::problem::Problem;
 use super::names::{Base64, Name, Ttl};
 use super::value::{Given, there};
 use crate::{Condition, SetOptions};
+
+/// A list that is no longer than it may be: the rest of one that is longer is not read.
+pub(super) fn at_most<'de, T, D, const MOST: usize>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct AtMost<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for AtMost<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of {MOST} at most")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = from.next_element()? {
+                if list.len() == MOST {
+                    return Err(de::Error::custom(format!(
+                        "there are more than {MOST}, which are the most: send several requests"
+                    )));
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+
+    from.deserialize_seq(AtMost::<T, MOST>(PhantomData))
+}
 
 /// All members that an operation may have.
 #[derive(Debug, Deserialize, JsonSchema)]

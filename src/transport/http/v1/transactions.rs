@@ -16,7 +16,7 @@ use super::super::service::Service;
 use super::batch::Outcome;
 use super::etag;
 use super::names::{Base64, Name};
-use super::operation::{Operation, Verb};
+use super::operation::{Operation, Verb, at_most};
 use super::read_json;
 use super::same::is_same;
 use super::value::{Given, there, to_json};
@@ -27,20 +27,20 @@ use crate::{Cache, Entry, SetOptions};
 const MOST: usize = 128;
 /// Of values that are written, for which room is made under the locks, and of those that are compared, which are taken apart.
 const MOST_BYTES: usize = 1 << 20;
+/// Of values that are read, which the answer carries.
+const MOST_READ: usize = 64 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Transaction")]
 pub(in super::super) struct Asked {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "at_most::<Condition, _, MOST>")]
     #[schemars(length(max = MOST))]
     r#if: Vec<Condition>,
+    #[serde(deserialize_with = "at_most::<Operation, _, MOST>")]
     #[schemars(length(max = MOST))]
     operations: Vec<Operation>,
 }
-
-/// Of values that are read, which the answer carries.
-const MOST_READ: usize = 64 << 20;
 
 /// What an entry has to be.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -123,6 +123,7 @@ pub(in super::super) async fn answer(
         ));
     }
     let cache = service.backing.writable()?;
+    service.traffic.many(operations.len());
     let keys = conditions.iter().map(|(key, _)| key.as_slice());
     let read = bytes_read(cache, &operations);
     let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
@@ -290,7 +291,7 @@ impl Wanted {
         match self {
             Wanted::Absent => false,
             Wanted::Present => true,
-            Wanted::ETag(etag) => etag::is_named(etag.as_bytes(), &etag::of_entry(entry)),
+            Wanted::ETag(etag) => etag::is_named_strongly(etag.as_bytes(), &etag::of_entry(entry)),
             Wanted::Bytes(tag, bytes) => entry.tag == *tag && entry.value == *bytes,
             Wanted::Json(json) => {
                 to_json(entry.tag, &entry.value).is_some_and(|value| is_same(json.get(), value.get()))

@@ -16,7 +16,6 @@ pub(super) mod transactions;
 pub(super) mod value;
 
 use hyper::Request;
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use super::body::{self, Incoming};

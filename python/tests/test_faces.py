@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools as standard
 import gc
+import math
 import pickle
 import threading
 import weakref
@@ -186,6 +187,16 @@ def test_a_cache_can_be_copied_and_pickled(make: Callable[..., Any]) -> None:
     assert deep[key] is not cache[key]
     del shallow[key]
     assert key in cache
+
+
+@pytest.mark.parametrize(("maxsize", "kept"), [(2**70, 4), (math.inf, 4), (3, 3), (2.5, 2), (1, 1)])
+def test_a_maxsize_is_any_number(maxsize: float, kept: int) -> None:
+    cache: cachetools.LRUCache[int, int] = cachetools.LRUCache(maxsize)
+    for key in range(4):
+        cache[key] = key
+    cache[3] = 4
+    assert dict(cache) == {**{key: key for key in range(4 - kept, 3)}, 3: 4}
+    assert cache.currsize == kept
 
 
 def test_lru_evicts_as_a_textbook_says() -> None:

@@ -1,7 +1,7 @@
 // The Python package's tests and checks, in a virtual environment that this makes: `node scripts/python.mjs test` (or `check`: format, lints,
-// types; or `faces`: the tests that other packages publish, against what takes their place; or `bench`: the figures, beside rivals in an
-// environment of their own). Plain Node, as all of these scripts. The variable PYTHON names another interpreter than the first one in
-// PATH that is new enough.
+// types; or `wheel`: what users install; or `faces`: the tests that other packages publish, against what takes their place; or `bench`: the
+// figures, beside rivals in an environment of their own). Plain Node, as all of these scripts. The variable PYTHON names another interpreter
+// than the first one in PATH that is new enough.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -58,8 +58,12 @@ const env = {
 delete env.PYTHONHOME;
 
 /** Runs a program in `python/`, and says whether it ended well. */
-function run(command, args) {
-  const { error, status } = spawnSync(command, args, { cwd: directory, env, stdio: "inherit" });
+function run(command, args, more = {}) {
+  const { error, status } = spawnSync(command, args, {
+    cwd: directory,
+    env: { ...env, ...more },
+    stdio: "inherit",
+  });
   return !error && status === 0;
 }
 
@@ -103,6 +107,19 @@ const checks = [
   ["stubtest", "rustcache", "rust_cache", "--allowlist", "stubtest-allowlist.txt"],
 ];
 
+/** What a package that was installed has to do, and to have beside it. */
+const INSTALLED = `
+import importlib.metadata, rust_cache, rustcache
+cache = rustcache.Cache(max_items=1)
+cache.set("key", [1])
+assert cache.get("key") == [1] and rust_cache.Cache(1).get("key") is None
+names = [str(file) for file in importlib.metadata.files("rustcache")]
+for licence in ("LICENSE-APACHE", "LICENSE-MIT"):
+    texts = [file.read_text() for file in importlib.metadata.files("rustcache") if file.name == licence]
+    assert texts and len(texts[0]) > 500, f"{licence} is not among {names}"
+assert any(name.endswith("py.typed") for name in names), names
+`;
+
 const steps = {
   test: () => run(python, ["-m", "pytest", "-q", ...process.argv.slice(3)]),
   check: () => {
@@ -112,6 +129,30 @@ const steps = {
     });
     const lints = ["clippy", "-p", "rustcache-python", "--all-targets", "--locked", "--", "-D", "warnings"];
     return run("cargo", lints) && failed.length === 0;
+  },
+  wheel: () => {
+    const built = join(target, "python-wheels");
+    rmSync(built, { recursive: true, force: true });
+    const fresh = join(target, "python-fresh");
+    const ours = join(fresh, bin, `python${suffix}`);
+    const pip = [ours, "-m", "pip", "--quiet", "--disable-pip-version-check"];
+    const from = (source, more = {}) => {
+      rmSync(fresh, { recursive: true, force: true });
+      return (
+        run(python, ["-m", "venv", fresh]) &&
+        run(pip[0], [...pip.slice(1), "install", source], more) &&
+        run(ours, ["-I", "-c", INSTALLED])
+      );
+    };
+    // With what `cargo test` has compiled already.
+    if (!run(join(venv, bin, "maturin"), ["build", "--quiet", "--profile", "dev", "--out", built]))
+      return false;
+    const [wheel] = readdirSync(built);
+    if (!from(join(built, wheel))) return false;
+    process.stdout.write(`python: ${wheel} works, and has its licences\n`);
+    if (!from(directory, { MATURIN_PEP517_ARGS: "--profile dev" })) return false;
+    process.stdout.write("python: pip install . works\n");
+    return true;
   },
   // Its exit code tells a difference from an index that cannot be reached.
   faces: () => {

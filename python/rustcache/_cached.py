@@ -152,7 +152,7 @@ class CachedFunction(Memo[P, R]):
                     other.raise_error()
                 other = None
         except Exception as error:
-            if token is not None:
+            if flight is not None and token is not None:
                 flight.fail(error)
             raise
         finally:

@@ -175,7 +175,10 @@ test("the backup that the page tells to make is whole, where the directory is a 
     // Twice: the one before is there then.
     for (let time = 0; time < 2; time += 1) {
       execFileSync("sh", ["-ec", script], { stdio: "pipe" });
-      assert.deepEqual(readdirSync(join(place, "backup/rustcache.new")).sort(), readdirSync(directory).sort());
+      assert.deepEqual(
+        readdirSync(join(place, "backup/rustcache.new")).sort(),
+        readdirSync(directory).sort(),
+      );
     }
   } finally {
     rmSync(place, { recursive: true });

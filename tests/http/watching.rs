@@ -36,7 +36,7 @@ fn samples_come_each_second_and_say_what_was_done_meanwhile() {
     let gets = vec![json!({"op": "get", "key": "29"}); 100];
     service.post("/v1/batch", &json!({ "operations": gets }));
     let mut asked = [0u64; 4];
-    while asked[1] < 30 || asked[3] < 130 {
+    while asked[0] < 31 || asked[1] < 30 || asked[3] < 130 {
         let (name, sample) = event(&mut watching);
         assert_eq!(name, "sample");
         for (sum, name) in asked

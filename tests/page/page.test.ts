@@ -295,7 +295,11 @@ describe("in a browser", { skip, concurrency: 3 }, () => {
 
   test("a key that is a dot is that key, and not the empty one", async () => {
     for (const key of ["", "key=.", "key=.."])
-      await fetch(`${service.url}v1/entries/?${key}`, { method: "PUT", body: `of ${key}`, headers: { "content-type": "text/plain" } });
+      await fetch(`${service.url}v1/entries/?${key}`, {
+        method: "PUT",
+        body: `of ${key}`,
+        headers: { "content-type": "text/plain" },
+      });
     const visit = await Visit.open(browser, service.url);
     for (const key of [".", ".."]) {
       await visit.page.fill("#match", key);
@@ -324,7 +328,9 @@ describe("in a browser", { skip, concurrency: 3 }, () => {
     await visit.page.locator("#rows button.key", { hasText: "unread" }).click();
     assert.ok(await visit.page.locator("#entry-delete").isDisabled());
     isHeld = false;
-    await visit.page.waitForFunction(() => !(document.querySelector("#entry-delete") as HTMLButtonElement).disabled);
+    await visit.page.waitForFunction(
+      () => !(document.querySelector("#entry-delete") as HTMLButtonElement).disabled,
+    );
     await visit.close();
   });
 

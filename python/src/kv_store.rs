@@ -24,9 +24,7 @@ impl KvStore {
             if !error.is_instance_of::<PyOverflowError>(capacity.py()) {
                 return error;
             }
-            PyOverflowError::new_err(format!(
-                "capacity must be from 1 to 2**64 - 1, and is {capacity}"
-            ))
+            PyOverflowError::new_err(format!("capacity must be from 1 to 2**64 - 1, and is {capacity}"))
         })?;
         if capacity == 0 {
             return Err(PyValueError::new_err("capacity must be at least 1"));

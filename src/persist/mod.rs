@@ -46,9 +46,9 @@ mod lock;
 #[cfg(unix)]
 mod opening;
 #[cfg(unix)]
-mod reading;
-#[cfg(unix)]
 mod process;
+#[cfg(unix)]
+mod reading;
 #[cfg(unix)]
 pub mod recovery;
 #[cfg(unix)]

@@ -168,6 +168,7 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
         judge: impl FnMut(&K) -> Likeness,
         admits: impl FnOnce(Option<&V>) -> bool,
     ) -> RawWrite<K, V> {
+        let weight = self.inner.addable(weight);
         let mut search = Search::new(judge);
         let mut candidates = Vec::new();
         let outcome = self.write_weighed(

@@ -19,8 +19,8 @@ struct Options {
     /// Sets of each run of rustcache
     #[arg(long, default_value_t = 100_000)]
     sets: u32,
-    /// Sets of each run of cache-ro: a minute's work
-    #[arg(long, default_value_t = 20_000)]
+    /// Sets of each run of cache-ro: a minute's work. The fewer, the faster it is
+    #[arg(long, default_value_t = 100_000)]
     rival_sets: u32,
     /// Runs of each; the medians are shown
     #[arg(long, default_value_t = 5)]

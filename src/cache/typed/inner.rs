@@ -122,16 +122,9 @@ impl<K, V, S> Inner<K, V, S> {
     pub(super) fn weigh(&self, key: &K, value: &V) -> u64 {
         match &self.weigher {
             None => 1,
-            Some(weigher) => self.addable(weigher(key, value)),
-        }
-    }
-
-    /// A weight as it is counted. Without a limit, the sum is for statistics: it must not overflow.
-    #[inline]
-    pub(super) fn addable(&self, weight: u64) -> u64 {
-        match self.settings.max_weight {
-            None => weight.min(u32::MAX.into()),
-            Some(_) => weight,
+            // Without a limit, the sum is for statistics: it must not overflow.
+            Some(weigher) if self.settings.max_weight.is_none() => weigher(key, value).min(u32::MAX.into()),
+            Some(weigher) => weigher(key, value),
         }
     }
 

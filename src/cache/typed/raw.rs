@@ -158,6 +158,7 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
     }
 
     /// Writes an entry of this weight if `admits` says so, which is shown the value that is there, under the lock. The condition of the options holds as well.
+    /// Without a limit on weights, whoever calls this sees to it that their sum fits into 64 bits.
     #[doc(hidden)]
     pub fn raw_insert(
         &self,
@@ -168,7 +169,6 @@ impl<K: Clone, V: Clone, S> TypedCache<K, V, S> {
         judge: impl FnMut(&K) -> Likeness,
         admits: impl FnOnce(Option<&V>) -> bool,
     ) -> RawWrite<K, V> {
-        let weight = self.inner.addable(weight);
         let mut search = Search::new(judge);
         let mut candidates = Vec::new();
         let outcome = self.write_weighed(

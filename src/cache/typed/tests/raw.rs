@@ -322,21 +322,3 @@ fn threads_that_write_the_same_keys_leave_one_entry_for_each() {
     cache.validate();
     assert_eq!(cache.len(), 5);
 }
-
-#[test]
-fn weights_that_nothing_limits_never_overflow_their_sum() {
-    let cache = cache();
-    for number in 0..6 {
-        let key = Object::new(number);
-        let written = cache.raw_insert(
-            hash(&key),
-            u64::MAX,
-            (key, number),
-            InsertOptions::default(),
-            |_| Likeness::Different,
-            |_| true,
-        );
-        assert!(matches!(written, RawWrite::Stored), "{written:?}");
-    }
-    assert_eq!(cache.stats().items, 6);
-}

@@ -8,11 +8,13 @@ from rustcache._core import (
     Cache,
     CacheMissSentinel,
     DefaultTTLSentinel,
+    DirectoryStats,
     EntryIterator,
     KvStore,
     Stats,
     Storage,
 )
+from rustcache._errors import DecodeError, DirectoryError, DirectoryInUseError, DiskError, ForkedError
 from rustcache._types import Deserializer, EvictionListener, RemovalCause, Serializer, Weigher
 
 __version__ = VERSION
@@ -24,10 +26,16 @@ __all__ = [
     "CacheInfo",
     "CacheMissSentinel",
     "CachedFunction",
+    "DecodeError",
     "DefaultTTLSentinel",
     "Deserializer",
+    "DirectoryError",
+    "DirectoryInUseError",
+    "DirectoryStats",
+    "DiskError",
     "EntryIterator",
     "EvictionListener",
+    "ForkedError",
     "KvStore",
     "RemovalCause",
     "Serializer",

@@ -152,6 +152,8 @@ fn _after_fork_in_parent() {
 /// What expires in the child as well is reclaimed there by a thread of its own.
 #[pyfunction]
 fn _after_fork_in_child() {
+    // First, so that the thread finds nothing that was the parent's.
+    crate::directory::leave_to_parent();
     if let Some(pause) = PAUSE.take() {
         pause.end_in_child();
     }

@@ -1,18 +1,21 @@
 //! `Cache`: values as bytes in the engine, so that what they take is known, and bounded. All methods are `Storage`'s.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustcache::Tag;
 
 use crate::background;
 use crate::callable::Callable;
+use crate::codec::{Codec, Format};
 use crate::config::{self, Config};
+use crate::directory::DirectoryOptions;
 use crate::kept::Kept;
 use crate::listener;
-use crate::serialized::{Codec, Serialized, key_object};
+use crate::serialized::{Serialized, key_bytes, key_object};
 use crate::storage::{More, State, Storage};
 
 /// Values by serialization, bounded by what they take: pickled, unless it is given something else to make bytes of them.
@@ -27,7 +30,9 @@ impl Cache {
         signature = (*_args, **_kwargs),
         text_signature = "(size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0, \
             expiration_thread_max_checks_per_iteration=10000, expiration_thread_log=False, expiration_disabled=False, \
-            serializer=None, deserializer=None, *, policy='lru', time_to_idle=None, eviction_listener=None)"
+            serializer=None, deserializer=None, *, policy='lru', time_to_idle=None, eviction_listener=None, dir=None, codec=None, \
+            sync=None, recover=None, on_disk_error=None, snapshot_after=None, snapshot_every=None, last_snapshot_within=None, \
+            lock_patience=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Storage::empty()).add_subclass(Cache)
@@ -37,7 +42,8 @@ impl Cache {
     #[pyo3(signature = (
         size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0,
         expiration_thread_max_checks_per_iteration=10_000, expiration_thread_log=false, expiration_disabled=false,
-        serializer=None, deserializer=None, *, policy="lru", time_to_idle=None, eviction_listener=None,
+        serializer=None, deserializer=None, *, policy="lru", time_to_idle=None, eviction_listener=None, dir=None, codec=None, sync=None,
+        recover=None, on_disk_error=None, snapshot_after=None, snapshot_every=None, last_snapshot_within=None, lock_patience=None,
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
@@ -53,6 +59,15 @@ impl Cache {
         policy: &str,
         time_to_idle: Option<f64>,
         eviction_listener: Option<&Bound<'_, PyAny>>,
+        dir: Option<PathBuf>,
+        codec: Option<&str>,
+        sync: Option<&str>,
+        recover: Option<&str>,
+        on_disk_error: Option<&str>,
+        snapshot_after: Option<i64>,
+        snapshot_every: Option<&Bound<'_, PyAny>>,
+        last_snapshot_within: Option<&Bound<'_, PyAny>>,
+        lock_patience: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
         let config = Config {
@@ -67,12 +82,11 @@ impl Cache {
             time_to_idle,
         };
         let config = config.check(py)?;
-        let pickles = serializer.is_none() && deserializer.is_none();
-        let codec = Arc::new(Codec {
-            serializer: callable(py, serializer, "serializer", "dumps")?,
-            deserializer: callable(py, deserializer, "deserializer", "loads")?,
-            tag: if pickles { Tag::PICKLE } else { Tag::BYTES },
-        });
+        let mut more = Vec::new();
+        if let Some(codec) = codec {
+            more.push(("codec", More::Text(codec.to_owned())));
+        }
+        let codec = Arc::new(codec_of(py, dir.is_some(), codec, serializer, deserializer)?);
         let listener = listener::of(eviction_listener)?;
         let mut builder = rustcache::Cache::builder()
             .policy(config.policy)
@@ -93,16 +107,25 @@ impl Cache {
         if let Some(listener) = listener.clone() {
             let codec = Arc::clone(&codec);
             builder = builder.eviction_listener(move |key, entry, cause| {
-                background::attached(|py| match codec.decode(py, entry.value.as_slice()) {
-                    Ok(value) => listener::tell(&listener, &key_object(py, &key), &value, cause),
+                background::attached(|py| match codec.decode(py, entry.tag, entry.value.as_slice()) {
+                    Ok(Some(value)) => listener::tell(&listener, &key_object(py, &key), &value, cause),
+                    // It was stale.
+                    Ok(None) => {}
                     Err(error) => error.write_unraisable(py, None),
                 });
             });
         }
-        let cache = builder
-            .build()
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let mut more = Vec::new();
+        let options = DirectoryOptions {
+            dir,
+            sync,
+            recover,
+            on_disk_error,
+            snapshot_after,
+            snapshot_every,
+            last_snapshot_within,
+            lock_patience,
+        };
+        let (cache, place) = options.open(py, builder)?;
         if serializer.is_some() {
             more.push(("serializer", More::Serializer));
         }
@@ -112,14 +135,77 @@ impl Cache {
         if listener.is_some() {
             more.push(("eviction_listener", More::Listener));
         }
-        let kept = Kept::Serialized(Box::new(Serialized {
-            cache,
-            codec,
-            listener,
-        }));
+        let kept = Kept::Serialized(Box::new(Serialized::new(cache, place, codec, listener)));
         let state = State::new(py, kept, config, more)?;
         slf.as_super().get().begin(state)
     }
+
+    /// The directory, as an absolute path; `None` if the cache is in memory only.
+    #[getter]
+    fn dir(slf: &Bound<'_, Self>) -> PyResult<Option<PathBuf>> {
+        let place = serialized(slf)?.place.as_ref();
+        Ok(place.map(|place| place.path().to_owned()))
+    }
+
+    /// Removes all entries whose keys begin with this, and gives their number.
+    fn clear_prefix(slf: &Bound<'_, Self>, prefix: &Bound<'_, PyAny>) -> PyResult<u64> {
+        slf.as_super().get().open()?;
+        let prefix = key_bytes(prefix)?;
+        serialized(slf)?.write_or_raise(slf.py(), |cache| cache.clear_prefix(prefix))
+    }
+
+    /// Writes what has changed to the disk and syncs it, whatever `sync` says. Without a directory there is nothing to do.
+    fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        serialized(slf)?.save(slf.py(), false)
+    }
+
+    /// Writes everything to a new file, beside all other work, so that the next start is fast. If the disk has failed, one that succeeds ends that.
+    fn snapshot(slf: &Bound<'_, Self>) -> PyResult<()> {
+        serialized(slf)?.save(slf.py(), true)
+    }
+}
+
+fn serialized<'a>(cache: &'a Bound<'_, Cache>) -> PyResult<&'a Serialized> {
+    match &cache.as_super().get().state()?.kept {
+        Kept::Serialized(serialized) => Ok(serialized),
+        Kept::Objects(_) => Err(PyRuntimeError::new_err(
+            "Storage.__init__ was called in the place of Cache.__init__",
+        )),
+    }
+}
+
+/// How values are written and read: what everybody can read is the default in a directory, and pickle where nobody else comes.
+fn codec_of(
+    py: Python<'_>,
+    is_in_directory: bool,
+    name: Option<&str>,
+    serializer: Option<&Bound<'_, PyAny>>,
+    deserializer: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Codec> {
+    let is_given = serializer.is_some() || deserializer.is_some();
+    let refuse = |complaint: &'static str| Err(PyValueError::new_err(complaint));
+    match name {
+        Some(_) if is_given => {
+            return refuse("codec and serializer exclude each other: give one of them");
+        }
+        None if is_in_directory && is_given && (serializer.is_none() || deserializer.is_none()) => {
+            return refuse(
+                "in a directory, serializer and deserializer need each other: the other one would be pickle's, which runs any code that a file holds",
+            );
+        }
+        _ => {}
+    }
+    let serializer = callable(py, serializer, "serializer", "dumps")?;
+    let deserializer = callable(py, deserializer, "deserializer", "loads")?;
+    Ok(match name {
+        Some(name) => Codec::by_tag(Format::named(name)?, serializer, deserializer),
+        None if is_in_directory && is_given => Codec::by_tag(Format::Callables, serializer, deserializer),
+        None if is_in_directory => Codec::by_tag(Format::Auto, serializer, deserializer),
+        None => {
+            let tag = if is_given { Tag::BYTES } else { Tag::PICKLE };
+            Codec::of_callables(serializer, deserializer, tag)
+        }
+    })
 }
 
 /// What the engine can hold at most.

@@ -38,7 +38,7 @@ impl EntryIterator {
             storage: storage.clone().unbind(),
             what,
             progress: Mutex::new(Progress {
-                walk: Some(storage.get().state()?.kept.walk()),
+                walk: Some(storage.get().state()?.kept.walk(storage.py())?),
                 piece: Vec::new(),
             }),
         })
@@ -86,8 +86,8 @@ impl EntryIterator {
         };
         Ok(Some(match self.what {
             What::Keys => key.into_bound(py),
-            What::Values => value.into_bound(py),
-            What::Items => (key, value).into_pyobject(py)?.into_any(),
+            What::Values => value?.into_bound(py),
+            What::Items => (key, value?).into_pyobject(py)?.into_any(),
         }))
     }
 
@@ -96,7 +96,9 @@ impl EntryIterator {
         if let Ok(progress) = self.progress.try_lock() {
             for Seen { key, value } in &progress.piece {
                 visit.call(key)?;
-                visit.call(value)?;
+                if let Ok(value) = value {
+                    visit.call(value)?;
+                }
             }
         }
         Ok(())

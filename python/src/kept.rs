@@ -1,8 +1,10 @@
 //! What a `Storage` (objects) or a `Cache` (bytes) keeps, by one set of operations: each is a choice between the two and nothing more.
 
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use rustcache::{Expiry, Iter, RawWalk, Stats, TimeLeft};
 
+use crate::directory::DirectoryStats;
 use crate::objects::{Objects, Weigher, When};
 use crate::serialized::{self, Serialized};
 use crate::shown::Measure;
@@ -18,7 +20,8 @@ pub(crate) enum Kept {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) key: Py<PyAny>,
-    pub(crate) value: Py<PyAny>,
+    /// Or why there is none to be had.
+    pub(crate) value: PyResult<Py<PyAny>>,
 }
 
 /// Where a walk goes on.
@@ -29,7 +32,7 @@ pub(crate) enum Walk {
 }
 
 /// Entries of bytes that are made objects at a time.
-const PIECE: usize = 64;
+pub(crate) const PIECE: usize = 64;
 
 impl Kept {
     #[inline]
@@ -76,14 +79,14 @@ impl Kept {
     pub(crate) fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self {
             Kept::Objects(objects) => Ok(objects.store.remove(key)?.is_some()),
-            Kept::Serialized(serialized) => Ok(serialized.cache.remove(serialized::key_bytes(key)?)),
+            Kept::Serialized(serialized) => serialized.remove(key),
         }
     }
 
     pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
         match self {
             Kept::Objects(objects) => objects.store.touch(key, expiry),
-            Kept::Serialized(serialized) => Ok(serialized.cache.touch(serialized::key_bytes(key)?, expiry)),
+            Kept::Serialized(serialized) => serialized.touch(key, expiry),
         }
     }
 
@@ -91,27 +94,70 @@ impl Kept {
     pub(crate) fn time_left(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<TimeLeft>> {
         match self {
             Kept::Objects(objects) => Ok(objects.store.peek(key)?.map(|(_, left)| left)),
-            Kept::Serialized(serialized) => Ok(serialized.cache.time_left(serialized::key_bytes(key)?)),
+            Kept::Serialized(serialized) => {
+                let cache = serialized.cache(key.py())?;
+                Ok(cache.time_left(serialized::key_bytes(key)?))
+            }
         }
     }
 
-    pub(crate) fn clear(&self, py: Python<'_>) {
+    /// Writes many entries, if that is better done together than one by one: see `PIECE`.
+    pub(crate) fn set_many(
+        &self,
+        py: Python<'_>,
+        entries: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)],
+        expiry: Expiry,
+    ) -> PyResult<()> {
+        match self {
+            Kept::Objects(objects) => entries.iter().try_for_each(|(key, value)| {
+                objects.set(key, value, expiry, When::Always)?;
+                Ok(())
+            }),
+            Kept::Serialized(serialized) => serialized.set_many(py, entries, expiry),
+        }
+    }
+
+    pub(crate) fn is_in_directory(&self) -> bool {
+        matches!(self, Kept::Serialized(serialized) if serialized.place.is_some())
+    }
+
+    /// The number that a text is, where others may have begun to count.
+    pub(crate) fn counter<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Ok(text) = value.cast_exact::<PyString>() else {
+            return Ok(None);
+        };
+        match text.to_str()?.parse::<i64>() {
+            Ok(number) if self.is_in_directory() => Ok(Some(number.into_pyobject(value.py())?.into_any())),
+            _ => Ok(None),
+        }
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Kept::Objects(objects) => objects.store.clear(py),
-            Kept::Serialized(serialized) => serialized.cache.clear(),
+            Kept::Serialized(serialized) => serialized.write_or_raise(py, rustcache::Cache::clear)?,
         };
+        Ok(())
+    }
+
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Kept::Objects(_) => Ok(()),
+            Kept::Serialized(serialized) => serialized.close(py),
+        }
     }
 
     /// What has expired does not count.
-    pub(crate) fn stats(&self, py: Python<'_>) -> Stats {
+    pub(crate) fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         match self {
             Kept::Objects(objects) => {
                 objects.store.reclaim(py);
-                objects.store.stats()
+                Ok(objects.store.stats())
             }
             Kept::Serialized(serialized) => {
-                serialized.cache.run_pending();
-                serialized.cache.stats()
+                let cache = serialized.cache(py)?;
+                cache.run_pending();
+                Ok(cache.stats())
             }
         }
     }
@@ -128,19 +174,30 @@ impl Kept {
         }
     }
 
-    pub(crate) fn size_in_bytes(&self, py: Python<'_>) -> u64 {
-        let stats = self.stats(py);
+    /// What was done about the directory, if there is one.
+    pub(crate) fn directory_stats(&self, py: Python<'_>) -> PyResult<Option<DirectoryStats>> {
         match self {
-            Kept::Objects(objects) => objects.size_of(&stats),
-            Kept::Serialized(_) => stats.bytes,
+            Kept::Objects(_) => Ok(None),
+            Kept::Serialized(serialized) => {
+                let cache = serialized.cache(py)?;
+                Ok(py.detach(|| DirectoryStats::of(cache)))
+            }
         }
     }
 
-    pub(crate) fn walk(&self) -> Walk {
-        match self {
+    pub(crate) fn size_in_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+        let stats = self.stats(py)?;
+        Ok(match self {
+            Kept::Objects(objects) => objects.size_of(&stats),
+            Kept::Serialized(_) => stats.bytes,
+        })
+    }
+
+    pub(crate) fn walk(&self, py: Python<'_>) -> PyResult<Walk> {
+        Ok(match self {
             Kept::Objects(_) => Walk::Objects(RawWalk::begin()),
-            Kept::Serialized(serialized) => Walk::Serialized(serialized.cache.iter()),
-        }
+            Kept::Serialized(serialized) => Walk::Serialized(serialized.cache(py)?.iter()),
+        })
     }
 
     /// The next entries of a walk; empty at the end. Values are made objects only if `with_values`; else they are `None`.
@@ -155,22 +212,33 @@ impl Kept {
                 let piece = objects.store.walk(py, walk);
                 let seen = piece.into_iter().map(|(key, value, _)| Seen {
                     key: key.object.into_py(),
-                    value: value.into_py(),
+                    value: Ok(value.into_py()),
                 });
                 Ok(seen.collect())
             }
             (Kept::Serialized(serialized), Walk::Serialized(iter)) => {
-                let piece = iter.by_ref().take(PIECE);
-                let seen = piece.map(|(key, entry)| {
-                    let value = if with_values {
-                        serialized.decode(py, &entry)?.unbind()
-                    } else {
-                        py.None()
-                    };
-                    let key = serialized::key_object(py, &key).unbind();
-                    Ok(Seen { key, value })
-                });
-                seen.collect()
+                serialized.cache(py)?;
+                let mut piece = Vec::new();
+                // One after which nothing is left is the end, so that a piece of nothing but stale ones is none.
+                while piece.is_empty() {
+                    let mut is_end = true;
+                    for (key, entry) in iter.by_ref().take(PIECE) {
+                        is_end = false;
+                        let value = match with_values {
+                            true => serialized.decode(py, &entry).transpose(),
+                            false => Some(Ok(py.None().into_bound(py))),
+                        };
+                        let key = serialized::key_object(py, &key).unbind();
+                        piece.extend(value.map(|value| Seen {
+                            key,
+                            value: value.map(Bound::unbind),
+                        }));
+                    }
+                    if is_end {
+                        break;
+                    }
+                }
+                Ok(piece)
             }
             (Kept::Objects(_), Walk::Serialized(_)) | (Kept::Serialized(_), Walk::Objects(_)) => {
                 Ok(Vec::new())

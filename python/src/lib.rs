@@ -5,7 +5,10 @@ mod background;
 mod cache;
 mod callable;
 mod calling;
+mod codec;
 mod config;
+mod directory;
+mod failure;
 mod fast;
 mod few;
 mod flight;
@@ -38,6 +41,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::cache::Cache;
+    #[pymodule_export]
+    use crate::directory::DirectoryStats;
     #[pymodule_export]
     use crate::flight::Flight;
     #[pymodule_export]
@@ -73,6 +78,8 @@ mod _core {
         module.add("MISSING", crate::sentinel::Missing::get(py)?)?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         crate::fast::add_methods(py)?;
-        crate::background::register(module)
+        module.add_function(wrap_pyfunction!(crate::codec::encode_arguments, module)?)?;
+        crate::background::register(module)?;
+        crate::directory::register(module)
     }
 }

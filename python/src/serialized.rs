@@ -1,66 +1,27 @@
-//! What a `Cache` keeps: bytes in the engine, made of values by one callable and made values of by another.
+//! What a `Cache` keeps: bytes in the engine, which a codec makes of values and values of. In a directory, the interpreter is free while something is written, and only the process that opened it may use it.
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rustcache::{Cache, CasOutcome, Condition, Entry, Error, Expiry, SetOptions, Tag};
+use rustcache::{Cache, CasOutcome, Condition, Directory, DiskError, Entry, Error, Expiry, SetOptions, Tag};
 
 use crate::callable::Callable;
+use crate::codec::Codec;
+use crate::directory::{self, Place};
+use crate::failure;
 use crate::objects::{Rounds, When};
 use crate::store::Written;
 
 #[derive(Debug)]
 pub(crate) struct Serialized {
-    pub(crate) cache: Cache,
+    /// `None` only while it is dropped.
+    cache: Option<Cache>,
+    /// Where it is kept, if it is.
+    pub(crate) place: Option<Place>,
     pub(crate) codec: Arc<Codec>,
     pub(crate) listener: Option<Arc<Callable>>,
-}
-
-/// How values become bytes, and bytes values.
-#[derive(Debug)]
-pub(crate) struct Codec {
-    pub(crate) serializer: Callable,
-    pub(crate) deserializer: Callable,
-    /// What values are marked with.
-    pub(crate) tag: Tag,
-}
-
-impl Codec {
-    fn encode<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = value.py();
-        let made = self.serializer.call1(value).and_then(|made| {
-            if made.is_instance_of::<PyBytes>() {
-                return Ok(made);
-            }
-            Err(PyTypeError::new_err(format!(
-                "the serializer has to give bytes, and gave {}",
-                made.get_type().name()?
-            )))
-        });
-        made.map_err(|cause| {
-            let name = value.get_type().name().map(|name| name.to_string());
-            let name = name.unwrap_or_else(|_| "?".to_owned());
-            because(py, format!("Failed to serialize value of type: {name}"), cause)
-        })
-    }
-
-    pub(crate) fn decode<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = PyBytes::new(py, bytes);
-        let value = self.deserializer.call1(bytes.as_any());
-        value.map_err(|cause| because(py, "Failed to deserialize value".to_owned(), cause))
-    }
-}
-
-/// A `ValueError` that something else led to. What no program is to catch (`KeyboardInterrupt`, …) stays what it is.
-fn because(py: Python<'_>, text: String, cause: PyErr) -> PyErr {
-    if !cause.is_instance_of::<pyo3::exceptions::PyException>(py) {
-        return cause;
-    }
-    let error = PyValueError::new_err(text);
-    error.set_cause(py, Some(cause));
-    error
 }
 
 /// A key as bytes. Text is the same key as its UTF-8.
@@ -85,27 +46,84 @@ pub(crate) fn key_object<'py>(py: Python<'py>, key: &[u8]) -> Bound<'py, PyAny> 
     }
 }
 
-fn raise(error: &Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
-
-fn written(result: Result<bool, Error>) -> PyResult<Written> {
-    match result {
-        Ok(true) => Ok(Written::Stored),
-        Ok(false) => Ok(Written::Refused),
-        Err(Error::TooLarge { .. }) => Ok(Written::TooHeavy),
-        Err(error) => Err(raise(&error)),
-    }
+fn options(tag: Tag, expiry: Expiry, condition: Condition) -> SetOptions {
+    SetOptions::default()
+        .with_tag(tag)
+        .with_expiry(expiry)
+        .with_condition(condition)
 }
 
 impl Serialized {
-    pub(crate) fn get<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let entry = self.cache.get(key_bytes(key)?);
-        entry.map(|entry| self.decode(key.py(), &entry)).transpose()
+    pub(crate) fn new(
+        cache: Cache,
+        place: Option<Place>,
+        codec: Arc<Codec>,
+        listener: Option<Arc<Callable>>,
+    ) -> Self {
+        Serialized {
+            cache: Some(cache),
+            place,
+            codec,
+            listener,
+        }
     }
 
-    pub(crate) fn decode<'py>(&self, py: Python<'py>, entry: &Entry) -> PyResult<Bound<'py, PyAny>> {
-        self.codec.decode(py, entry.value.as_slice())
+    /// For what neither waits nor writes.
+    #[inline]
+    pub(crate) fn cache(&self, py: Python<'_>) -> PyResult<&Cache> {
+        if let Some(place) = &self.place {
+            place.check(py)?;
+        }
+        self.cache
+            .as_ref()
+            .ok_or_else(|| PyRuntimeError::new_err("Storage is closed"))
+    }
+
+    /// Does something that may have to wait for the disk.
+    fn write<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&Cache) -> T + Send) -> PyResult<T> {
+        let cache = self.cache(py)?;
+        Ok(match &self.place {
+            None => work(cache),
+            Some(_) => py.detach(|| work(cache)),
+        })
+    }
+
+    /// As `write`, for what the engine has no error for: raises if it did not come to the disk.
+    pub(crate) fn write_or_raise<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Cache) -> T + Send,
+    ) -> PyResult<T> {
+        let (done, failure) = self.write(py, |cache| {
+            let done = work(cache);
+            (done, cache.directory().and_then(Directory::failure))
+        })?;
+        match (&self.place, failure) {
+            (Some(place), Some(failure)) => place.complain(py, &failure).map(|()| done),
+            _ => Ok(done),
+        }
+    }
+
+    fn written(&self, py: Python<'_>, result: Result<bool, Error>) -> PyResult<Written> {
+        match result {
+            Ok(true) => Ok(Written::Stored),
+            Ok(false) => Ok(Written::Refused),
+            Err(Error::TooLarge { .. }) => Ok(Written::TooHeavy),
+            Err(error) => Err(failure::refused(py, self.cache(py)?, &error)),
+        }
+    }
+
+    pub(crate) fn get<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = key.py();
+        match self.cache(py)?.get(key_bytes(key)?) {
+            Some(entry) => self.decode(py, &entry),
+            None => Ok(None),
+        }
+    }
+
+    /// `None` if it is there for those alone who ask for what is stale.
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, entry: &Entry) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.codec.decode(py, entry.tag, entry.value.as_slice())
     }
 
     pub(crate) fn set(
@@ -115,16 +133,60 @@ impl Serialized {
         expiry: Expiry,
         when: When,
     ) -> PyResult<Written> {
-        let made = self.codec.encode(value)?;
+        let py = key.py();
+        let encoded = self.codec.encode(value)?;
         let condition = match when {
             When::Always => Condition::Always,
             When::Absent => Condition::IfAbsent,
         };
-        let options = self.options(expiry, condition);
-        written(
-            self.cache
-                .set(key_bytes(key)?, made.cast::<PyBytes>()?.as_bytes(), options),
-        )
+        let options = options(encoded.tag, expiry, condition);
+        let (key, value) = (key_bytes(key)?, encoded.as_slice());
+        let result = self.write(py, |cache| cache.set(key, value, options))?;
+        self.written(py, result)
+    }
+
+    /// Writes all of these, which come to the disk together. If one cannot be made bytes of, those before it are written all the same.
+    pub(crate) fn set_many(
+        &self,
+        py: Python<'_>,
+        entries: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)],
+        expiry: Expiry,
+    ) -> PyResult<()> {
+        let mut encoded = Vec::with_capacity(entries.len());
+        let mut unfit = None;
+        for (key, value) in entries {
+            match key_bytes(key).and_then(|key| Ok((key, self.codec.encode(value)?))) {
+                Ok(entry) => encoded.push(entry),
+                Err(error) => {
+                    unfit = Some(error);
+                    break;
+                }
+            }
+        }
+        let bytes: Vec<_> = encoded
+            .iter()
+            .map(|(key, value)| {
+                (
+                    *key,
+                    value.as_slice(),
+                    options(value.tag, expiry, Condition::Always),
+                )
+            })
+            .collect();
+        for result in self.write(py, |cache| cache.set_many(bytes))? {
+            self.written(py, result)?;
+        }
+        unfit.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn remove(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let bytes = key_bytes(key)?;
+        self.write_or_raise(key.py(), |cache| cache.remove(bytes))
+    }
+
+    pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
+        let bytes = key_bytes(key)?;
+        self.write_or_raise(key.py(), |cache| cache.touch(bytes, expiry))
     }
 
     /// Writes what `make` makes of the value that is there, in one step: if another one came meanwhile, of that. The deadline of what is there stays.
@@ -138,39 +200,69 @@ impl Serialized {
         let mut rounds = Rounds::default();
         loop {
             rounds.next()?;
-            let old = self.cache.get(bytes);
-            let new = make(old.as_ref().map(|old| self.decode(py, old)).transpose()?)?;
-            let made = self.codec.encode(&new)?;
-            let made = made.cast::<PyBytes>()?.as_bytes();
-            let outcome = match &old {
-                None => {
-                    let options = self.options(expiry, Condition::IfAbsent);
-                    written(self.cache.set(bytes, made, options))?
-                }
-                Some(old) => {
-                    let options = self.options(Expiry::Keep, Condition::Always);
-                    let outcome = self
-                        .cache
-                        .compare_and_set(bytes, old.value.as_slice(), made, options);
-                    written(outcome.map(|outcome| outcome == CasOutcome::Stored))?
-                }
+            let old = self.cache(py)?.get(bytes);
+            let value = match &old {
+                Some(old) => self.decode(py, old)?,
+                None => None,
             };
+            // What is stale is not there, but has to be written over.
+            let expiry = if value.is_some() { Expiry::Keep } else { expiry };
+            let new = make(value)?;
+            let encoded = self.codec.encode(&new)?;
+            let (tag, made) = (encoded.tag, encoded.as_slice());
+            let result = self.write(py, |cache| match &old {
+                None => cache.set(bytes, made, options(tag, expiry, Condition::IfAbsent)),
+                Some(old) => {
+                    let options = options(tag, expiry, Condition::Always);
+                    let outcome = cache.compare_and_set(bytes, old.value.as_slice(), made, options);
+                    outcome.map(|outcome| outcome == CasOutcome::Stored)
+                }
+            })?;
+            let outcome = self.written(py, result)?;
+            drop(encoded);
             if outcome != Written::Refused {
                 return Ok((new, outcome));
             }
         }
     }
 
-    fn options(&self, expiry: Expiry, condition: Condition) -> SetOptions {
-        SetOptions::default()
-            .with_tag(self.codec.tag)
-            .with_expiry(expiry)
-            .with_condition(condition)
+    pub(crate) fn take<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, bytes) = (key.py(), key_bytes(key)?);
+        if self.place.is_some() {
+            // What cannot be read stays.
+            if let Some(entry) = self.cache(py)?.peek(bytes) {
+                self.decode(py, &entry)?;
+            }
+        }
+        match self.write_or_raise(py, |cache| cache.take(bytes))? {
+            Some(entry) => self.decode(py, &entry),
+            None => Ok(None),
+        }
     }
 
-    pub(crate) fn take<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let entry = self.cache.take(key_bytes(key)?);
-        entry.map(|entry| self.decode(key.py(), &entry)).transpose()
+    /// Writes and syncs what has changed; or a snapshot of everything.
+    pub(crate) fn save(&self, py: Python<'_>, is_snapshot: bool) -> PyResult<()> {
+        let saved = self.write(py, |cache| match cache.directory() {
+            Some(directory) if is_snapshot => directory.snapshot(),
+            _ => cache.flush(),
+        })?;
+        saved.map_err(|failure| self.failed(py, &failure))
+    }
+
+    /// Gives the directory up. In a child process there is none to give up.
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.place.as_ref().is_none_or(|place| !place.is_here()) {
+            return Ok(());
+        }
+        let closed = self.write(py, Cache::close)?;
+        closed.map_err(|failure| self.failed(py, &failure))
+    }
+
+    fn failed(&self, py: Python<'_>, failure: &DiskError) -> PyErr {
+        match &self.place {
+            Some(place) => failure::disk_failed(py, place.path(), failure, &failure.to_string(), true),
+            None => PyRuntimeError::new_err(failure.to_string()),
+        }
     }
 
     fn callables(&self) -> impl Iterator<Item = &Callable> {
@@ -186,5 +278,13 @@ impl Serialized {
 
     pub(crate) fn break_cycles(&self) {
         self.callables().for_each(Callable::break_cycles);
+    }
+}
+
+impl Drop for Serialized {
+    fn drop(&mut self) {
+        if let Some(cache) = self.cache.take() {
+            directory::let_go(cache, self.place.as_ref());
+        }
     }
 }

@@ -4,20 +4,29 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustcache::Stats as Counted;
 
+use crate::directory::DirectoryStats;
 use crate::shown::{self, Limits};
 
 /// What was counted since the cache was made, and what it holds now.
 #[pyclass(frozen, eq, module = "rustcache", name = "Stats")]
 #[derive(Debug, PartialEq)]
-pub(crate) struct Stats(Counted, Limits);
+pub(crate) struct Stats {
+    counted: Counted,
+    limits: Limits,
+    directory: Option<DirectoryStats>,
+}
 
 impl Stats {
-    pub(crate) fn new(counted: Counted, limits: Limits) -> Self {
-        Stats(counted, limits)
+    pub(crate) fn new(counted: Counted, limits: Limits, directory: Option<DirectoryStats>) -> Self {
+        Stats {
+            counted,
+            limits,
+            directory,
+        }
     }
 
     fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let stats = &self.0;
+        let stats = &self.counted;
         let reads = [("hits", stats.hits), ("misses", stats.misses)];
         let held = [("items", stats.items), ("weight", stats.bytes)];
         reads.into_iter().chain(held).chain(shown::events(stats))
@@ -32,14 +41,20 @@ macro_rules! getters {
                 $(#[doc = $doc])+
                 #[getter]
                 fn $name(&self) -> u64 {
-                    self.0.$field
+                    self.counted.$field
                 }
             )+
 
             /// Hits over reads, from 0.0 to 1.0; 0.0 before the first read.
             #[getter]
             fn hit_ratio(&self) -> f64 {
-                self.0.hit_ratio()
+                self.counted.hit_ratio()
+            }
+
+            /// What was done about the directory; `None` if there is none.
+            #[getter]
+            fn directory(&self) -> Option<DirectoryStats> {
+                self.directory.clone()
             }
 
             /// All of it, by name.
@@ -48,30 +63,33 @@ macro_rules! getters {
                 for (name, value) in self.fields() {
                     dict.set_item(name, value)?;
                 }
-                dict.set_item("hit_ratio", self.0.hit_ratio())?;
+                dict.set_item("hit_ratio", self.counted.hit_ratio())?;
+                if let Some(directory) = &self.directory {
+                    dict.set_item("directory", directory.as_dict(py)?)?;
+                }
                 Ok(dict)
             }
 
             /// The option `max_items` of the cache.
             #[getter]
             fn max_items(&self) -> Option<u64> {
-                self.1.items
+                self.limits.items
             }
 
             /// What all entries may weigh, as `weight` counts it: the option `size_limit_in_bytes` or `max_weight`.
             #[getter]
             fn max_weight(&self) -> Option<u64> {
-                self.1.weight
+                self.limits.weight
             }
 
             /// What is not 0, with the limits.
             fn __repr__(&self) -> String {
-                shown::line(&self.0, self.1)
+                shown::line(&self.counted, self.limits)
             }
 
             /// A table, in Jupyter and the like.
             fn _repr_html_(&self) -> String {
-                shown::table(&self.0, self.1)
+                shown::table(&self.counted, self.limits)
             }
         }
     };

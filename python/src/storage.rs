@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use rustcache::Expiry;
 
 use crate::arguments::{Given, expiry, seconds_left};
@@ -14,7 +14,7 @@ use crate::callable::Callable;
 use crate::calling;
 use crate::config::{self, Config};
 use crate::iterate::{EntryIterator, What};
-use crate::kept::Kept;
+use crate::kept::{Kept, PIECE};
 use crate::objects::{Objects, Rounds, Weigher, When};
 use crate::shown::Limits;
 use crate::stats::Stats;
@@ -35,6 +35,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) enum More {
     Number(u64),
+    Text(String),
     /// Which callable of the state it is, so that nothing is referred to twice.
     Weigher,
     Listener,
@@ -90,6 +91,10 @@ impl State {
                     dict.set_item(name, number)?;
                     continue;
                 }
+                (More::Text(text), _) => {
+                    dict.set_item(name, text)?;
+                    continue;
+                }
                 (More::Weigher, Kept::Objects(objects)) => match &objects.weigher {
                     Weigher::Callable(weigher) => Some(weigher),
                     _ => None,
@@ -134,7 +139,7 @@ impl Storage {
     }
 
     #[inline]
-    fn open(&self) -> PyResult<&State> {
+    pub(crate) fn open(&self) -> PyResult<&State> {
         let state = self.state()?;
         if state.is_closed.load(Ordering::Relaxed) {
             return Err(PyRuntimeError::new_err("Storage is closed"));
@@ -175,7 +180,7 @@ impl Storage {
         signature = (*_args, **_kwargs),
         text_signature = "(size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0, \
             expiration_thread_max_checks_per_iteration=10000, expiration_thread_log=False, expiration_disabled=False, *, \
-            policy='lru', time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None)"
+            policy='lru', time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None, dir=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Storage::empty()
@@ -185,7 +190,7 @@ impl Storage {
     #[pyo3(signature = (
         size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0,
         expiration_thread_max_checks_per_iteration=10_000, expiration_thread_log=false, expiration_disabled=false,
-        *, policy="lru", time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None,
+        *, policy="lru", time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None, dir=None,
     ))]
     fn __init__(
         &self,
@@ -202,7 +207,13 @@ impl Storage {
         max_weight: Option<i64>,
         weigher: Option<&Bound<'_, PyAny>>,
         eviction_listener: Option<&Bound<'_, PyAny>>,
+        dir: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        if dir.is_some() {
+            return Err(PyTypeError::new_err(
+                "a Storage keeps objects by reference, which can only be in memory: use Cache(dir=…), which keeps values as bytes",
+            ));
+        }
         let config = Config {
             size_limit_in_bytes,
             max_items,
@@ -320,6 +331,7 @@ impl Storage {
         };
         let (delta, default) = (number(delta, 1)?, number(default, 0)?);
         let expiry = state.expiry(ttl.as_ref())?;
+        let mut is_text = false;
         let (sum, written) = state.kept.update(key, expiry, |old| {
             let what = if old.is_some() {
                 "the value under the key"
@@ -327,6 +339,12 @@ impl Storage {
                 "the default"
             };
             let old = old.unwrap_or_else(|| default.clone());
+            // What `increment` of other languages has begun is text, and stays so.
+            if let Some(counter) = state.kept.counter(&old)? {
+                is_text = true;
+                return Ok(counter.add(&delta)?.str()?.into_any());
+            }
+            is_text = false;
             if !old.is_instance(crate::numbers::number(py)?)? {
                 return Err(PyTypeError::new_err(format!(
                     "only a number can be added to, and {what} is of type {}",
@@ -339,6 +357,7 @@ impl Storage {
             Written::TooHeavy => Err(PyValueError::new_err(
                 "the sum does not fit into the cache, and was not stored",
             )),
+            _ if is_text => py.get_type::<PyInt>().call1((sum,)),
             _ => Ok(sum),
         }
     }
@@ -406,11 +425,23 @@ impl Storage {
             Some(items) => items.call0()?,
             None => entries.clone(),
         };
+        let py = entries.py();
+        let mut piece = Vec::with_capacity(PIECE);
         for item in items.try_iter()? {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
-            state.kept.set(&key, &value, expiry, When::Always)?;
+            let pair = item.and_then(|item| item.extract());
+            match pair {
+                Ok(pair) => piece.push(pair),
+                Err(error) => {
+                    state.kept.set_many(py, &piece, expiry)?;
+                    return Err(error);
+                }
+            }
+            if piece.len() == PIECE {
+                state.kept.set_many(py, &piece, expiry)?;
+                piece.clear();
+            }
         }
-        Ok(())
+        state.kept.set_many(py, &piece, expiry)
     }
 
     /// Removes entries, and gives the number of those that were there.
@@ -425,16 +456,16 @@ impl Storage {
 
     /// Removes everything.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.open()?.kept.clear(py);
-        Ok(())
+        self.open()?.kept.clear(py)
     }
 
-    /// From now on nothing is written: what would raises `RuntimeError`. What is there can still be read. There is no thread to wait for, whatever `wait` says.
+    /// From now on nothing is written: what would raises `RuntimeError`. What is there can still be read. A directory is synced and given up; there is no thread to wait for, whatever `wait` says.
     #[pyo3(signature = (wait=false))]
-    fn close(&self, wait: bool) -> PyResult<()> {
+    fn close(&self, py: Python<'_>, wait: bool) -> PyResult<()> {
         let _ = wait;
-        self.state()?.is_closed.store(true, Ordering::Relaxed);
-        Ok(())
+        let state = self.state()?;
+        state.is_closed.store(true, Ordering::Relaxed);
+        state.kept.close(py)
     }
 
     /// The keys, in no particular order.
@@ -455,19 +486,20 @@ impl Storage {
     /// What was counted since the cache was made, and what it holds now.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let state = self.state()?;
-        Ok(Stats::new(state.kept.stats(py), state.limits()))
+        let (counted, directory) = (state.kept.stats(py)?, state.kept.directory_stats(py)?);
+        Ok(Stats::new(counted, state.limits(), directory))
     }
 
     /// What the entries take in memory, about. Of a `Storage` without `size_limit_in_bytes`, without their keys and values.
     #[getter]
     fn size_in_bytes(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.state()?.kept.size_in_bytes(py))
+        self.state()?.kept.size_in_bytes(py)
     }
 
     /// Entries held now.
     #[getter]
     fn number_of_items(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.state()?.kept.stats(py).items)
+        Ok(self.state()?.kept.stats(py)?.items)
     }
 
     /// The option of that name.
@@ -535,7 +567,11 @@ impl Storage {
         let limit = |limit: Option<i64>| limit.map_or_else(|| "None".to_owned(), |limit| limit.to_string());
         Ok(format!(
             "<{name}: {} items, max_items={}, size_limit_in_bytes={}, policy={}{}>",
-            state.kept.stats(slf.py()).items,
+            match state.kept.stats(slf.py()) {
+                Ok(stats) => stats.items.to_string(),
+                // Of the parent process.
+                Err(_) => "?".to_owned(),
+            },
             limit(state.config.max_items),
             limit(state.config.size_limit_in_bytes),
             state.config.policy.name(),
@@ -550,7 +586,13 @@ impl Storage {
     /// Copies and pickles have the configuration, and none of the entries.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
-        let options = slf.get().state()?.to_dict(py)?;
+        let state = slf.get().state()?;
+        if state.kept.is_in_directory() {
+            return Err(PyTypeError::new_err(
+                "a cache in a directory can be neither copied nor pickled: one cache at a time can have the directory",
+            ));
+        }
+        let options = state.to_dict(py)?;
         let attributes = slf.getattr_opt(intern!(py, "__dict__"))?;
         let make = py.import("copyreg")?.getattr("__newobj__")?;
         let state = (options, attributes).into_pyobject(py)?;

@@ -15,6 +15,7 @@ from rustcache._core import (
     Storage,
 )
 from rustcache._errors import DecodeError, DirectoryError, DirectoryInUseError, DiskError, ForkedError
+from rustcache._memoize import Memoized, memoize
 from rustcache._types import Deserializer, EvictionListener, RemovalCause, Serializer, Weigher
 
 __version__ = VERSION
@@ -37,10 +38,12 @@ __all__ = [
     "EvictionListener",
     "ForkedError",
     "KvStore",
+    "Memoized",
     "RemovalCause",
     "Serializer",
     "Stats",
     "Storage",
     "Weigher",
     "cached",
+    "memoize",
 ]

@@ -26,10 +26,12 @@ class _Pool:
         self.lock = threading.RLock()
         self.threads = 0
         self.idle = 0
+        # Not the length of the queue: what a thread has just taken out of it still counts here, as that thread still counts as idle.
+        self.waiting = 0
 
     def start(self, work: Callable[[], None]) -> bool:
         with self.lock:
-            is_needed = self.idle <= self.work.qsize() and self.threads < _MOST_THREADS
+            is_needed = self.idle <= self.waiting and self.threads < _MOST_THREADS
             if is_needed:
                 try:
                     threading.Thread(target=self.serve, name="rustcache-refresh", daemon=True).start()
@@ -39,6 +41,7 @@ class _Pool:
                         return False
                 else:
                     self.threads += 1
+            self.waiting += 1
             self.work.put(work)
             return True
 
@@ -58,6 +61,7 @@ class _Pool:
                 continue
             with self.lock:
                 self.idle -= 1
+                self.waiting -= 1
             _do(work)
             del work
 

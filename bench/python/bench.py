@@ -7,12 +7,13 @@ import argparse
 import sys
 
 import calls
+import disk
 import memory
 from contenders import CACHEBOX, CACHED, CACHETOOLS, CACHETOOLS_BARE, CACHETOOLS_FACE, FUNCTOOLS, MOKA, OURS
 from mappings import FULL, QUICK, SMALL, Effort, measure, measures, table_of_ratios, table_of_times, with_threads
 from text import digits, heading, nanoseconds, rivals, table, times, write_page
 
-RIVALS = ("cachetools", "cachebox", "moka-py", "theine", "async-lru")
+RIVALS = ("cachetools", "cachebox", "moka-py", "theine", "async-lru", "diskcache")
 
 Target = tuple[str, str, bool]
 
@@ -104,6 +105,20 @@ def _memory(rounds: int, entries: int, into: list[str]) -> list[Target]:
     ]
 
 
+def _disk(effort: Effort, into: list[str]) -> list[Target]:
+    columns = {kind: disk.measure(effort, kind) for kind in disk.kinds()}
+    names = [f"{statement}, {value}" for statement, value in columns]
+    rows = [[name, *(nanoseconds(results.of(name)) for results in columns.values())] for name in (disk.OURS, disk.DISKCACHE)]
+    ratios = {kind: results.ratio(disk.OURS, disk.DISKCACHE) for kind, results in columns.items()}
+    _say("### In a directory\n", into)
+    _say(table(["", *names], [*rows, [f"÷ {disk.DISKCACHE}", *map(times, ratios.values())]]), into)
+    return [
+        (f"in a directory, {statement} of {value}: at least {least} × {disk.DISKCACHE}", times(ratio), ratio >= least)
+        for (statement, value), ratio in ratios.items()
+        for least in [20 if statement == "set" else 10]
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of little: whether it works, no figures")
@@ -118,6 +133,7 @@ def main() -> None:
     _say(f"{rivals(RIVALS)}. Medians of {effort.rounds} rounds, in which all take turns; the garbage collector is off.\n", text)
     targets = _mappings(effort, text) + _threads(effort, text) + _calls(effort, text)
     targets += _memory(1 if options.quick else 5, 20_000 if options.quick else 1_000_000, text)
+    targets += _disk(effort, text)
     rows = [[name, measured, "reached" if is_reached else "**missed**"] for name, measured, is_reached in targets]
     if options.quick:
         return

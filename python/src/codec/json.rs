@@ -6,6 +6,7 @@ use std::fmt::Write;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use super::MOST_DEPTH;
@@ -24,7 +25,20 @@ pub(super) fn encode(value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Unfit> {
 pub(super) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     // As text, since `loads` guesses at the encoding of bytes.
     let text = std::str::from_utf8(bytes).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    static LOADS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    let text = PyString::new(py, text);
+    // What `loads` asks at last, and the only part of it that is not Python code. It sees to white space and to what is no JSON.
+    static SCANNER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let scanner = SCANNER.get_or_try_init(py, || {
+        let decoder = py.import("json")?.getattr("JSONDecoder")?.call0()?;
+        Ok::<_, PyErr>(decoder.getattr("scan_once")?.unbind())
+    })?;
+    if let Ok(scanned) = scanner.bind(py).call1((&text, 0))
+        && let Ok((value, end)) = scanned.extract::<(Bound<'py, PyAny>, usize)>()
+        && end == text.len()?
+    {
+        return Ok(value);
+    }
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     LOADS.import(py, "json", "loads")?.call1((text,))
 }
 

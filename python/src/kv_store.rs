@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use rustcache::Expiry;
 
 use crate::arguments::expiry_of;
+use crate::made::Made;
 use crate::object::Object;
 use crate::store::{Store, StoreOptions};
 
@@ -14,6 +15,7 @@ use crate::store::{Store, StoreOptions};
 pub(crate) struct KvStore {
     store: Store,
     capacity: u64,
+    made: Made,
 }
 
 #[pymethods]
@@ -33,7 +35,11 @@ impl KvStore {
             max_items: Some(capacity),
             ..StoreOptions::default()
         })?;
-        Ok(KvStore { store, capacity })
+        Ok(KvStore {
+            store,
+            capacity,
+            made: Made::now(),
+        })
     }
 
     /// Writes a value. `ttl` is in seconds: `None` is for ever, 0 expires at once.
@@ -92,6 +98,9 @@ impl KvStore {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if !self.made.is_made() {
+            return Ok(());
+        }
         self.store.traverse(visit)
     }
 

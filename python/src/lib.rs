@@ -17,6 +17,7 @@ mod iterate;
 mod kept;
 mod kv_store;
 mod listener;
+mod made;
 mod memo;
 mod method;
 mod numbers;

@@ -13,6 +13,7 @@ use pyo3::types::{
 
 use crate::calling;
 use crate::instance;
+use crate::made::Made;
 use crate::method::Method;
 use crate::ready::Ready;
 use crate::results::{Found, Results};
@@ -43,6 +44,7 @@ struct OfInstances {
 #[pyclass(frozen, subclass, weakref, dict, generic, module = "rustcache._core")]
 #[derive(Debug)]
 pub(crate) struct Memo {
+    made: Made,
     #[pyo3(get, name = "_function")]
     function: Py<PyAny>,
     /// Gives what the results are kept by.
@@ -326,6 +328,7 @@ impl Memo {
         is_plain: bool,
     ) -> PyResult<Self> {
         Ok(Memo {
+            made: Made::now(),
             function,
             key,
             maxsize,
@@ -425,6 +428,9 @@ impl Memo {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if !self.made.is_made() {
+            return Ok(());
+        }
         visit.call(&self.function)?;
         visit.call(&self.key)?;
         visit.call(&self.results)?;

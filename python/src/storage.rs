@@ -15,6 +15,7 @@ use crate::calling;
 use crate::config::{self, Config};
 use crate::iterate::{EntryIterator, What};
 use crate::kept::{Kept, PIECE};
+use crate::made::Made;
 use crate::objects::{Objects, Rounds, Weigher, When};
 use crate::shown::Limits;
 use crate::stats::Stats;
@@ -117,12 +118,14 @@ impl State {
 pub(crate) struct Storage {
     /// Empty until `__init__`, so that subclasses may have an `__init__` of their own.
     state: OnceLock<State>,
+    made: Made,
 }
 
 impl Storage {
     pub(crate) const fn empty() -> Self {
         Storage {
             state: OnceLock::new(),
+            made: Made::now(),
         }
     }
 
@@ -617,8 +620,10 @@ impl Storage {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        let state = self.state.get();
-        state.map_or(Ok(()), |state| state.kept.traverse(visit))
+        match self.state.get() {
+            Some(state) if self.made.is_made() => state.kept.traverse(visit),
+            _ => Ok(()),
+        }
     }
 
     fn __clear__(&self) {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
+import textwrap
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -199,3 +201,22 @@ def test_errors_leave_nothing_behind() -> None:
     before = sys.getallocatedblocks()
     err()
     assert sys.getallocatedblocks() - before < 1000
+
+
+@pytest.mark.parametrize("make", ["OfStorage()", "OfCache()", "OfStore(3)", "cached(print)", "cached(coroutine)"])
+def test_a_collection_may_come_while_an_object_of_a_subclass_is_made(make: str) -> None:
+    program = f"""
+        import gc
+        from rustcache import Cache, KvStore, Storage, cached
+
+        class OfStorage(Storage): pass
+        class OfCache(Cache): pass
+        class OfStore(KvStore): pass
+        async def coroutine(): pass
+
+        gc.set_threshold(1)
+        made = [{make} for _ in range(100)]
+        gc.collect()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -81,7 +81,7 @@ function makeVenv(venv, list) {
   const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements];
   if (!run(pythonOf(venv), install))
     fail(
-      `the packages of ${list} could not be installed: they come from the package index, https://pypi.org, which has to be reachable (or PIP_INDEX_URL has to name one that is)`,
+      `the packages of ${list} could not be installed: they come from the package index, PyPI, which has to be reachable (or PIP_INDEX_URL has to name one that is)`,
     );
   writeFileSync(stamp, madeOf);
 }

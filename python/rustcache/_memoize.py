@@ -48,8 +48,8 @@ def memoize(
     same time.
 
     `ttl`: seconds, as for `Cache.set`.
-    `name`: what keys begin with. Default: the names of the function's module and of itself, so that the results of another program, or of
-    one that has renamed it, are not taken for its own.
+    `name`: what keys begin with. Default: the names of the function's module and of itself. Functions of which both are the same share
+    results: give a name to lambdas, to functions made within others, and to those of `__main__`.
     `key`: is called with the arguments and gives the rest of the key. Default: all arguments, which have to be plain data (numbers, text,
     bytes, dates, and lists, tuples, sets and dicts of these).
 

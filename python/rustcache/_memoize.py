@@ -6,10 +6,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import logging
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from ._cached import cached
 from ._core import DEFAULT_TTL, MISSING, encode_arguments
+from ._errors import DecodeError, DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,8 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _LONGEST_KEY = 1024
+_DIGEST = b"\xc1"
+"""After the colon, of a key that is too long: neither MessagePack nor text begins with it."""
 
 
 class Memoized(Protocol[P, R_co]):
@@ -37,6 +41,19 @@ class Memoized(Protocol[P, R_co]):
         ...
 
 
+def _name_of(function: Callable[..., Any]) -> str:
+    """A name that no other function has, by which a later process finds the results."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise TypeError(f"{function!r} has no name that results could be kept by: give memoize() a name")
+    if module == "__main__" or "<" in name:
+        raise TypeError(
+            f"other functions may have the name of {module}.{name} as well, and would get its results: give memoize() a name "
+            "that no other one has"
+        )
+    return f"{module}.{name}"
+
+
 def memoize(
     cache: Cache,
     *,
@@ -48,27 +65,49 @@ def memoize(
     same time.
 
     `ttl`: seconds, as for `Cache.set`.
-    `name`: what keys begin with. Default: the names of the function's module and of itself. Functions of which both are the same share
-    results: give a name to lambdas, to functions made within others, and to those of `__main__`.
+    `name`: what keys begin with. Default: the names of the function's module and of itself. A function of `__main__`, one within another
+    function, and a lambda have to be given one, because others have the same names: what has one name shares its results.
     `key`: is called with the arguments and gives the rest of the key. Default: all arguments, which have to be plain data (numbers, text,
     bytes, dates, and lists, tuples, sets and dicts of these).
 
-    An exception is raised to all who waited, and not kept. What the cache's codec cannot keep raises `TypeError`.
+    An exception is raised to all who waited, and not kept. What the cache's codec cannot keep raises `TypeError`. A result that is there
+    and cannot be read is computed again. One that cannot be written, because the disk has failed or the cache is closed, is returned all
+    the same; the logger `rustcache` is told of the first one that the disk did not take.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if not callable(function) or isinstance(function, (staticmethod, classmethod)):
             raise TypeError(f"@memoize needs a function, not {function!r}")
-        begin = f"{function.__module__}.{function.__qualname__}" if name is None else name
+        begin = (_name_of(function) if name is None else name).encode() + b":"
+        has_failed = False
+
+        def read(where: bytes) -> Any:
+            try:
+                return cache.get(where, MISSING)
+            except DecodeError:
+                return MISSING
+
+        def keep(where: bytes, value: Any) -> None:
+            nonlocal has_failed
+            try:
+                cache.set(where, value, ttl)
+            except DiskError as error:
+                if not has_failed:
+                    has_failed = True
+                    log = logging.getLogger("rustcache")
+                    log.warning("what %r returns is not on the disk: %s", function, error)
+            except RuntimeError:
+                if not cache.closed:
+                    raise
+            else:
+                has_failed = False
 
         def cache_key(*args: Any, **kwargs: Any) -> bytes:
             made = encode_arguments([list(args), dict(sorted(kwargs.items()))]) if key is None else key(*args, **kwargs)
             if isinstance(made, str):
                 made = made.encode()
-            whole = begin.encode() + b":" + made
-            if len(whole) <= _LONGEST_KEY:
-                return whole
-            return begin.encode()[:_LONGEST_KEY] + b"#" + hashlib.blake2b(whole).digest()
+            whole = begin + made
+            return whole if len(whole) <= _LONGEST_KEY else begin + _DIGEST + hashlib.blake2b(whole).digest()
 
         memoized: Any
         if inspect.iscoroutinefunction(function):
@@ -76,17 +115,17 @@ def memoize(
             async def load_async(*args: Any, **kwargs: Any) -> Any:
                 where = cache_key(*args, **kwargs)
                 # Somebody may have stored it since it was looked for.
-                value = cache.get(where, MISSING)
+                value = read(where)
                 if value is MISSING:
                     value = await function(*args, **kwargs)
-                    cache.set(where, value, ttl)
+                    keep(where, value)
                 return value
 
             once = cached(maxsize=0, key=cache_key)(load_async)
 
             @functools.wraps(function)
             async def memoized_async(*args: Any, **kwargs: Any) -> Any:
-                value = cache.get(cache_key(*args, **kwargs), MISSING)
+                value = read(cache_key(*args, **kwargs))
                 return await once(*args, **kwargs) if value is MISSING else value
 
             memoized = memoized_async
@@ -94,17 +133,17 @@ def memoize(
 
             def load(*args: Any, **kwargs: Any) -> Any:
                 where = cache_key(*args, **kwargs)
-                value = cache.get(where, MISSING)
+                value = read(where)
                 if value is MISSING:
                     value = function(*args, **kwargs)
-                    cache.set(where, value, ttl)
+                    keep(where, value)
                 return value
 
             once = cached(maxsize=0, key=cache_key)(load)
 
             @functools.wraps(function)
             def memoized_now(*args: Any, **kwargs: Any) -> Any:
-                value = cache.get(cache_key(*args, **kwargs), MISSING)
+                value = read(cache_key(*args, **kwargs))
                 return once(*args, **kwargs) if value is MISSING else value
 
             memoized = memoized_now

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rustcache import Cache, memoize
+from rustcache import Cache, DecodeError, DiskError, memoize
 
 
 def test_results_outlive_the_cache_and_arguments_are_told_apart(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_results_outlive_the_cache_and_arguments_are_told_apart(tmp_path: Path) 
 
 
 def test_equal_sets_make_one_key_in_whatever_order_they_are_held(tmp_path: Path) -> None:
-    @memoize(Cache(dir=tmp_path))
+    @memoize(Cache(dir=tmp_path), name="total")
     def total(numbers: Any) -> int:
         return sum(numbers)
 
@@ -60,7 +62,7 @@ def test_one_call_runs_for_all_threads_that_ask(tmp_path: Path) -> None:
     cache = Cache(dir=tmp_path)
     inside, go, calls = threading.Event(), threading.Event(), []
 
-    @memoize(cache)
+    @memoize(cache, name="slow")
     def slow(n: int) -> int:
         calls.append(n)
         inside.set()
@@ -82,7 +84,7 @@ def test_coroutine_functions_too(tmp_path: Path) -> None:
     cache = Cache(dir=tmp_path)
     calls = 0
 
-    @memoize(cache, ttl=3600)
+    @memoize(cache, ttl=3600, name="fetch")
     async def fetch(n: int) -> str:
         nonlocal calls
         calls += 1
@@ -103,7 +105,7 @@ def test_coroutine_functions_too(tmp_path: Path) -> None:
 def test_errors_are_raised_and_not_kept_and_none_is_a_result(tmp_path: Path) -> None:
     calls = 0
 
-    @memoize(Cache(dir=tmp_path))
+    @memoize(Cache(dir=tmp_path), name="divide")
     def divide(n: int) -> int | None:
         nonlocal calls
         calls += 1
@@ -128,11 +130,11 @@ def test_arguments_that_make_no_key_are_refused_and_a_key_helps(tmp_path: Path) 
 
     cache = Cache(dir=tmp_path)
     with pytest.raises(TypeError, match=r"value\[0\]\[0\] is of the type .*Shop.*give memoize\(\) a key"):
-        memoize(cache)(Shop.price)(Shop("a"), "tea")
-    priced = memoize(cache, key=lambda shop, item: f"{shop.name}/{item}")(Shop.price)
+        memoize(cache, name="price")(Shop.price)(Shop("a"), "tea")
+    priced = memoize(cache, name="price", key=lambda shop, item: f"{shop.name}/{item}")(Shop.price)
     assert priced(Shop("a"), "tea") == "a:tea"
     assert priced(Shop("b"), "tea") == "b:tea"
-    assert any(str(key).endswith("Shop.price:a/tea") for key in cache)
+    assert "price:a/tea" in cache
     with pytest.raises(TypeError, match="@memoize needs a function"):
         memoize(cache)(3)  # type: ignore[type-var]
 
@@ -144,9 +146,89 @@ def test_methods_are_memoized_by_a_key(tmp_path: Path) -> None:
         def __init__(self, number: int) -> None:
             self.number = number
 
-        @memoize(cache, key=lambda self, what: f"{self.number}:{what}")
+        @memoize(cache, name="User.fetch", key=lambda self, what: f"{self.number}:{what}")
         def fetch(self, what: str) -> str:
             return f"{what} of {self.number}"
 
     assert User(1).fetch("name") == "name of 1"  # type: ignore[call-arg,arg-type]
     assert User(2).fetch("name") == "name of 2"  # type: ignore[call-arg,arg-type]
+
+
+def test_functions_that_may_share_a_name_are_refused_until_they_are_given_one() -> None:
+    cache = Cache()
+
+    def within(n: int) -> int:
+        return n
+
+    of_main = types.FunctionType(within.__code__, {"__name__": "__main__"}, "load")
+    of_main.__qualname__ = "load"
+    assert of_main.__module__ == "__main__"
+    for function in (within, lambda n: n, of_main, functools.partial(within)):
+        with pytest.raises(TypeError, match=r"give memoize\(\) a name"):
+            memoize(cache)(function)
+        assert memoize(cache, name="one")(function)(1) == 1
+
+    def times(factor: int) -> Any:
+        return memoize(cache, name=f"times {factor}")(lambda n: n * factor)
+
+    assert (times(2)(10), times(3)(10)) == (20, 30)
+
+
+def module_level(n: object) -> str:
+    return str(n)
+
+
+def test_a_function_of_a_module_has_a_name_that_is_its_own() -> None:
+    cache = Cache()
+    assert memoize(cache)(module_level)(1) == "1"
+    assert cache.clear_prefix(f"{__name__}.module_level:") == 1
+
+
+def test_all_results_of_a_name_are_cleared_by_it_whatever_their_arguments(tmp_path: Path) -> None:
+    with Cache(dir=tmp_path) as cache:
+        calls: list[object] = []
+        name = "a long name" * 200
+        for begin in ("size", name):
+            size = memoize(cache, name=begin)(lambda text: calls.append(text) or len(text))
+            other = memoize(cache, name=begin, key=lambda text: text)(len)
+            assert [size("x"), size("x" * 2000), other("#" * 2000), size("x" * 2000)] == [1, 2000, 2000, 2000]
+            assert len(calls) == 2
+            assert cache.clear_prefix(begin + ":") == 3
+            assert len(cache) == 0
+            calls.clear()
+
+
+def test_a_result_that_cannot_be_read_is_computed_again_and_written_over(tmp_path: Path) -> None:
+    with Cache(dir=tmp_path, codec="pickle") as cache:
+        key = memoize(cache, name="text")(str).cache_key(1)
+        cache.set(key, 1)
+    with Cache(dir=tmp_path) as cache:
+        text = memoize(cache, name="text")(str)
+        with pytest.raises(DecodeError):
+            cache.get(key)
+        assert text(1) == "1"
+        assert cache.get(key) == "1"
+
+
+def test_a_result_is_returned_though_the_cache_is_closed(tmp_path: Path) -> None:
+    cache = Cache(dir=tmp_path)
+    text = memoize(cache, name="text")(str)
+
+    @memoize(cache, name="later")
+    async def later(n: int) -> int:
+        return n
+
+    assert text(1) == "1"
+    cache.close()
+    assert [text(1), text(2), text(2), asyncio.run(later(3))] == ["1", "2", "2", 3]
+
+
+def test_results_are_returned_though_the_disk_has_failed_which_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Full(Cache):
+        def set(self, *_: object, **__: object) -> None:
+            raise DiskError("the disk is full", maybe_applied=True)
+
+    text = memoize(Full(), name="text")(str)
+    assert [text(1), text(2), text(2)] == ["1", "2", "2"]
+    assert [record.name for record in caplog.records] == ["rustcache"]
+    assert "the disk is full" in caplog.text

@@ -94,10 +94,7 @@ impl Kept {
     pub(crate) fn time_left(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<TimeLeft>> {
         match self {
             Kept::Objects(objects) => Ok(objects.store.peek(key)?.map(|(_, left)| left)),
-            Kept::Serialized(serialized) => {
-                let cache = serialized.cache(key.py())?;
-                Ok(cache.time_left(serialized::key_bytes(key)?))
-            }
+            Kept::Serialized(serialized) => serialized.time_left(key),
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use rustcache::{Cache, CasOutcome, Condition, Directory, DiskError, Entry, Error, Expiry, SetOptions, Tag};
+use rustcache::{
+    Cache, CasOutcome, Condition, Directory, DiskError, Entry, Error, Expiry, SetOptions, Tag, TimeLeft,
+};
 
 use crate::callable::Callable;
 use crate::codec::Codec;
@@ -135,14 +137,54 @@ impl Serialized {
     ) -> PyResult<Written> {
         let py = key.py();
         let encoded = self.codec.encode(value)?;
-        let condition = match when {
-            When::Always => Condition::Always,
-            When::Absent => Condition::IfAbsent,
-        };
-        let options = options(encoded.tag, expiry, condition);
         let (key, value) = (key_bytes(key)?, encoded.as_slice());
-        let result = self.write(py, |cache| cache.set(key, value, options))?;
+        let result = self.write(py, |cache| match when {
+            When::Always => cache.set(key, value, options(encoded.tag, expiry, Condition::Always)),
+            When::Absent => self.set_absent(cache, key, value, (encoded.tag, expiry)),
+        })?;
         self.written(py, result)
+    }
+
+    /// What is stale is not there, but has to be written over.
+    fn set_absent(
+        &self,
+        cache: &Cache,
+        key: &[u8],
+        value: &[u8],
+        (tag, expiry): (Tag, Expiry),
+    ) -> Result<bool, Error> {
+        loop {
+            if cache.set(key, value, options(tag, expiry, Condition::IfAbsent))? {
+                return Ok(true);
+            }
+            let Some(old) = cache.peek(key) else {
+                // It went meanwhile.
+                continue;
+            };
+            if !self.is_stale(&old) {
+                return Ok(false);
+            }
+            let options = options(tag, expiry, Condition::Always);
+            if cache.compare_and_set(key, old.value.as_slice(), value, options)? == CasOutcome::Stored {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn is_stale(&self, entry: &Entry) -> bool {
+        self.codec.is_stale(entry.tag, entry.value.as_slice())
+    }
+
+    /// `None` if there is none but for those who ask for what is stale.
+    pub(crate) fn time_left(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<TimeLeft>> {
+        let (cache, key) = (self.cache(key.py())?, key_bytes(key)?);
+        let left = cache.time_left(key);
+        // In memory alone nothing is stale: nobody else writes there.
+        if left.is_none() || self.place.is_none() {
+            return Ok(left);
+        }
+        let is_stale = cache.peek(key).is_none_or(|entry| self.is_stale(&entry));
+        Ok(left.filter(|_| !is_stale))
     }
 
     /// Writes all of these, which come to the disk together. If one cannot be made bytes of, those before it are written all the same.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
@@ -169,6 +169,23 @@ impl Storage {
         state.kept.set(key, value, state.expiry(ttl)?, When::Always)?;
         Ok(())
     }
+}
+
+/// What others can count on as well, or nothing at all.
+fn text_of_sum<'py>(counter: &Bound<'py, PyAny>, delta: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !delta.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!(
+            "the counter under the key is text, to which only an int can be added, and the delta is of type {}",
+            delta.get_type().name()?
+        )));
+    }
+    let sum = counter.add(delta)?;
+    if sum.extract::<i64>().is_err() {
+        return Err(PyOverflowError::new_err(format!(
+            "the counter under the key is text, and its sum has to be between -2**63 and 2**63 - 1: {counter} + {delta} is not"
+        )));
+    }
+    Ok(sum.str()?.into_any())
 }
 
 #[cold]
@@ -345,7 +362,7 @@ impl Storage {
             // What `increment` of other languages has begun is text, and stays so.
             if let Some(counter) = state.kept.counter(&old)? {
                 is_text = true;
-                return Ok(counter.add(&delta)?.str()?.into_any());
+                return text_of_sum(&counter, &delta);
             }
             is_text = false;
             if !old.is_instance(crate::numbers::number(py)?)? {

@@ -204,6 +204,11 @@ impl Codec {
         self.decode_plain(py, tag, bytes).map(Some)
     }
 
+    /// Whether `decode` says that there is nothing for whoever does not ask for stale ones.
+    pub(crate) fn is_stale(&self, tag: Tag, bytes: &[u8]) -> bool {
+        self.is_by_tag && tag.is_wrapped() && matches!(wrapped::unwrap(tag, bytes), Ok(None))
+    }
+
     fn decode_plain<'py>(&self, py: Python<'py>, tag: Tag, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         let of_bytes = |bytes: &[u8]| PyBytes::new(py, bytes).into_any();
         match tag {

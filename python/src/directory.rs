@@ -11,6 +11,7 @@ use rustcache::{Cache, DiskError, OnDiskError, Recover, SyncMode, WeakCache};
 
 use crate::arguments::seconds;
 use crate::failure;
+use crate::process::Generation;
 
 /// Those options of `Cache` that only matter in a directory.
 #[derive(Debug, Default)]
@@ -29,7 +30,9 @@ pub(crate) struct DirectoryOptions<'a, 'py> {
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
+    /// For error texts.
     process: u32,
+    generation: Generation,
     /// Whether it is no error that something could not be written.
     does_without: bool,
 }
@@ -97,12 +100,14 @@ impl DirectoryOptions<'_, '_> {
         if let Some(patience) = time(self.lock_patience, "lock_patience cannot be negative")? {
             builder = builder.lock_patience(patience);
         }
+        let generation = Generation::now();
         let opened = py.detach(|| builder.open());
         let cache = opened.map_err(|error| failure::not_opened(py, &path, &error))?;
         remember(py, &cache);
         let place = Place {
             path,
             process: process::id(),
+            generation,
             does_without: on_disk_error == OnDiskError::Memory,
         };
         tell_of_damage(py, &cache, &place.path)?;
@@ -165,7 +170,7 @@ impl Place {
 
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        self.process == process::id()
+        self.generation.is_here()
     }
 
     /// Raises in a child process, where the locks of the cache may be held for ever by threads that are not there.

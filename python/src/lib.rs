@@ -1,4 +1,4 @@
-//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs`, `fast.rs` and `calling.rs` (all unsafe code), `background.rs` (the thread).
+//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs`, `fast.rs`, `calling.rs` and `process.rs` (all unsafe code), `background.rs` (the thread).
 
 mod arguments;
 mod background;
@@ -23,6 +23,7 @@ mod method;
 mod numbers;
 mod object;
 mod objects;
+mod process;
 mod ready;
 mod results;
 mod scatter;
@@ -72,6 +73,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::process::register()?;
         module.add("CACHE_MISS", CacheMiss::get(py)?)?;
         module.add("DEFAULT_TTL", DefaultTtl::get(py)?)?;
         // Two classes may not have one name in a module.

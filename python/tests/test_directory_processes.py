@@ -300,3 +300,25 @@ def test_another_process_is_told_the_pid_of_the_one_that_has_it(tmp_path: Path) 
     with Cache(dir=tmp_path):
         told = run(program, tmp_path)
     assert told == f"{os.getpid()} the directory {tmp_path} is in use by process {os.getpid()}: end that, or use another directory\n"
+
+
+@forks
+def test_a_child_that_other_code_has_forked_is_told_as_well(tmp_path: Path) -> None:
+    program = """
+        import ctypes, os, sys
+        from rustcache import Cache, ForkedError
+
+        cache = Cache(dir=sys.argv[1])
+        cache.set("key", 1)
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            try:
+                cache.get("key")
+            except ForkedError:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        assert cache.get("key") == 1
+        print("end")
+    """
+    assert run(program, tmp_path) == "end\n"

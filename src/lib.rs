@@ -54,7 +54,7 @@ pub use cache::{
     TimeLeft, UnknownPolicy, Value, WeakCache,
 };
 #[doc(hidden)]
-pub use cache::{Pause, is_background_thread};
+pub use cache::{Outside, Pause, is_background_thread};
 #[cfg(all(feature = "persist", unix))]
 pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rustcache::Pause;
+use rustcache::{Outside, Pause};
 
 /// How long it stays attached at a time, so that other threads do not wait for it longer than for each other.
 const TURN: Duration = Duration::from_millis(1);
+/// How long a fork waits for the program's code that runs there, which may wait for the thread that forks.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether the thread may attach, and whether it is at work. Locked for a moment at a time: what runs while it is at work is the program's own code, which may come back here.
 #[derive(Debug)]
@@ -77,6 +79,8 @@ fn attach_for<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
         return Python::try_attach(work);
     }
     let _inside = Inside::enter()?;
+    // Dropped first, and when this thread is detached again: it waits.
+    let _outside = Outside::enter();
     Python::try_attach(|py| {
         let _attended = Attended::begin();
         work(py)
@@ -136,11 +140,11 @@ thread_local! {
     static PAUSE: RefCell<Option<Pause>> = const { RefCell::new(None) };
 }
 
-/// Before `os.fork()`: the thread must have nothing in hand.
+/// Before `os.fork()`: the thread must have nothing in hand, or be in code of the program's.
 #[pyfunction]
 fn _before_fork(py: Python<'_>) {
     // Detached, since the thread may wait for the interpreter; and what other attached threads wait for is locked only when this one is attached again.
-    py.detach(|| PAUSE.with_borrow_mut(|pause| *pause = Some(Pause::begin())));
+    py.detach(|| PAUSE.with_borrow_mut(|pause| *pause = Some(Pause::begin(PATIENCE))));
     PAUSE.with_borrow_mut(|pause| pause.as_mut().map(Pause::hold));
 }
 
@@ -154,6 +158,8 @@ fn _after_fork_in_parent() {
 fn _after_fork_in_child() {
     // First, so that the thread finds nothing that was the parent's.
     crate::directory::leave_to_parent();
+    // The thread that was inside is not here, unless it is this one.
+    gate().inside = usize::from(IS_ATTENDED.get());
     if let Some(pause) = PAUSE.take() {
         pause.end_in_child();
     }

@@ -273,3 +273,42 @@ def test_a_daemon_thread_that_runs_python_code_below_a_cache_does_not_keep_a_pro
     """
     for _ in range(3):
         assert run("\n".join(map(textwrap.dedent, (begin, program, end)))) == "end\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_does_not_wait_for_a_listener_that_waits_for_the_thread_that_forks() -> None:
+    program = """
+        import os, sys, threading
+        from rustcache import CACHE_MISS, Storage, Cache
+        lock, inside, left, told = threading.Lock(), threading.Event(), threading.Event(), []
+
+        def gone(key, *_):
+            if key == "later":
+                told.append(key)
+                left.set()
+                return
+            inside.set()
+            with lock:
+                left.set()
+
+        for make in (Storage, Cache):
+            inside.clear(), left.clear(), told.clear()
+            cache = make(eviction_listener=gone)
+            cache.set("stays", 1)
+            with lock:
+                cache.set("a", 1, ttl=0.001)
+                assert inside.wait(60)
+                pid = os.fork()
+                if pid == 0:
+                    # All goes on in the child, and it ends as it should.
+                    cache.set("later", 2, ttl=0.001)
+                    assert left.wait(60) and told == ["later"] and cache.get("stays") == 1
+                    sys.exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+            assert left.wait(60)
+            left.clear()
+            cache.set("later", 2, ttl=0.001)
+            assert left.wait(60) and told == ["later"] and cache.get("stays") == 1
+        print("end")
+    """
+    assert run(program) == "end\n"

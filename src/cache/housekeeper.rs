@@ -31,17 +31,29 @@ struct Rounds {
     /// What has deadlines now. Also while a round is made: a child that is forked then looks after all of it.
     watched: Vec<Weak<dyn Watched>>,
     garbage: Vec<Box<dyn Any + Send>>,
+    /// While the thread runs code of caches.
+    is_at_work: bool,
+    /// While it runs code of the program's, by `Outside`.
+    is_outside: bool,
+    /// While there is one, no work is begun.
+    pauses: usize,
+    /// Those of the pauses that have not waited for the thread to come back from outside: it may not come back meanwhile.
+    without_it: usize,
 }
 
 static ROUNDS: Mutex<Rounds> = Mutex::new(Rounds {
     watched: Vec::new(),
     garbage: Vec::new(),
+    is_at_work: false,
+    is_outside: false,
+    pauses: 0,
+    without_it: 0,
 });
 static WORK: Condvar = Condvar::new();
+/// What a `Pause` waits for, or what waits for the end of one.
+static TURN: Condvar = Condvar::new();
 /// The process in which the thread runs, or `NOWHERE`. Written under the lock of the rounds.
 static RUNS_IN: AtomicU32 = AtomicU32::new(NOWHERE);
-/// Held while the thread runs code of caches: see `Pause`.
-static AT_WORK: Mutex<()> = Mutex::new(());
 
 thread_local! {
     static IS_THIS_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -54,21 +66,39 @@ pub fn is_background_thread() -> bool {
     IS_THIS_THREAD.get()
 }
 
-/// For programs that fork, and go on in the child: while there is one of these, the background thread does nothing. What it guards is in order then, and nothing of it is locked by a thread that the child
-/// does not have.
+/// For programs that fork, and go on in the child: while there is one of these, the background thread does nothing, or is outside. What it guards is in order then, and nothing of it is locked by a thread
+/// that the child does not have.
 #[doc(hidden)]
 pub struct Pause {
-    /// `None` if the background thread itself forks.
-    _at_work: Option<MutexGuard<'static, ()>>,
+    is_without_it: bool,
     rounds: Option<MutexGuard<'static, Rounds>>,
 }
 
 impl Pause {
-    /// Waits until the background thread has nothing in hand, which may be code of the program's.
-    pub fn begin() -> Self {
-        let at_work = || AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits until the background thread has nothing in hand; or, after this time, until it is outside: code of the program's may wait for the very thread that makes the pause.
+    pub fn begin(patience: Duration) -> Self {
+        let end = Instant::now() + patience;
+        let mut rounds = lock();
+        rounds.pauses += 1;
+        let mut is_without_it = false;
+        // The background thread itself may fork.
+        while rounds.is_at_work && !is_background_thread() {
+            let left = end.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                rounds = TURN
+                    .wait_timeout(rounds, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            } else if rounds.is_outside {
+                rounds.without_it += 1;
+                is_without_it = true;
+                break;
+            } else {
+                rounds = wait_for_turn(rounds);
+            }
+        }
         Pause {
-            _at_work: (!is_background_thread()).then(at_work),
+            is_without_it,
             rounds: None,
         }
     }
@@ -82,12 +112,57 @@ impl Pause {
     pub fn end_in_child(mut self) {
         if let Some(rounds) = &mut self.rounds {
             RUNS_IN.store(NOWHERE, Ordering::Relaxed);
+            // All other threads that have made one are not here.
+            rounds.pauses = 0;
+            rounds.without_it = 0;
+            if !is_background_thread() {
+                rounds.is_at_work = false;
+                rounds.is_outside = false;
+            }
             if !rounds.watched.is_empty() || !rounds.garbage.is_empty() {
                 // If there is none to be had, the next who needs one tries again.
                 start(rounds);
             }
         }
     }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let mut rounds = self.rounds.take().unwrap_or_else(lock);
+        rounds.pauses = rounds.pauses.saturating_sub(1);
+        rounds.without_it = rounds.without_it.saturating_sub(usize::from(self.is_without_it));
+        drop(rounds);
+        TURN.notify_all();
+    }
+}
+
+/// The background thread is about to run code of the program's, and holds no lock until this is dropped, which waits for the end of pauses that have not waited for it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Outside(());
+
+impl Outside {
+    /// To be called by the background thread alone, and not within another one.
+    pub fn enter() -> Self {
+        lock().is_outside = true;
+        TURN.notify_all();
+        Outside(())
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let mut rounds = lock();
+        while rounds.without_it > 0 {
+            rounds = wait_for_turn(rounds);
+        }
+        rounds.is_outside = false;
+    }
+}
+
+fn wait_for_turn(rounds: MutexGuard<'static, Rounds>) -> MutexGuard<'static, Rounds> {
+    TURN.wait(rounds).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches until `tick` says that nothing is left. `false` if the system gave no thread: then reads and evictions alone reclaim.
@@ -177,8 +252,10 @@ struct Ending;
 impl Drop for Ending {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _rounds = lock();
+            let mut rounds = lock();
+            rounds.is_at_work = false;
             RUNS_IN.store(NOWHERE, Ordering::Relaxed);
+            TURN.notify_all();
         }
     }
 }
@@ -189,9 +266,11 @@ fn run() {
     let mut next_round = Instant::now() + PERIOD;
     loop {
         let is_round = wait_until(next_round);
-        // First, so that whoever makes a pause finds in the lists what there is.
-        let at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rounds = lock();
+        // First, so that whoever makes a pause finds in the lists what there is. At work is another one only where this thread's listener has forked.
+        while rounds.pauses > 0 || rounds.is_at_work {
+            rounds = wait_for_turn(rounds);
+        }
         let garbage = std::mem::take(&mut rounds.garbage);
         let watched = if is_round {
             rounds.watched.clone()
@@ -199,13 +278,12 @@ fn run() {
             Vec::new()
         };
         if is_round && watched.is_empty() && garbage.is_empty() {
-            *rounds = Rounds {
-                watched: Vec::new(),
-                garbage: Vec::new(),
-            };
+            rounds.watched = Vec::new();
+            rounds.garbage = Vec::new();
             RUNS_IN.store(NOWHERE, Ordering::Relaxed);
             return;
         }
+        rounds.is_at_work = true;
         drop(rounds);
         for one in garbage {
             unharmed(|| drop(one));
@@ -218,7 +296,8 @@ fn run() {
                 .splice(..watched.len(), remaining.into_iter().cloned());
             next_round = Instant::now() + PERIOD;
         }
-        drop(at_work);
+        lock().is_at_work = false;
+        TURN.notify_all();
     }
 }
 

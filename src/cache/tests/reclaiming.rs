@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -232,13 +233,52 @@ fn a_pause_begins_when_nothing_is_in_hand_and_afterwards_all_goes_on() {
     assert!(housekeeper::watch(Arc::downgrade(&busy)));
     assert_eq!(told.recv(), Ok("in hand"));
     let pausing = std::thread::spawn(move || {
-        let mut pause = housekeeper::Pause::begin();
+        let mut pause = housekeeper::Pause::begin(Duration::from_secs(3600));
         pause.hold();
         sender.send("paused").unwrap();
     });
     go_on.send(()).unwrap();
     assert_eq!((told.recv(), told.recv()), (Ok("done"), Ok("paused")));
     pausing.join().unwrap();
+    let cache = Cache::builder().build().unwrap();
+    cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
+    eventually("what comes later is looked after", || cache.is_empty());
+}
+
+struct Away {
+    entered: std::sync::mpsc::Sender<&'static str>,
+    go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Watched for Away {
+    fn tick(&self) -> bool {
+        let outside = housekeeper::Outside::enter();
+        self.entered.send("outside").unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.entered.send("coming back").unwrap();
+        drop(outside);
+        self.entered.send("back").unwrap();
+        false
+    }
+}
+
+#[test]
+fn a_pause_does_not_wait_for_code_that_waits_for_it_and_that_does_not_come_back_meanwhile() {
+    let (entered, told) = std::sync::mpsc::channel();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let away: Arc<dyn Watched> = Arc::new(Away {
+        entered,
+        go_on: wait.into(),
+    });
+    assert!(housekeeper::watch(Arc::downgrade(&away)));
+    assert_eq!(told.recv(), Ok("outside"));
+    let mut pause = housekeeper::Pause::begin(millis(1));
+    pause.hold();
+    go_on.send(()).unwrap();
+    assert_eq!(told.recv(), Ok("coming back"));
+    assert!(told.try_recv().is_err());
+    drop(pause);
+    assert_eq!(told.recv(), Ok("back"));
     let cache = Cache::builder().build().unwrap();
     cache.set("k", "v", SetOptions::ttl(millis(1))).unwrap();
     eventually("what comes later is looked after", || cache.is_empty());

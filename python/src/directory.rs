@@ -231,7 +231,7 @@ pub(crate) struct DirectoryStats {
     last_snapshot_bytes: u64,
     /// Entries of the last snapshot that was written.
     last_snapshot_entries: u64,
-    /// What has failed, if anything has since the last complete snapshot: what is written then is not on the disk.
+    /// What has failed, if anything has since the last complete snapshot: what is written then is not on the disk. That it was closed is none.
     failure: Option<String>,
 }
 
@@ -251,7 +251,9 @@ impl DirectoryStats {
             snapshots: stats.snapshots,
             last_snapshot_bytes: stats.last_snapshot_bytes,
             last_snapshot_entries: stats.last_snapshot_entries,
-            failure: directory.failure().map(|failure| failure.to_string()),
+            failure: directory
+                .failure_before_the_end()
+                .map(|failure| failure.to_string()),
         })
     }
 

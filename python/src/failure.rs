@@ -49,7 +49,7 @@ pub(crate) fn not_opened(py: Python<'_>, directory: &Path, error: &OpenError) ->
         }),
         OpenError::Disk(failure) => make(py, "DirectoryError", &text, |named| {
             named.set_item("directory", directory)?;
-            named.set_item("errno", errno(py, failure.kind)?)
+            named.set_item("errno", errno(py, failure)?)
         }),
         _ => make(py, "DirectoryError", &text, |named| {
             named.set_item("directory", directory)
@@ -67,7 +67,7 @@ pub(crate) fn disk_failed(
 ) -> PyErr {
     make(py, "DiskError", text, |named| {
         named.set_item("directory", directory)?;
-        named.set_item("errno", errno(py, failure.kind)?)?;
+        named.set_item("errno", errno(py, failure)?)?;
         named.set_item("maybe_applied", maybe_applied)
     })
 }
@@ -87,7 +87,7 @@ pub(crate) fn refused(py: Python<'_>, cache: &rustcache::Cache, error: &Error) -
     make(py, "DiskError", &error.to_string(), |named| {
         named.set_item("directory", directory.path())?;
         if let Some(failure) = failure {
-            named.set_item("errno", errno(py, failure.kind)?)?;
+            named.set_item("errno", errno(py, &failure)?)?;
         }
         named.set_item("maybe_applied", maybe_applied)
     })
@@ -107,9 +107,13 @@ pub(crate) fn decode_error(py: Python<'_>, text: &str) -> PyErr {
     make(py, "DecodeError", text, |_| Ok(()))
 }
 
-/// What the system calls it, where a kind has one name.
-fn errno(py: Python<'_>, kind: ErrorKind) -> PyResult<Option<i32>> {
-    let name = match kind {
+/// What the system said; or what it calls that, where a kind has one name.
+fn errno(py: Python<'_>, failure: &DiskError) -> PyResult<Option<i32>> {
+    // On Windows, the numbers of the system are others than those that Python calls errno.
+    if cfg!(unix) && failure.os_code.is_some() {
+        return Ok(failure.os_code);
+    }
+    let name = match failure.kind {
         ErrorKind::StorageFull => "ENOSPC",
         ErrorKind::QuotaExceeded => "EDQUOT",
         ErrorKind::ReadOnlyFilesystem => "EROFS",

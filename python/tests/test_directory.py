@@ -78,6 +78,7 @@ def test_what_cannot_be_a_directory_is_an_oserror_that_names_it(tmp_path: Path) 
         Cache(dir=file)
     assert isinstance(caught.value, OSError)
     assert caught.value.directory == file
+    assert caught.value.errno == errno.EEXIST
 
 
 def test_closed_means_no_writes_and_reads_from_memory(tmp_path: Path) -> None:
@@ -87,6 +88,9 @@ def test_closed_means_no_writes_and_reads_from_memory(tmp_path: Path) -> None:
     cache.close()
     assert cache.closed
     assert cache.get("a") == 1
+    stats = cache.stats().directory
+    assert stats is not None
+    assert stats.failure is None
     for write in (
         lambda: cache.set("a", 2),
         lambda: cache.delete("a"),

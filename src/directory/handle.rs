@@ -97,6 +97,12 @@ impl Directory {
         self.store.failure()
     }
 
+    /// As `failure`; but not that the cache was closed.
+    #[doc(hidden)]
+    pub fn failure_before_the_end(&self) -> Option<DiskError> {
+        self.store.failure_before_the_end()
+    }
+
     /// What was found when the directory was opened.
     ///
     /// ```

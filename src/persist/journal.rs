@@ -63,6 +63,8 @@ pub struct Failure {
     pub cause: String,
     /// What kind of failure that is, for those who know a remedy.
     pub kind: io::ErrorKind,
+    /// The number that the system has for that, if it was the system that failed.
+    pub os_code: Option<i32>,
 }
 
 impl fmt::Display for Failure {
@@ -110,6 +112,8 @@ pub(super) struct Journal {
     failed: AtomicBool,
     /// Whether no change is to be made any more.
     ending: AtomicBool,
+    /// Whether it has, and nothing had failed before.
+    has_ended_well: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -254,6 +258,7 @@ impl Journal {
             synced: AtomicU64::new(FILE_HEADER as u64),
             failed: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            has_ended_well: AtomicBool::new(false),
         }
     }
 
@@ -376,7 +381,9 @@ impl Journal {
                 what: format!("writing the journal {}", writer.path.display()),
                 cause: "the cache has been closed".to_owned(),
                 kind: io::ErrorKind::Other,
+                os_code: None,
             });
+            self.has_ended_well.store(true, Ordering::Release);
         }
         self.failed.store(true, Ordering::Release);
     }
@@ -394,6 +401,12 @@ impl Journal {
     /// What went wrong, if something has.
     pub(super) fn failure(&self) -> Option<Failure> {
         lock(&self.writer).failure.clone()
+    }
+
+    /// As `failure`; but not that the end has come.
+    pub(super) fn failure_before_the_end(&self) -> Option<Failure> {
+        let failure = self.failure();
+        failure.filter(|_| !self.has_ended_well.load(Ordering::Acquire))
     }
 
     /// Everything that was there when this generation began is in a snapshot: what failed before that is of no account any more.
@@ -571,6 +584,7 @@ pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> Failure {
         what: format!("{what} {}", path.display()),
         cause: error.to_string(),
         kind: error.kind(),
+        os_code: error.raw_os_error(),
     }
 }
 

@@ -367,6 +367,7 @@ pub(super) fn ending() -> Failure {
         what: "writing a snapshot".to_owned(),
         cause: "the cache is being closed".to_owned(),
         kind: io::ErrorKind::Interrupted,
+        os_code: None,
     }
 }
 
@@ -376,6 +377,7 @@ pub(super) fn panicked(what: &str) -> Failure {
         cause: "the thread that does it has panicked: please report it, with what it said on stderr"
             .to_owned(),
         kind: io::ErrorKind::Other,
+        os_code: None,
     }
 }
 

@@ -358,6 +358,11 @@ impl Store {
         self.inner.journal.failure()
     }
 
+    /// As `failure`; but not that the store has ended.
+    pub fn failure_before_the_end(&self) -> Option<Failure> {
+        self.inner.journal.failure_before_the_end()
+    }
+
     /// Writes a snapshot now.
     ///
     /// # Errors
@@ -533,6 +538,7 @@ fn lock_directory(disk: &dyn Disk, directory: &Path, patience: Duration) -> Resu
             cause: "an empty path names none: give the path of a directory, \".\" for the current one"
                 .to_owned(),
             kind: io::ErrorKind::InvalidInput,
+            os_code: None,
         }));
     }
     disk.make_directory(directory).map_err(|error| {
@@ -560,6 +566,7 @@ fn lock_directory(disk: &dyn Disk, directory: &Path, patience: Duration) -> Resu
                 cause: explain(&path, &error),
                 // That says it all.
                 kind: io::ErrorKind::Other,
+                os_code: error.raw_os_error(),
             })
         }
         LockError::Io(error) => OpenError::Disk(failure("locking", &path, &error)),

@@ -318,3 +318,22 @@ def test_decimals_and_uuids_keep_every_digit(tmp_path: Path) -> None:
     for value in (decimal.Decimal("1.10"), decimal.Decimal("-0"), decimal.Decimal("sNaN123"), uuid.UUID(int=0), 10**400):
         cache.set("key", [value])
         assert repr(cache.get("key")) == repr([value])
+
+
+@pytest.mark.parametrize("codec", ["auto", "json", "msgpack"])
+def test_an_error_says_where_a_value_is_refused_and_does_not_repeat_all_of_it(codec: Any) -> None:
+    nested: Any = object()
+    for _ in range(90):
+        nested = frozenset([nested])
+    cache = Cache(codec=codec)
+    for value in (
+        nested,
+        {("secret " * 100_000,): object()},
+        {"ü" * 1000: object()},
+        {(1,) * 1000: 1, "x": object()},
+        {"k": {"short": object()}},
+    ):
+        with pytest.raises(TypeError, match="cannot be stored so that it comes back the same") as caught:
+            cache.set("key", value)
+        assert len(str(caught.value)) < 10_000
+    assert "value['k']['short'] is" in str(caught.value)

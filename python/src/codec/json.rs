@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use super::MOST_DEPTH;
-use super::refusal::{Unfit, step};
+use super::refusal::{Unfit, shown, step};
 
 /// The largest integer that those who have only floats read as what it is.
 const MOST: i64 = (1 << 53) - 1;
@@ -118,7 +118,7 @@ fn write_dict(to: &mut String, dict: &Bound<'_, PyDict>, depth: usize) -> Result
             let name = key.get_type().name()?;
             return Err(Unfit::refused(format!(
                 "a dict with a key of the type {name} ({}), where JSON has only text",
-                key.repr()?
+                shown(&key)
             )));
         };
         write_text(to, text)?;

@@ -314,3 +314,15 @@ fn keys_that_no_path_can_have_are_named_by_the_query() {
         );
     }
 }
+
+#[test]
+fn a_key_is_named_once() {
+    let service = Service::new();
+    put(&service, "foo", &[], b"v");
+    for path in ["/v1/entries/foo?key=bar", "/v1/entries/foo?key_base64=YmFy"] {
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            assert_eq!(service.ask(method, path, &[], b"").status, 400, "{method} {path}");
+        }
+    }
+    assert_eq!(service.get("/v1/entries/foo").body, b"v");
+}

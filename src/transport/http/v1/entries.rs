@@ -43,10 +43,19 @@ pub(in super::super) fn head(service: &Service, request: &Request<Incoming>) -> 
 /// The key of a path that begins with `PATH`, or, if that ends there, the one in the query: no client can ask for the paths `.` and `..`.
 fn key(uri: &Uri) -> Result<Cow<'_, [u8]>, Problem> {
     let path = uri.path().strip_prefix(PATH).unwrap_or_default();
-    if !path.is_empty() || uri.query().is_none() {
+    if uri.query().is_none() {
         return Ok(decoded(path));
     }
-    match (query::bytes(uri, "key"), query::text(uri, "key_base64")?) {
+    let (text, base64) = (query::bytes(uri, "key"), query::text(uri, "key_base64")?);
+    if !path.is_empty() {
+        return match text.is_some() || base64.is_some() {
+            true => Err(Problem::bad_request(format!(
+                "the path names the key {path:?} and the query another: one of them is the key"
+            ))),
+            false => Ok(decoded(path)),
+        };
+    }
+    match (text, base64) {
         (Some(_), Some(_)) => Err(Problem::bad_request(
             "`key` and `key_base64` are both there: one of them is the key",
         )),

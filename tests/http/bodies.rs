@@ -218,3 +218,81 @@ fn a_transaction_reads_no_more_than_it_may_and_does_nothing_else_then() {
     assert_eq!(service.get("/v1/entries/n").status, 404);
     assert_eq!(gets(2).status, 200);
 }
+
+/// One counter of `/metrics`.
+fn counted(service: &Service, name: &str) -> u64 {
+    let metrics = service.get("/metrics");
+    assert_eq!(metrics.status, 200);
+    let line = metrics.text().lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|count| count.trim().parse().ok())
+        .expect("a counter")
+}
+
+/// A client that asks for an entry and reads no more of it than its head.
+fn reads_no_more(service: &Service, key: &str) -> Client {
+    let mut client = service.client();
+    client.send(format!("GET /v1/entries/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+    assert_eq!(client.answer("HEAD").status, 200);
+    client
+}
+
+#[test]
+fn while_the_memory_is_taken_the_daemon_tells_of_itself_and_counts_who_is_refused() {
+    let service = Service::with(&["--http-max-memory", "1mib"]);
+    for (key, length) in [("large", 40 << 20), ("other", 100_000)] {
+        let path = format!("/v1/entries/{key}");
+        assert_eq!(service.ask("PUT", &path, &[], &vec![7; length]).status, 201);
+    }
+    let _reader = reads_no_more(&service, "large");
+    let refused = service.get("/v1/entries/other");
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("BUSY")));
+    for path in ["/metrics", "/v1/stats", "/", "/openapi.json"] {
+        assert_eq!(service.get(path).status, 200, "{path}");
+    }
+    assert_eq!(service.ask("HEAD", "/v1/entries/other", &[], b"").status, 200);
+    assert_eq!(
+        counted(&service, "rustcache_http_errors_total{side=\"server\"} "),
+        1
+    );
+    assert_eq!(
+        counted(&service, "rustcache_http_busy_total{cause=\"memory\"} "),
+        1
+    );
+    assert_eq!(
+        counted(&service, "rustcache_http_busy_total{cause=\"watchers\"} "),
+        0
+    );
+}
+
+#[test]
+fn who_does_not_read_his_answer_makes_room_for_those_who_do() {
+    let service = Service::with(&["--http-max-memory", "1mib", "--http-timeout", "600s"]);
+    for (key, length) in [("large", 40 << 20), ("other", 100_000)] {
+        let path = format!("/v1/entries/{key}");
+        assert_eq!(service.ask("PUT", &path, &[], &vec![7; length]).status, 201);
+    }
+    let mut reader = reads_no_more(&service, "large");
+    while service.get("/v1/entries/other").status == 503 {}
+    let mut body = Vec::new();
+    let read = reader.stream.read_to_end(&mut body);
+    assert!(read.is_err() || body.len() < 40 << 20);
+}
+
+#[test]
+fn those_whose_bodies_have_stopped_make_room_for_those_whose_bodies_come() {
+    let service = Service::with(&["--http-max-memory", "1mib", "--http-timeout", "600s"]);
+    let _stopped: Vec<Client> = (0..8)
+        .map(|_| {
+            let mut client = service.client();
+            client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\nExpect: 100-continue\r\n\r\n");
+            assert_eq!(client.line(), "HTTP/1.1 100 Continue");
+            client.line();
+            client.send(&[1; 100_000]);
+            client
+        })
+        .collect();
+    let put = || service.ask("PUT", "/v1/entries/other", &[], &vec![2; 800_000]);
+    // What was sent has not arrived at once; then it holds all that there is, and then it does not any more.
+    while put().status != 503 {}
+    while put().status == 503 {}
+}

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::budget::{Budget, Held};
 use super::code::Code;
 use super::problem::Problem;
-use super::seats::Seat;
+use super::seats::{Seat, Seats};
 
 /// What is left of a body and no longer than this is read before the next request; a longer one is the last of its connection.
 const SHORT: u64 = 256 * 1024;
@@ -24,6 +24,8 @@ pub(super) struct Allowance {
     pub(super) bytes: usize,
     pub(super) time: Duration,
     pub(super) budget: Arc<Budget>,
+    /// Whose connections are ended, if they hold up others.
+    pub(super) seats: Arc<Seats>,
 }
 
 /// The body of a request, to be read or not.
@@ -51,6 +53,13 @@ pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     /// Until what it asks for is done.
     _held: Held,
+}
+
+impl Allowance {
+    /// Holds so many bytes in all, and waits a little for that; `false` if there are not as many.
+    pub(super) async fn hold(&self, held: &mut Held, bytes: usize) -> bool {
+        held.grow(bytes, || self.seats.end_who_holds_up()).await
+    }
 }
 
 impl Incoming {
@@ -148,9 +157,11 @@ async fn receive(unread: &mut Unread, allowed: &Allowance, held: &mut Held) -> R
         if needed > bytes.capacity() {
             // No more than a few times what has come: a head may say anything.
             let room = (2 * needed).min(needed.max(length));
-            if !held.grow(room).await {
+            receiving.pause();
+            if !allowed.hold(held, room).await {
                 return Err(Problem::busy());
             }
+            receiving.resume();
             bytes.reserve_exact(room - bytes.len());
         }
         bytes.extend_from_slice(&data);

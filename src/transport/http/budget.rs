@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// What takes no more than this is not counted: all connections together may have so many of them.
-const FREE: usize = 16 * 1024;
+pub(super) const FREE: usize = 16 * 1024;
 /// For others to give something back.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// For one who was told to end; and until it is looked again for one who can be told to.
+const SOON: Duration = Duration::from_millis(10);
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What there is.
 #[derive(Debug)]
@@ -58,8 +62,41 @@ impl Budget {
         }
     }
 
-    /// Room for an answer that is there; `None` if there is none. Whoever has done something takes it all the same, since that cannot be taken back.
-    pub(super) fn hold_answer(self: &Arc<Self>, bytes: &Bytes, all_the_same: bool) -> Option<HeldAnswer> {
+    /// Room for an answer that is there; `None` if there is none in time. Whoever has done something takes it all the same, since that cannot be taken back.
+    /// `make_room` has somebody end who holds some; `false` if nobody is to.
+    pub(super) async fn hold_answer(
+        self: &Arc<Self>,
+        bytes: &Bytes,
+        all_the_same: bool,
+        make_room: impl Fn() -> bool,
+    ) -> Option<HeldAnswer> {
+        match self.try_hold_answer(bytes, all_the_same) {
+            Some(held) => Some(held),
+            None => self.wait(|| self.try_hold_answer(bytes, false), make_room).await,
+        }
+    }
+
+    /// Tries again whenever something is given back, for a while.
+    async fn wait<T>(
+        &self,
+        mut attempt: impl FnMut() -> Option<T>,
+        make_room: impl Fn() -> bool,
+    ) -> Option<T> {
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let given_back = self.given_back.notified();
+                if let Some(held) = attempt() {
+                    return held;
+                }
+                let pause = if make_room() { SOON } else { AGAIN };
+                // Either way it is tried again.
+                let _ = timeout(pause, given_back).await;
+            }
+        });
+        waited.await.ok()
+    }
+
+    fn try_hold_answer(self: &Arc<Self>, bytes: &Bytes, all_the_same: bool) -> Option<HeldAnswer> {
         let mut shared = self.lock();
         match shared.entry(bytes.as_ptr() as usize) {
             Entry::Occupied(mut readers) => *readers.get_mut() += 1,
@@ -130,23 +167,15 @@ impl Held {
         is_taken
     }
 
-    /// The same; waits a little for others to end.
-    pub(super) async fn grow(&mut self, to: usize) -> bool {
+    /// The same; waits a little for others to end, which `make_room` has somebody do who is to.
+    pub(super) async fn grow(&mut self, to: usize, make_room: impl Fn() -> bool) -> bool {
         if self.try_grow(to) {
             return true;
         }
         let budget = Arc::clone(&self.budget);
         let _in_need = (self.bytes > 0).then(|| InNeed::new(&budget));
-        let waited = tokio::time::timeout(PATIENCE, async {
-            loop {
-                let given_back = budget.given_back.notified();
-                if self.try_grow(to) {
-                    return;
-                }
-                given_back.await;
-            }
-        });
-        waited.await.is_ok()
+        let grown = budget.wait(|| self.try_grow(to).then_some(()), make_room);
+        grown.await.is_some()
     }
 }
 
@@ -226,12 +255,12 @@ mod tests {
     fn an_answer_counts_once_however_many_read_it() {
         let budget = Budget::new(100_000);
         let large = Bytes::from(vec![0; 60_000]);
-        let first = budget.hold_answer(&large, false).expect("room");
-        let second = budget.hold_answer(&large, false).expect("it is the same");
+        let first = budget.try_hold_answer(&large, false).expect("room");
+        let second = budget.try_hold_answer(&large, false).expect("it is the same");
         assert_eq!(used(&budget), 60_000);
         let another = Bytes::from(vec![0; 60_000]);
-        assert!(budget.hold_answer(&another, false).is_none());
-        let done = budget.hold_answer(&another, true);
+        assert!(budget.try_hold_answer(&another, false).is_none());
+        let done = budget.try_hold_answer(&another, true);
         assert!(done.is_some());
         assert_eq!(used(&budget), 120_000);
         drop((first, done));

@@ -17,9 +17,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Incoming;
-use super::budget::Budget;
-use super::code::Code;
-use super::problem::Problem;
 use super::reply::{Answer, contain};
 use super::seats::Seat;
 use super::service::Service;
@@ -77,9 +74,6 @@ pub(super) async fn serve(
     }
 }
 
-/// What may be asked when all places but the spare ones are taken.
-const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
-
 /// What a client is answered, and what that needs of his connection.
 async fn answer(
     service: &Service,
@@ -89,19 +83,9 @@ async fn answer(
 ) -> Answer {
     let at_work = service.seats.at_work(seat);
     let waits_to_send = request.headers().contains_key(EXPECT);
-    let can_be_repeated = request.method().is_safe();
     let (parts, body) = request.into_parts();
     let (body, left) = Incoming::new(body, seat);
-    let mut answer = if seat.is_spare && !HEALTH.contains(&parts.uri.path()) {
-        drop(body);
-        Problem::new(
-            Code::Busy,
-            "as many connections as there may be are at work: ask again later, or raise --http-max-connections",
-        )
-        .into_answer()
-    } else {
-        service.answer(Request::from_parts(parts, body)).await
-    };
+    let mut answer = service.answer(Request::from_parts(parts, body), seat).await;
     let mut is_last = seat.is_spare;
     // There is something if some of the body was not read.
     if let Some(rest) = left.and_then(|mut left| left.try_recv().ok()) {
@@ -111,13 +95,8 @@ async fn answer(
             tokio::spawn(rest.discard(stop.clone()));
         }
     }
-    match answer.body().bytes() {
-        None => seat.is_watching(),
-        Some(bytes) if Budget::is_free(bytes) => {}
-        Some(bytes) => match service.allowance.budget.hold_answer(bytes, !can_be_repeated) {
-            Some(held) => answer.body_mut().held_by(held),
-            None => answer = Problem::busy().into_answer(),
-        },
+    if answer.body().bytes().is_none() {
+        seat.is_watching();
     }
     if is_last {
         answer
@@ -149,6 +128,12 @@ impl<'s, S> Bounded<'s, S> {
             timer: None,
             is_waiting: false,
             joined: Vec::new(),
+        }
+    }
+
+    fn has_taken(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.seat.has_taken(*bytes);
         }
     }
 
@@ -190,6 +175,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<'_, S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.has_taken(&polled);
         self.in_time(polled, context)
     }
 
@@ -209,6 +195,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<'_, S> {
         } else {
             Pin::new(&mut this.stream).poll_write_vectored(context, slices)
         };
+        self.has_taken(&polled);
         self.in_time(polled, context)
     }
 

@@ -55,6 +55,7 @@ struct Figures {
     directory: Option<StoreStats>,
     latencies: Vec<(&'static str, Counts)>,
     http_errors: (u64, u64),
+    http_busy: [(&'static str, u64); 3],
     http_operations: u64,
     connections: u64,
     shed: u64,
@@ -85,6 +86,7 @@ impl Figures {
                 .map(|&(kind, name)| (name, traffic.of(kind)))
                 .collect(),
             http_errors: (traffic.refused(), traffic.failed()),
+            http_busy: traffic.busy_by_cause(),
             http_operations: traffic.operations(),
             connections: service.seats.count() as u64,
             shed: service.seats.shed(),
@@ -161,6 +163,12 @@ impl Figures {
             "Requests answered with 4xx or 5xx, but for what is normal: absence, conditions that do not hold, loading and stopping",
             "side",
             [("client", client), ("server", server)],
+        )?;
+        to.counters(
+            "http_busy",
+            "Requests answered with BUSY, by what there was too much of",
+            "cause",
+            self.http_busy,
         )?;
         to.counter(
             "http_operations",
@@ -363,7 +371,13 @@ impl Writer<'_> {
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn counters(&mut self, name: &str, help: &str, label: &str, values: [(&str, u64); 2]) -> fmt::Result {
+    fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: [(&str, u64); N],
+    ) -> fmt::Result {
         let mut family = self.family(name, help, None, MetricType::Counter)?;
         for (of, value) in values {
             let labels = [(label, of)];

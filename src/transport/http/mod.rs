@@ -22,6 +22,7 @@ mod lengthy;
 mod listener;
 mod metrics;
 mod options;
+mod pace;
 mod page;
 mod problem;
 mod reply;

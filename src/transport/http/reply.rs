@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::budget::HeldAnswer;
-use super::seats::AtWork;
+use super::seats::{AtWork, Reading};
 
 pub(super) type Answer = Response<Reply>;
 
@@ -28,7 +28,7 @@ pub(super) struct Reply {
     content: Content,
     at_work: Option<AtWork>,
     /// What it takes of the memory for answers, if it is long.
-    held: Option<HeldAnswer>,
+    held: Option<(HeldAnswer, Reading)>,
     is_begun: bool,
 }
 
@@ -64,8 +64,8 @@ impl Reply {
         }
     }
 
-    pub(super) fn held_by(&mut self, held: HeldAnswer) {
-        self.held = Some(held);
+    pub(super) fn held_by(&mut self, held: HeldAnswer, reading: Reading) {
+        self.held = Some((held, reading));
     }
 
     /// Keeps the connection from being taken for idle until all of this is handed out.

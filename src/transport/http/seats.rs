@@ -1,6 +1,7 @@
 //! The connections that there are, and which of them goes when there are too many: one that waits for its first request, else one that is idle, else one that
 //! is slow to send or to read, else one that watches. None goes that is at work; who comes then gets one of a few spare places, to ask whether the daemon lives.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +9,22 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::budget::FREE;
+use super::pace::Pace;
+
 /// Places beside the others, for when those are all at work.
 const SPARE: usize = 8;
-/// How long a body may be slow, and a client take nothing of an answer, before his place may be another's: in microseconds.
+/// How far a body may be behind, and how long a client take nothing of an answer, before his place may be another's: in microseconds.
 const SLOW_AFTER: u64 = 1_000_000;
 const STUCK_AFTER: u64 = 5_000_000;
 /// Less than so many bytes of a body in a second are slow.
 const SLOW: u64 = 16 * 1024;
+/// How far somebody may be behind, before the memory that he holds may be another's: in microseconds.
+const HOLDS_UP_AFTER: u64 = 5_000_000;
+/// In so many seconds the longest answer is to be read, if others wait for the memory that it takes.
+const LONGEST_READ: u64 = 120;
+/// After nobody was found who holds up others, it is not looked again for so many microseconds.
+const LOOK_AGAIN: u64 = 20_000;
 
 /// The places for connections.
 #[derive(Debug)]
@@ -24,6 +34,8 @@ pub(super) struct Seats {
     taken: Mutex<Taken>,
     /// Connections that were turned away, or ended to make room.
     shed: AtomicU64,
+    /// Until then nobody is looked for who holds up others.
+    next_look: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +60,11 @@ pub(super) struct Seat {
     idle_since: AtomicU64,
     has_asked: AtomicBool,
     is_watching: AtomicBool,
-    /// Since when a body is awaited, and how much of it has come; 0 if none is.
-    receiving_since: AtomicU64,
+    /// At which a body comes, and how much of it has come.
+    receiving: Pace,
     received: AtomicU64,
+    /// At which an answer is read that takes of the memory for answers.
+    reading: Pace,
     /// Since when the client has taken nothing of what there is for him; 0 if there is nothing.
     stuck_since: AtomicU64,
     /// Told when the connection is to end.
@@ -69,6 +83,12 @@ pub(super) struct Receiving<'s> {
     seat: &'s Seat,
 }
 
+/// While this lives, others may wait for the memory that an answer takes.
+#[derive(Debug)]
+pub(super) struct Reading {
+    seat: Arc<Seat>,
+}
+
 impl Seats {
     pub(super) fn new(max: usize) -> Self {
         Seats {
@@ -76,6 +96,7 @@ impl Seats {
             began: Instant::now(),
             taken: Mutex::default(),
             shed: AtomicU64::new(0),
+            next_look: AtomicU64::new(0),
         }
     }
 
@@ -112,13 +133,36 @@ impl Seats {
             idle_since: AtomicU64::new(now),
             has_asked: AtomicBool::new(false),
             is_watching: AtomicBool::new(false),
-            receiving_since: AtomicU64::new(0),
+            receiving: Pace::default(),
             received: AtomicU64::new(0),
+            reading: Pace::default(),
             stuck_since: AtomicU64::new(0),
             leave: Notify::new(),
         });
         taken.seats.insert(number, Arc::clone(&seat));
         Some(seat)
+    }
+
+    /// Ends the connection that holds memory and is the furthest behind; `false` if none is that.
+    pub(super) fn end_who_holds_up(&self) -> bool {
+        self.end_who_holds_up_at(micros(self.began))
+    }
+
+    fn end_who_holds_up_at(&self, now: u64) -> bool {
+        if now < self.next_look.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut taken = self.lock();
+        let behind = |seat: &Arc<Seat>| Some((seat.holds_up(now)?, seat.number));
+        let furthest = taken.seats.values().filter_map(behind).max();
+        let Some(seat) = furthest.and_then(|(_, number)| taken.remove(number)) else {
+            self.next_look.store(now + LOOK_AGAIN, Ordering::Relaxed);
+            return false;
+        };
+        drop(taken);
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        seat.leave.notify_one();
+        true
     }
 
     pub(super) fn give_back(&self, seat: &Seat) {
@@ -170,8 +214,8 @@ enum Rank {
     Silent(u64),
     /// It is idle, since then.
     Idle(u64),
-    /// So many bytes of a body come in a second.
-    Slow(u64),
+    /// A body is behind by so much.
+    Slow(Reverse<u64>),
     /// It has read nothing since then.
     Stuck(u64),
     Watching,
@@ -187,18 +231,23 @@ impl Seat {
                 true => Rank::Idle(of(&self.idle_since)),
             });
         }
-        let (receiving, stuck) = (of(&self.receiving_since), of(&self.stuck_since));
-        let time = now.saturating_sub(receiving);
-        if receiving != 0 && time > SLOW_AFTER {
-            let rate = of(&self.received).saturating_mul(1_000_000) / time;
-            if rate < SLOW {
-                return Some(Rank::Slow(rate));
-            }
+        let behind = self.receiving.behind(now).filter(|&behind| behind > SLOW_AFTER);
+        if let Some(behind) = behind {
+            return Some(Rank::Slow(Reverse(behind)));
         }
+        let stuck = of(&self.stuck_since);
         if stuck != 0 && now.saturating_sub(stuck) > STUCK_AFTER {
             return Some(Rank::Stuck(stuck));
         }
         self.is_watching.load(Ordering::Relaxed).then_some(Rank::Watching)
+    }
+
+    /// How far it is behind with what it holds memory for, if that is far.
+    fn holds_up(&self, now: u64) -> Option<u64> {
+        let is_free = self.received.load(Ordering::Relaxed) <= FREE as u64;
+        let receiving = self.receiving.behind(now).filter(|_| !is_free);
+        let behind = receiving.max(self.reading.behind(now));
+        behind.filter(|&behind| behind > HOLDS_UP_AFTER)
     }
 
     /// Whether there was a request.
@@ -227,22 +276,55 @@ impl Seat {
 
     pub(super) fn receiving(&self) -> Receiving<'_> {
         self.received.store(0, Ordering::Relaxed);
-        self.receiving_since
-            .store(micros(self.began).max(1), Ordering::Relaxed);
+        self.receiving.begin(SLOW, micros(self.began));
         Receiving { seat: self }
+    }
+
+    /// Begins to be sent so many bytes that others could use the memory of.
+    pub(super) fn reading(self: &Arc<Self>, bytes: usize) -> Reading {
+        let slowest = SLOW.max(bytes as u64 / LONGEST_READ);
+        self.reading.begin(slowest, micros(self.began));
+        Reading {
+            seat: Arc::clone(self),
+        }
+    }
+
+    /// The client has taken so many bytes.
+    pub(super) fn has_taken(&self, bytes: usize) {
+        self.reading.add(bytes as u64, micros(self.began));
     }
 }
 
 impl Receiving<'_> {
     /// So many bytes of it have come.
     pub(super) fn add(&self, bytes: usize) {
+        self.add_at(bytes, micros(self.seat.began));
+    }
+
+    fn add_at(&self, bytes: usize, now: u64) {
         self.seat.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.seat.receiving.add(bytes as u64, now);
+    }
+
+    /// Until `resume` it is not the client who is waited for.
+    pub(super) fn pause(&self) {
+        self.seat.receiving.end(micros(self.seat.began));
+    }
+
+    pub(super) fn resume(&self) {
+        self.seat.receiving.begin(SLOW, micros(self.seat.began));
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.seat.reading.end(micros(self.seat.began));
     }
 }
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        self.seat.receiving_since.store(0, Ordering::Relaxed);
+        self.seat.receiving.end(micros(self.seat.began));
     }
 }
 
@@ -309,9 +391,9 @@ mod tests {
         let ((slow, _sends), (quick, _sends_too)) = (worker(&seats), worker(&seats));
         let (receiving, receiving_too) = (slow.receiving(), quick.receiving());
         receiving.add(1000);
-        receiving_too.add(1 << 30);
         let at_once = micros(seats.began);
         let later = at_once + STUCK_AFTER + SLOW_AFTER;
+        receiving_too.add_at(1 << 30, later);
         assert_eq!(slow.rank(at_once), None);
         for goes in [&slow, &stuck, &watching] {
             assert!(!is_gone(&seats, goes));
@@ -321,6 +403,61 @@ mod tests {
         }
         assert!(!is_gone(&seats, &quick));
         assert!(seats.take_at(later).expect("room").is_spare);
+    }
+
+    #[test]
+    fn who_is_late_with_a_short_body_again_and_again_is_slow() {
+        let seats = Seats::new(2);
+        let (seat, _at_work) = worker(&seats);
+        for round in 0..3 {
+            let receiving = seat.receiving();
+            receiving.add_at(2, micros(seats.began) + (round + 1) * 900_000);
+        }
+        let _receiving = seat.receiving();
+        assert!(matches!(
+            seat.rank(micros(seats.began) + 2_700_000),
+            Some(Rank::Slow(_))
+        ));
+    }
+
+    #[test]
+    fn who_holds_memory_and_is_behind_makes_room_and_nobody_else() {
+        let seats = Seats::new(10);
+        let [reading, quick, sending, little, idle] = std::array::from_fn(|_| worker(&seats));
+        let now = micros(seats.began);
+        let later = now + 60_000_000;
+        let (_reads, _reads_too) = (reading.0.reading(1 << 20), quick.0.reading(64 << 20));
+        quick.0.reading.add(64 << 20, later);
+        let (sends, sends_little) = (sending.0.receiving(), little.0.receiving());
+        sends.add_at(100_000, now + 10_000_000);
+        sends_little.add_at(1000, now);
+        assert!(!seats.end_who_holds_up_at(now));
+        for goes in [&reading.0, &sending.0] {
+            assert!(!is_gone(&seats, goes));
+            assert!(seats.end_who_holds_up_at(later));
+            assert!(is_gone(&seats, goes));
+        }
+        assert!(!seats.end_who_holds_up_at(later));
+        assert!(
+            [&quick, &little, &idle]
+                .iter()
+                .all(|(seat, _)| !is_gone(&seats, seat))
+        );
+        assert_eq!(seats.shed(), 2);
+    }
+
+    #[test]
+    fn a_long_answer_is_to_be_read_in_two_minutes_if_others_wait() {
+        let seats = Seats::new(1);
+        let (seat, _at_work) = worker(&seats);
+        let now = micros(seats.began);
+        let _reading = seat.reading(120 << 20);
+        for second in 1..20 {
+            seat.reading.add(100 << 10, now + second * 1_000_000);
+        }
+        assert!(seat.holds_up(now + 20_000_000).is_some());
+        seat.reading.add(120 << 20, now + 20_000_000);
+        assert!(seat.holds_up(now + 20_000_000).is_none());
     }
 
     #[test]

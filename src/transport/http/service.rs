@@ -19,17 +19,20 @@ use super::problem::Problem;
 use super::reply::{Answer, json};
 use super::routes::{self, Asks, Found, Manner, Path};
 use super::samples::unix_millis;
-use super::seats::Seats;
+use super::seats::{Seat, Seats};
 use super::top::{self, Top};
-use super::traffic::{Kind, Traffic};
+use super::traffic::{Cause, Kind, Traffic};
 use super::v1::{admin, batch, entries, increment, keys, transactions};
 use super::{docs, health, kv, metrics};
+
+/// What may be asked when all places but the spare ones are taken.
+const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// What all connections of a server share.
 pub(super) struct Service {
     pub(super) backing: Backing,
     pub(super) traffic: Traffic,
-    pub(super) seats: Seats,
+    pub(super) seats: Arc<Seats>,
     pub(super) top: Top,
     pub(super) watchers: Watchers,
     /// What the session on stdin and stdout counts, if there is one.
@@ -50,10 +53,11 @@ impl Service {
         stdio: Option<Arc<session::Traffic>>,
         on_fatal: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
+        let seats = Arc::new(Seats::new(options.max_connections));
         Service {
             backing,
             traffic: Traffic::new(),
-            seats: Seats::new(options.max_connections),
+            seats: Arc::clone(&seats),
             top: Top::new(),
             watchers: Watchers::default(),
             stdio,
@@ -61,6 +65,7 @@ impl Service {
                 bytes: options.max_body,
                 time: options.timeout,
                 budget: Budget::new(options.max_memory),
+                seats,
             },
             began: Instant::now(),
             began_at: unix_millis(),
@@ -80,7 +85,7 @@ impl Service {
         self.watchers.end();
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>, seat: &Arc<Seat>) -> Answer {
         let began = Instant::now();
         let path = request.uri().path();
         let found = routes::find(request.method(), path);
@@ -91,7 +96,25 @@ impl Service {
                 (Kind::Other, page.is_some(), page)
             }
         };
-        let answer = match (self.guard.check(&request, is_open), found) {
+        let manner = match found {
+            Found::Operation(path, _) => path.manner,
+            _ => Manner::Ours,
+        };
+        let takes_memory = *request.method() != Method::HEAD
+            && match found {
+                Found::Operation(_, operation) => !is_open && !is_told_of_itself(operation.asks),
+                _ => false,
+            };
+        let can_be_repeated = request.method().is_safe();
+        let is_let_in = !seat.is_spare || HEALTH.contains(&path);
+        let allowed = match is_let_in {
+            true => self.guard.check(&request, is_open),
+            false => Err(Problem::new(
+                Code::Busy,
+                "as many connections as there may be are at work: ask again later, or raise --http-max-connections",
+            )),
+        };
+        let mut answer = match (allowed, found) {
             (Err(problem), _) => problem.into_answer(),
             (Ok(()), Found::Operation(path, operation)) => {
                 let answer = match operation.stray(request.uri()) {
@@ -118,9 +141,37 @@ impl Service {
                 (None, _) => kv::not_found(),
             },
         };
+        if takes_memory && !self.hold(&mut answer, seat, !can_be_repeated).await {
+            let problem = Problem::busy();
+            answer = match manner {
+                Manner::Ours => problem.into_answer(),
+                Manner::FastApi => problem.into_detail(),
+            };
+        }
         let code = answer.extensions().get().copied();
+        if code == Some(Code::Busy) {
+            self.traffic.busy(match (is_let_in, kind) {
+                (false, _) => Cause::Connections,
+                (true, Kind::Watch) => Cause::Watchers,
+                (true, _) => Cause::Memory,
+            });
+        }
         self.traffic.record(kind, began.elapsed(), answer.status(), code);
         answer
+    }
+
+    /// Whether there is room for an answer, or it needs none.
+    async fn hold(&self, answer: &mut Answer, seat: &Arc<Seat>, all_the_same: bool) -> bool {
+        let Some(bytes) = answer.body().bytes().filter(|bytes| !Budget::is_free(bytes)) else {
+            return true;
+        };
+        let (length, make_room) = (bytes.len(), || self.seats.end_who_holds_up());
+        let budget = &self.allowance.budget;
+        let Some(held) = budget.hold_answer(bytes, all_the_same, make_room).await else {
+            return false;
+        };
+        answer.body_mut().held_by(held, seat.reading(length));
+        true
     }
 
     async fn perform(&self, path: &Path, asks: Asks, request: Request<Incoming>) -> Answer {
@@ -164,6 +215,11 @@ impl Service {
         let limit = top::LIMIT.of(request.uri())?;
         Ok(json(&self.top.tell(self.backing.cache()?, limit)))
     }
+}
+
+/// What the daemon answers of itself has a length of its own, and is wanted the most when nothing else is answered.
+fn is_told_of_itself(asks: Asks) -> bool {
+    matches!(asks, Asks::Stats | Asks::Live | Asks::Ready | Asks::Metrics)
 }
 
 impl std::fmt::Debug for Service {

@@ -38,6 +38,20 @@ pub(super) const KINDS: [(Kind, &str); 11] = [
     (Kind::Other, "other"),
 ];
 
+/// Of what there was too much under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Connections,
+    Memory,
+    Watchers,
+}
+
+const CAUSES: [(Cause, &str); 3] = [
+    (Cause::Connections, "connections"),
+    (Cause::Memory, "memory"),
+    (Cause::Watchers, "watchers"),
+];
+
 #[derive(Debug)]
 pub(super) struct Traffic {
     /// By kind, in the order of `KINDS`.
@@ -46,6 +60,8 @@ pub(super) struct Traffic {
     of_many: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
+    /// By cause, in the order of `CAUSES`.
+    busy: [AtomicU64; CAUSES.len()],
     /// Nanoseconds, since it was last asked for.
     longest: AtomicU64,
 }
@@ -57,6 +73,7 @@ impl Traffic {
             of_many: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            busy: [const { AtomicU64::new(0) }; CAUSES.len()],
             longest: AtomicU64::new(0),
         }
     }
@@ -84,6 +101,15 @@ impl Traffic {
         } else if status.is_client_error() && status != StatusCode::NOT_FOUND {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts one that was refused because there is too much under way.
+    pub(super) fn busy(&self, cause: Cause) {
+        self.busy[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn busy_by_cause(&self) -> [(&'static str, u64); CAUSES.len()] {
+        CAUSES.map(|(cause, name)| (name, self.busy[cause as usize].load(Ordering::Relaxed)))
     }
 
     pub(super) fn of(&self, kind: Kind) -> Counts {
@@ -140,9 +166,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_of_kinds_are_in_their_order() {
+    fn the_names_of_kinds_and_causes_are_in_their_order() {
         for (at, (kind, _)) in KINDS.iter().enumerate() {
             assert_eq!(*kind as usize, at);
+        }
+        for (at, (cause, _)) in CAUSES.iter().enumerate() {
+            assert_eq!(*cause as usize, at);
         }
     }
 

@@ -296,3 +296,19 @@ fn those_whose_bodies_have_stopped_make_room_for_those_whose_bodies_come() {
     while put().status != 503 {}
     while put().status == 503 {}
 }
+
+#[test]
+fn who_was_told_to_go_on_and_sends_too_much_is_told_why() {
+    let service = Service::with(&["--http-max-body", "100000"]);
+    let mut client = service.client();
+    client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.line(), "HTTP/1.1 100 Continue");
+    client.line();
+    // All of it is taken, though it is of no use: far more than fits on the way.
+    for _ in 0..200 {
+        client.send(format!("10000\r\n{}\r\n", "x".repeat(0x10000)).as_bytes());
+    }
+    client.send(b"0\r\n\r\n");
+    let answer = client.answer("PUT");
+    assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
+}

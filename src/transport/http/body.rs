@@ -35,6 +35,8 @@ pub(super) struct Incoming(Option<Unread>);
 #[derive(Debug)]
 struct Unread {
     body: hyper::body::Incoming,
+    /// Whether some of it was read: who waits to be told to go on has been told so then.
+    is_begun: bool,
     seat: Arc<Seat>,
     rest: oneshot::Sender<Rest>,
 }
@@ -42,7 +44,10 @@ struct Unread {
 /// What has not been read when the answer is there.
 #[derive(Debug)]
 pub(super) enum Rest {
-    Body(hyper::body::Incoming),
+    Body {
+        body: hyper::body::Incoming,
+        is_begun: bool,
+    },
     /// It is not to be waited for.
     GivenUp,
 }
@@ -74,6 +79,7 @@ impl Incoming {
         let (rest, left) = oneshot::channel();
         let unread = Unread {
             body,
+            is_begun: false,
             seat: Arc::clone(seat),
             rest,
         };
@@ -83,9 +89,12 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let Some(Unread { body, rest, .. }) = self.0.take() {
+        if let Some(Unread {
+            body, is_begun, rest, ..
+        }) = self.0.take()
+        {
             // Nobody is there to whom it matters, if the connection has ended.
-            let _ = rest.send(Rest::Body(body));
+            let _ = rest.send(Rest::Body { body, is_begun });
         }
     }
 }
@@ -94,14 +103,21 @@ impl Rest {
     /// Whether it is over soon, by what its head says.
     pub(super) fn is_short(&self) -> bool {
         match self {
-            Rest::Body(body) => body.size_hint().upper().is_some_and(|left| left <= SHORT),
+            Rest::Body { body, .. } => body.size_hint().upper().is_some_and(|left| left <= SHORT),
             Rest::GivenUp => false,
         }
     }
 
+    /// Whether the client sends it: who asked whether to go on does not before he is told to.
+    pub(super) fn is_sent(&self, waits_to_send: bool) -> bool {
+        !waits_to_send || matches!(self, Rest::Body { is_begun: true, .. })
+    }
+
     /// Reads it, for a while, and forgets it.
     pub(super) async fn discard(self, mut stop: watch::Receiver<bool>) {
-        let Rest::Body(mut body) = self else { return };
+        let Rest::Body { mut body, .. } = self else {
+            return;
+        };
         let ended = async { while let Some(Ok(_)) = body.frame().await {} };
         tokio::select! {
             _ = timeout(LINGER, ended) => {}
@@ -142,6 +158,7 @@ async fn receive(unread: &mut Unread, allowed: &Allowance, held: &mut Held) -> R
     if length > allowed.bytes {
         return Err(too_long(allowed));
     }
+    unread.is_begun = true;
     let receiving = unread.seat.receiving();
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -90,8 +90,7 @@ async fn answer(
     // There is something if some of the body was not read.
     if let Some(rest) = left.and_then(|mut left| left.try_recv().ok()) {
         is_last |= !rest.is_short() || waits_to_send;
-        // Who was not told to go on does not send it.
-        if !waits_to_send {
+        if rest.is_sent(waits_to_send) {
             tokio::spawn(rest.discard(stop.clone()));
         }
     }

@@ -312,3 +312,26 @@ fn who_was_told_to_go_on_and_sends_too_much_is_told_why() {
     let answer = client.answer("PUT");
     assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
 }
+
+/// Text of control characters is six times as long in JSON.
+#[test]
+fn what_a_value_takes_in_json_counts_before_it_is_made() {
+    let service = Service::with(&["--http-max-memory", "8mib"]);
+    let text = [("Content-Type", "text/plain")];
+    service.ask("PUT", "/v1/entries/escaped", &text, &vec![1; 1_200_000]);
+    service.ask("PUT", "/v1/entries/plain", &text, &vec![b'x'; 1_200_000]);
+    let mut uploads = service.client();
+    uploads.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(uploads.line(), "HTTP/1.1 100 Continue");
+    uploads.line();
+    uploads.send(&vec![1; 1_900_000]);
+    let get = |key: &str| {
+        service
+            .post("/v1/batch", &json!({"operations": [{"op": "get", "key": key}]}))
+            .json()
+    };
+    while get("escaped")["results"][0]["code"] != "DEFERRED" {}
+    assert_eq!(service.get("/kv/escaped").status, 503);
+    assert_eq!(get("plain")["results"][0]["status"], 200);
+    assert_eq!(service.get("/kv/plain").status, 200);
+}

@@ -193,7 +193,7 @@ impl Service {
             Asks::Ready => health::ready(self),
             Asks::Metrics => Ok(metrics::answer(self)),
             Asks::KvInsert => kv::insert(self, request).await,
-            Asks::KvGet => kv::get(self, path.key_of(&request)),
+            Asks::KvGet => kv::get(self, path.key_of(&request)).await,
             Asks::KvDelete => kv::delete(self, path.key_of(&request)).await,
         };
         done.unwrap_or_else(|problem| match path.manner {

@@ -11,7 +11,7 @@ use super::problem::{Problem, allow};
 use super::reply::{Answer, ok};
 use super::service::Service;
 use super::v1::names::decoded;
-use super::v1::value::{from_json, to_json};
+use super::v1::value::{from_json, to_json, told_length};
 use crate::protocol::wrapped;
 use crate::{Condition, Entry, SetOptions};
 
@@ -74,13 +74,19 @@ fn store(service: &Service, body: &[u8], is_json: bool) -> Result<Result<(), Ref
     Ok(Ok(()))
 }
 
-pub(super) fn get(service: &Service, key: &str) -> Result<Answer, Problem> {
+pub(super) async fn get(service: &Service, key: &str) -> Result<Answer, Problem> {
     let key = decoded(key);
     service.top.saw(&key);
     let Some(entry) = service.backing.cache()?.get(&key) else {
         return Err(Problem::new(Code::Miss, "Key not found"));
     };
-    let body = lengthy::about(entry.value.len(), || shown(&key, &entry)).ok_or_else(|| {
+    let length = lengthy::about(entry.value.len(), || told_length(&entry));
+    let mut held = service.allowance.budget.hold_nothing();
+    // By itself, and with its key.
+    if !service.allowance.hold(&mut held, 2 * length).await {
+        return Err(Problem::busy());
+    }
+    let body = lengthy::about(length, || shown(&key, &entry)).ok_or_else(|| {
         Problem::new(
             Code::NotJson,
             format!(

@@ -14,7 +14,7 @@ use super::super::service::Service;
 use super::names::ttl;
 use super::operation::{Operation, Verb, at_most};
 use super::read_json;
-use super::value::Told;
+use super::value::{Told, told_length};
 use crate::{Cache, Entry};
 
 pub(in super::super) const MOST: usize = 10_000;
@@ -39,6 +39,8 @@ pub(in super::super) struct Answered {
 /// For values in an answer.
 struct Room {
     left: usize,
+    /// Memory for those that are there.
+    needed: usize,
     held: Held,
 }
 
@@ -114,10 +116,12 @@ pub(in super::super) async fn answer(
     service.traffic.many(operations.len());
     let mut room = Room {
         left: MOST_BYTES,
+        needed: 0,
         held: service.allowance.budget.hold_nothing(),
     };
-    // As if each were about a KiB.
-    let size = operations.len() * 1024;
+    // As if each were about a KiB, and what it brings.
+    let given = operations.iter().map(Operation::length);
+    let size = given.sum::<usize>() + operations.len() * 1024;
     let perform_all = || {
         operations
             .into_iter()
@@ -128,7 +132,8 @@ pub(in super::super) async fn answer(
     if writes {
         service.settle().await?;
     }
-    Ok(lengthy::about(size, || json(&Answered { results })))
+    let read = MOST_BYTES - room.left;
+    Ok(lengthy::about(size + read, || json(&Answered { results })))
 }
 
 fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut Room) -> Outcome {
@@ -148,10 +153,16 @@ fn try_to_perform(
             let Some(entry) = cache.get(&key) else {
                 return Ok(Outcome::done(StatusCode::NOT_FOUND));
             };
-            if !room.held.try_grow(MOST_BYTES - room.left + entry.value.len()) {
-                return Err(deferred());
-            }
-            Outcome::found_within(&entry, &mut room.left)?
+            let read = MOST_BYTES - room.left + entry.value.len();
+            return lengthy::about(read, || {
+                // Apart, and in the answer.
+                let needed = room.needed + entry.value.len() + told_length(&entry);
+                if !room.held.try_grow(needed) {
+                    return Err(deferred());
+                }
+                room.needed = needed;
+                Outcome::found_within(&entry, &mut room.left)
+            });
         }
         Verb::Set => {
             let (value, options) = operation.into_value()?;

@@ -127,6 +127,19 @@ pub(in super::super) fn to_json(tag: Tag, value: &[u8]) -> Option<Box<RawValue>>
     }
 }
 
+/// How long a value is at most when it is told: what JSON cannot have as it is takes up to six times as much.
+pub(in super::super) fn told_length(entry: &Entry) -> usize {
+    let (value, longer) = (&entry.value, |byte: &u8| match byte {
+        0..0x20 => 5,
+        b'"' | b'\\' => 1,
+        _ => 0,
+    });
+    match entry.tag {
+        Tag::TEXT => value.len() + (value.len() / 3 + 4).max(value.iter().map(longer).sum()),
+        _ => value.len() + value.len() / 3 + 4,
+    }
+}
+
 impl Told {
     pub(super) fn of(entry: &Entry) -> Self {
         match (entry.tag, std::str::from_utf8(&entry.value)) {

@@ -335,3 +335,16 @@ fn what_a_value_takes_in_json_counts_before_it_is_made() {
     assert_eq!(get("plain")["results"][0]["status"], 200);
     assert_eq!(service.get("/kv/plain").status, 200);
 }
+
+#[test]
+fn a_transaction_that_can_never_be_is_told_so_whoever_else_is_there() {
+    let service = Service::with(&["--http-max-memory", "1mib"]);
+    service.ask("PUT", "/v1/entries/large", &[], &vec![b'x'; 40 << 20]);
+    let _reader = reads_no_more(&service, "large");
+    let operations = json!([{"op": "get", "key": "large"}, {"op": "get", "key": "large"}]);
+    let answer = service.post("/v1/transactions", &json!({ "operations": operations }));
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (413, &json!("TRANSACTION_TOO_LARGE"))
+    );
+}

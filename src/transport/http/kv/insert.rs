@@ -13,7 +13,7 @@ use super::python::{self, Kind, Node, Wrong, write_text};
 use crate::Expiry;
 
 /// Longer bodies are not taken apart, which takes time and memory, and what is told of them is shortened: in bytes.
-const CLOSELY: usize = 1 << 20;
+const CLOSELY: usize = 64 << 10;
 
 /// What is to be stored.
 #[derive(Debug)]

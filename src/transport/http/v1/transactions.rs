@@ -125,10 +125,14 @@ pub(in super::super) async fn answer(
     let cache = service.backing.writable()?;
     service.traffic.many(operations.len());
     let keys = conditions.iter().map(|(key, _)| key.as_slice());
+    let taken_apart = conditions.iter().map(|(_, wanted)| wanted.taken_apart());
+    let longest = taken_apart.max().unwrap_or(0);
     let read = bytes_read(cache, &operations);
     let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
     let mut held = service.allowance.budget.hold_nothing();
-    if !held.try_grow(read) {
+    // What is more is never done, and is told so below.
+    let needed = read + longest * MEMORY_OF_PARTS;
+    if read <= MOST_READ && !service.allowance.hold(&mut held, needed).await {
         return Err(Problem::busy());
     }
     let answered = lengthy::about(size, || apply(cache, &conditions, &operations))?;
@@ -159,6 +163,9 @@ fn prepare(mut operation: Operation) -> Result<Prepared, Problem> {
         options,
     })
 }
+
+/// For each byte of JSON that is compared: a list of digits is the worst, of two bytes each, in both texts.
+const MEMORY_OF_PARTS: usize = 112;
 
 /// Looks at what it depends on, decides, and does it if nothing of that has changed meanwhile; else looks again. Whoever is overtaken was so by somebody who was done.
 fn apply(
@@ -281,6 +288,14 @@ impl Wanted {
             Wanted::Absent | Wanted::Present | Wanted::ETag(_) => 0,
             Wanted::Json(json) => json.get().len(),
             Wanted::Bytes(_, bytes) => bytes.len(),
+        }
+    }
+
+    /// Of JSON that may have to be taken apart, one at a time.
+    fn taken_apart(&self) -> usize {
+        match self {
+            Wanted::Json(json) => json.get().len(),
+            Wanted::Absent | Wanted::Present | Wanted::ETag(_) | Wanted::Bytes(..) => 0,
         }
     }
 

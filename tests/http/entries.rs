@@ -326,3 +326,34 @@ fn a_key_is_named_once() {
     }
     assert_eq!(service.get("/v1/entries/foo").body, b"v");
 }
+
+#[test]
+fn head_knows_what_get_knows() {
+    let service = Service::new();
+    put(&service, "k", &[], b"v");
+    assert_eq!(
+        service.ask("HEAD", "/v1/entries/k?peek=true", &[], b"").status,
+        200
+    );
+    let etag = service
+        .get("/v1/entries/k")
+        .header("etag")
+        .expect("an ETag")
+        .to_owned();
+    let known = [("If-None-Match", etag.as_str())];
+    assert_eq!(
+        service.ask("HEAD", "/v1/entries/k?peek=true", &known, b"").status,
+        304
+    );
+    let parameters = |method: &str| {
+        let document = service.get("/openapi.json").json();
+        let parameters = &document["paths"]["/v1/entries/{key}"][method]["parameters"];
+        let names = parameters
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["name"].to_string());
+        names.filter(|name| !name.contains("Accept")).collect::<Vec<_>>()
+    };
+    assert_eq!(parameters("head"), parameters("get"));
+}

@@ -120,6 +120,7 @@ impl Schemas {
             match &told.content {
                 Content::Nothing => {}
                 Content::Entry => response["headers"] = entry_headers(),
+                Content::Stored => response["headers"] = json!({ "ETag": etag_header() }),
                 Content::Text(name) => {
                     response["content"] = json!({ *name: { "schema": { "type": "string" } } });
                 }
@@ -211,10 +212,14 @@ fn parameter(parameter: &Parameter) -> Json {
     })
 }
 
+fn etag_header() -> Json {
+    json!({ "description": "Of value and type.", "schema": { "type": "string" } })
+}
+
 fn entry_headers() -> Json {
     let header = |text: &str| json!({ "description": text, "schema": { "type": "string" } });
     json!({
-        "ETag": header("Of value and type."),
+        "ETag": etag_header(),
         "Cache-Control": header("max-age= whole seconds left, or no-cache."),
         "Rustcache-Ttl": header("Seconds left; absent if it does not expire."),
         "Rustcache-Tag": header("The value tag."),

@@ -61,6 +61,10 @@ const KEY: Parameter = query(
 );
 const KEY_BASE64: Parameter = query("key_base64", "The same in base64.", Value::Text);
 
+const PEEK: Parameter = query("peek", "Neither count nor refresh.", Value::Flag);
+const IF_NONE_MATCH: Parameter = header("If-None-Match", "ETags that the reader has.");
+const IF_MATCH: Parameter = header("If-Match", "ETags of which it must be one.");
+
 const ENTRIES: &[Path] = &[Path {
     pattern: "/v1/entries/{key}",
     manner: Manner::Ours,
@@ -73,9 +77,10 @@ const ENTRIES: &[Path] = &[Path {
             parameters: &[
                 KEY,
                 KEY_BASE64,
-                query("peek", "Neither count nor refresh.", Value::Flag),
-                header("If-None-Match", "ETags that the reader has."),
-                header("If-Match", "ETags of which it must be one."),
+                PEEK,
+                IF_NONE_MATCH,
+                IF_MATCH,
+                header("Accept-Encoding", "How a value that is kept compressed may come."),
             ],
             answers: &[
                 told(200, "The value, under its own Content-Type.", Content::Entry),
@@ -90,7 +95,7 @@ const ENTRIES: &[Path] = &[Path {
             name: "headEntry",
             summary: "What a read would answer, without the body; neither counts nor refreshes",
             kind: Kind::Get,
-            parameters: &[KEY, KEY_BASE64],
+            parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH],
             answers: &[
                 told(200, "It is there.", Content::Entry),
                 told(304, "The reader has it.", Content::Nothing),
@@ -118,8 +123,12 @@ const ENTRIES: &[Path] = &[Path {
             ],
             body: Body::Anything,
             answers: &[
-                told(201, "Stored; the key was absent.", Content::Nothing),
-                told(204, "Stored; it was there.", Content::Nothing),
+                told(201, "Stored; the key was absent.", Content::Stored),
+                told(
+                    204,
+                    "Stored; it was there. Without an ETag if it has expired already.",
+                    Content::Stored,
+                ),
             ],
             problems: &[
                 WRITES,

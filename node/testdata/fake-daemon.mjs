@@ -1,4 +1,4 @@
-// A daemon that misbehaves on order, for daemon.test.ts: `node fake-daemon.mjs MODE [ARGUMENT]`. It speaks as much of protocol
+// A daemon that misbehaves on order, for daemon.test.ts and loading.test.ts: `node fake-daemon.mjs MODE [ARGUMENT]`. It speaks as much of protocol
 // version 2 as the tests need. What it is to do wrong is its first argument; see `modes`.
 
 import { spawn } from "node:child_process";

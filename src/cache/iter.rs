@@ -6,7 +6,8 @@ use std::{fmt, vec};
 
 use bytes::Bytes;
 
-use super::{Cache, Cursor, Entry};
+use super::scan::BYTES_PER_PAGE;
+use super::{Cache, Cursor, Entry, EntryRef};
 
 /// Entries that are fetched at once, unless they are large.
 const ENTRIES_PER_PAGE: usize = 256;
@@ -42,15 +43,17 @@ struct Seen {
 impl Iter {
     fn fetch(&mut self, at: Cursor) {
         let mut page = Vec::new();
-        self.next = self
-            .cache
-            .show_page(at, &self.prefix, ENTRIES_PER_PAGE, true, |entry| {
-                page.push(Seen {
-                    key: Bytes::copy_from_slice(entry.key()),
-                    entry: entry.to_entry(),
-                    deadline: entry.deadline(),
-                });
+        let show = |entry: &EntryRef<'_>| {
+            page.push(Seen {
+                key: Bytes::copy_from_slice(entry.key()),
+                entry: entry.to_entry(),
+                deadline: entry.deadline(),
             });
+        };
+        let prefix = &self.prefix;
+        (self.next, _) = self
+            .cache
+            .show_page(at, prefix, ENTRIES_PER_PAGE, BYTES_PER_PAGE, true, show);
         self.page = page.into_iter();
     }
 

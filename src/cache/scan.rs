@@ -9,7 +9,7 @@ const ENTRIES_PER_HOLD: usize = 256;
 /// Holds of a lock for one page, so that a page of a rare prefix does not take for ever either.
 const HOLDS_PER_PAGE: u32 = 64;
 /// A page of several entries holds at most this many bytes of keys and values.
-const BYTES_PER_PAGE: usize = 1 << 20;
+pub(super) const BYTES_PER_PAGE: usize = 1 << 20;
 
 /// Where a scan goes on. The default is the beginning. It stays valid while the cache lives, whatever is written or removed.
 ///
@@ -105,30 +105,54 @@ impl Cache {
     /// ```
     pub fn scan(&self, cursor: Cursor, prefix: impl AsRef<[u8]>, limit: usize, with_values: bool) -> Page {
         let mut entries = Vec::new();
-        let next = self.show_page(cursor, prefix.as_ref(), limit, with_values, |entry| {
-            entries.push(entry.to_scan_entry(with_values));
-        });
+        let (next, _) = self.show_page(
+            cursor,
+            prefix.as_ref(),
+            limit,
+            BYTES_PER_PAGE,
+            with_values,
+            |entry| entries.push(entry.to_scan_entry(with_values)),
+        );
         Page { entries, next }
     }
 
-    /// Shows a page of a scan, under the lock: be quick, and do not call the cache. Gives where to go on.
+    /// The same without values, with so many bytes of keys at most, unless it is one alone; and how many entries were looked at for it, or some more.
+    #[cfg(feature = "http")]
+    pub(crate) fn scan_within(
+        &self,
+        cursor: Cursor,
+        prefix: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> (Page, usize) {
+        let mut entries = Vec::new();
+        let (next, looked_at) = self.show_page(cursor, prefix, limit, bytes, false, |entry| {
+            entries.push(entry.to_scan_entry(false));
+        });
+        (Page { entries, next }, looked_at)
+    }
+
+    /// Shows a page of a scan, of so many entries and bytes, under the lock: be quick, and do not call the cache. Gives where to go on, and how many were looked at,
+    /// or some more.
     pub(super) fn show_page(
         &self,
         cursor: Cursor,
         prefix: &[u8],
         limit: usize,
+        most_bytes: usize,
         with_values: bool,
         mut show: impl FnMut(&EntryRef<'_>),
-    ) -> Option<Cursor> {
+    ) -> (Option<Cursor>, usize) {
         let limit = limit.max(1);
         let shards = &self.inner.shards;
         let mut shown = 0;
         let mut bytes = 0;
         let mut holds_left = HOLDS_PER_PAGE;
+        let looked_at = |holds_left| (HOLDS_PER_PAGE - holds_left) as usize * ENTRIES_PER_HOLD;
         let mut at = self.position(cursor);
         while let Some(shard) = shards.get(at.shard as usize) {
             if holds_left == 0 || shown >= limit {
-                return Some(self.cursor(at));
+                return (Some(self.cursor(at)), looked_at(holds_left));
             }
             holds_left -= 1;
             let mut full = false;
@@ -137,7 +161,7 @@ impl Cache {
             let next = held.scan_slice(at.hash, ENTRIES_PER_HOLD, prefix, now, |entry, inseparable| {
                 bytes += entry.key().len() + if with_values { entry.value().len() } else { 0 };
                 // A page of one entry may be larger, or it would never be shown.
-                full = bytes > BYTES_PER_PAGE && shown > 0 && !inseparable;
+                full = bytes > most_bytes && shown > 0 && !inseparable;
                 if full {
                     return Walk::StopBefore;
                 }
@@ -155,10 +179,10 @@ impl Cache {
                 },
             };
             if full {
-                return Some(self.cursor(at));
+                return (Some(self.cursor(at)), looked_at(holds_left));
             }
         }
-        None
+        (None, looked_at(holds_left))
     }
 
     /// Removes the live entries whose keys begin with `prefix` and gives their number; an empty prefix is [`clear`](Self::clear). Entries written meanwhile may

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::json;
 
-use crate::support::{Client, Service};
+use crate::support::{Client, Service, reads_no_more};
 
 const PUT: &[u8] = b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
 
@@ -226,14 +226,6 @@ fn counted(service: &Service, name: &str) -> u64 {
     let line = metrics.text().lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|count| count.trim().parse().ok())
         .expect("a counter")
-}
-
-/// A client that asks for an entry and reads no more of it than its head.
-fn reads_no_more(service: &Service, key: &str) -> Client {
-    let mut client = service.client();
-    client.send(format!("GET /v1/entries/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-    assert_eq!(client.answer("HEAD").status, 200);
-    client
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod entries;
 mod faces;
 mod fastapi;
 mod guard;
+mod keys;
 mod limits;
 mod support;
 mod tls;

@@ -93,6 +93,23 @@ impl Service {
         self.ask("POST", path, &[], body.to_string().as_bytes())
     }
 
+    /// How much more memory it takes at most while something is done than before, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory_for<R>(&self, work: impl FnOnce() -> R) -> (usize, R) {
+        let process = format!("/proc/{}", self.child.id());
+        let of = |name: &str| -> usize {
+            let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+            kib.expect("a number") * 1024
+        };
+        // The most so far is what there is now.
+        std::fs::write(format!("{process}/clear_refs"), "5").expect("it is ours");
+        let before = of("VmRSS:");
+        let done = work();
+        (of("VmHWM:").saturating_sub(before), done)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a pid")).expect("a process");
         kill_process(pid, signal).expect("it is there");
@@ -117,6 +134,14 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A client that asks for an entry and reads no more of it than its head.
+pub(crate) fn reads_no_more(service: &Service, key: &str) -> Client {
+    let mut client = service.client();
+    client.send(format!("GET /v1/entries/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+    assert_eq!(client.answer("HEAD").status, 200);
+    client
 }
 
 impl Client {

@@ -167,7 +167,17 @@ impl Held {
         is_taken
     }
 
-    /// The same; waits a little for others to end, which `make_room` has somebody do who is to.
+    /// Holds exactly so many: what they were held for is there, and takes no more, or takes more all the same.
+    pub(super) fn settle_at(&mut self, bytes: usize) {
+        let bytes = counted(bytes);
+        if bytes > self.bytes {
+            self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        }
+        let had = std::mem::replace(&mut self.bytes, bytes);
+        self.budget.give_back(had.saturating_sub(bytes));
+    }
+
+    /// As `try_grow`; waits a little for others to end, which `make_room` has somebody do who is to.
     pub(super) async fn grow(&mut self, to: usize, make_room: impl Fn() -> bool) -> bool {
         if self.try_grow(to) {
             return true;
@@ -237,6 +247,23 @@ mod tests {
         assert!(other.try_grow(1_000_000), "it is alone");
         assert!(!budget.hold_nothing().try_grow(20_000));
         drop(other);
+        assert_eq!(used(&budget), 0);
+    }
+
+    #[test]
+    fn what_is_made_takes_no_more_than_it_is_long() {
+        let budget = Budget::new(100_000);
+        let mut held = budget.hold_nothing();
+        assert!(held.try_grow(90_000));
+        held.settle_at(40_000);
+        assert_eq!(used(&budget), 40_000);
+        held.settle_at(120_000);
+        assert_eq!(
+            used(&budget),
+            120_000,
+            "it is there, whether there is room or not"
+        );
+        held.settle_at(FREE);
         assert_eq!(used(&budget), 0);
     }
 

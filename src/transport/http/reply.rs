@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::budget::HeldAnswer;
+use super::budget::{Held, HeldAnswer};
 use super::seats::{AtWork, Reading};
 
 pub(super) type Answer = Response<Reply>;
@@ -28,7 +28,11 @@ pub(super) struct Reply {
     content: Content,
     at_work: Option<AtWork>,
     /// What it takes of the memory for answers, if it is long.
-    held: Option<(HeldAnswer, Reading)>,
+    held: Option<Held>,
+    /// The same of bytes that others may be sent as well.
+    shared: Option<HeldAnswer>,
+    /// How it is read, if others may wait for that memory.
+    reading: Option<Reading>,
     is_begun: bool,
 }
 
@@ -52,6 +56,8 @@ impl Reply {
             content,
             at_work: None,
             held: None,
+            shared: None,
+            reading: None,
             is_begun: false,
         }
     }
@@ -64,8 +70,17 @@ impl Reply {
         }
     }
 
-    pub(super) fn held_by(&mut self, held: HeldAnswer, reading: Reading) {
-        self.held = Some((held, reading));
+    pub(super) fn held_by(&mut self, held: HeldAnswer) {
+        self.shared = Some(held);
+    }
+
+    /// Whether there was room for it before it was made.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn is_read_as(&mut self, reading: Reading) {
+        self.reading = Some(reading);
     }
 
     /// Keeps the connection from being taken for idle until all of this is handed out.
@@ -126,6 +141,25 @@ pub(super) fn ok(content_type: &'static str, bytes: impl Into<Bytes>) -> Answer 
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
+}
+
+/// The same, for which there is room, and which takes no more of it than it is long.
+pub(super) fn ok_held(content_type: &'static str, bytes: impl Into<Bytes>, mut held: Held) -> Answer {
+    let bytes = bytes.into();
+    held.settle_at(bytes.len());
+    let mut answer = ok(content_type, bytes);
+    answer.body_mut().held = Some(held);
+    answer
+}
+
+/// 200, as JSON of about so many bytes, for which there is room.
+pub(super) fn json_held(value: &impl Serialize, length: usize, held: Held) -> Answer {
+    let mut bytes = Vec::with_capacity(length);
+    // As below.
+    let written = serde_json::to_writer(&mut bytes, value);
+    debug_assert!(written.is_ok() && bytes.len() <= length, "{} bytes", bytes.len());
+    bytes.shrink_to_fit();
+    ok_held("application/json", bytes, held)
 }
 
 /// 200, as JSON.

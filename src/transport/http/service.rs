@@ -16,14 +16,14 @@ use super::events::{self, Watchers};
 use super::guard::Guard;
 use super::options::Options;
 use super::problem::Problem;
-use super::reply::{Answer, json};
+use super::reply::{Answer, json_held};
 use super::routes::{self, Asks, Found, Manner, Path};
 use super::samples::unix_millis;
 use super::seats::{Seat, Seats};
 use super::top::{self, Top};
 use super::traffic::{Cause, Kind, Traffic};
 use super::v1::{admin, batch, entries, increment, keys, transactions};
-use super::{docs, health, kv, metrics};
+use super::{docs, health, kv, lengthy, metrics};
 
 /// What may be asked when all places but the spare ones are taken.
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -165,12 +165,15 @@ impl Service {
         let Some(bytes) = answer.body().bytes().filter(|bytes| !Budget::is_free(bytes)) else {
             return true;
         };
-        let (length, make_room) = (bytes.len(), || self.seats.end_who_holds_up());
-        let budget = &self.allowance.budget;
-        let Some(held) = budget.hold_answer(bytes, all_the_same, make_room).await else {
-            return false;
-        };
-        answer.body_mut().held_by(held, seat.reading(length));
+        let length = bytes.len();
+        if !answer.body().is_held() {
+            let (budget, make_room) = (&self.allowance.budget, || self.seats.end_who_holds_up());
+            let Some(held) = budget.hold_answer(bytes, all_the_same, make_room).await else {
+                return false;
+            };
+            answer.body_mut().held_by(held);
+        }
+        answer.body_mut().is_read_as(seat.reading(length));
         true
     }
 
@@ -181,14 +184,14 @@ impl Service {
             Asks::PutEntry => entries::put(self, request).await,
             Asks::DeleteEntry => entries::delete(self, &request).await,
             Asks::DeleteEntries => admin::clear(self, &request).await,
-            Asks::ListKeys => keys::answer(self, &request),
+            Asks::ListKeys => keys::answer(self, &request).await,
             Asks::Batch => batch::answer(self, request).await,
             Asks::Increment => increment::answer(self, request).await,
             Asks::Transact => transactions::answer(self, request).await,
             Asks::Snapshot => admin::snapshot(self).await,
             Asks::Stats => Ok(admin::stats(self)),
             Asks::Events => events::watch(self, &request),
-            Asks::Top => self.top(&request),
+            Asks::Top => self.top(&request).await,
             Asks::Live => Ok(health::live()),
             Asks::Ready => health::ready(self),
             Asks::Metrics => Ok(metrics::answer(self)),
@@ -211,9 +214,16 @@ impl Service {
         settled
     }
 
-    fn top(&self, request: &Request<Incoming>) -> Result<Answer, Problem> {
+    async fn top(&self, request: &Request<Incoming>) -> Result<Answer, Problem> {
         let limit = top::LIMIT.of(request.uri())?;
-        Ok(json(&self.top.tell(self.backing.cache()?, limit)))
+        let cache = self.backing.cache()?;
+        let mut held = self.allowance.budget.hold_nothing();
+        let told = lengthy::always(|| self.top.tell(cache, limit));
+        let length = told.length();
+        if !self.allowance.hold(&mut held, length).await {
+            return Err(Problem::busy());
+        }
+        Ok(lengthy::about(length, || json_held(&told, length, held)))
     }
 }
 

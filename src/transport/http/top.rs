@@ -26,8 +26,11 @@ const WINDOW: f64 = 60.0;
 /// Entries examined by one question, and the time between two that examine.
 const EXAMINED: usize = 10_000;
 const PAUSE: Duration = Duration::from_secs(1);
-/// The largest that are remembered.
+/// The largest that are remembered, and what their keys take together at most, in bytes.
 const MOST: usize = 100;
+const MOST_BYTES: usize = 1 << 20;
+/// What is told of one but its name and type takes no more, in bytes.
+const TOLD: usize = 160;
 pub(super) const LIMIT: Number = Number {
     name: "limit",
     least: 1,
@@ -92,6 +95,16 @@ struct Biggest {
     r#type: String,
     tag: u8,
     ttl: Option<f64>,
+}
+
+impl Told {
+    /// How long it is at most when it is written.
+    pub(super) fn length(&self) -> usize {
+        let hottest = self.hottest.iter().map(|one| one.name.told_length() + TOLD);
+        let biggest = self.biggest.iter();
+        let biggest = biggest.map(|one| one.name.told_length() + 2 * one.r#type.len() + TOLD);
+        hottest.chain(biggest).sum::<usize>() + TOLD
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -207,33 +220,39 @@ impl Large {
                 self.found.truncate(MOST);
             }
         }
+        let mut keys = 0;
+        self.found.retain(|(_, key)| {
+            keys += key.len();
+            keys <= MOST_BYTES
+        });
     }
 
     /// What is still there, as it is now.
     fn verify(&mut self, cache: &Cache, limit: usize) -> Vec<Biggest> {
-        let mut told = Vec::new();
         self.found.retain_mut(|(bytes, key)| {
             let Some(entry) = cache.peek(&*key) else {
                 return false;
             };
             *bytes = key.len() + entry.value.len();
+            true
+        });
+        self.found.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let told = self.found.iter().filter_map(|(_, key)| {
+            // It may have gone by now.
+            let entry = cache.peek(key)?;
             let (media_type, _) = media::shown(entry.tag, &entry.value);
-            told.push(Biggest {
+            Some(Biggest {
                 name: Name::of(key),
-                bytes: *bytes,
+                bytes: key.len() + entry.value.len(),
                 r#type: media_type.into_owned(),
                 tag: entry.tag.0,
                 ttl: match entry.time_left {
                     TimeLeft::Forever => None,
                     TimeLeft::Left(left) => Some(seconds_left(left)),
                 },
-            });
-            true
+            })
         });
-        self.found.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        told.sort_by_key(|biggest| std::cmp::Reverse(biggest.bytes));
-        told.truncate(limit);
-        told
+        told.take(limit).collect()
     }
 }
 
@@ -254,6 +273,24 @@ mod tests {
         }
         let hottest = lock(&top.hot).hottest(1);
         assert_eq!(hottest[0].name, Name::of(b"hot"));
+    }
+
+    #[test]
+    fn keys_that_are_long_themselves_are_told_up_to_a_number_of_bytes() {
+        let cache = Cache::builder().build().expect("a cache");
+        for number in 0..MOST {
+            let key = format!("{number:0>60000}");
+            cache.set(key, "", SetOptions::default()).expect("room");
+        }
+        let top = Top::new();
+        // A question looks at so many bytes of keys, and goes on with the next.
+        for _ in 0..6 {
+            let told = top.tell(&cache, MOST);
+            assert!((1..=MOST_BYTES / 60_000).contains(&told.biggest.len()));
+            assert!(serde_json::to_vec(&told).expect("JSON").len() <= told.length());
+            lock(&top.large).last = None;
+        }
+        assert_eq!(lock(&top.large).found.len(), MOST_BYTES / 60_000);
     }
 
     #[test]

@@ -195,7 +195,11 @@ const MANY: &[Path] = &[
                     Value::Text,
                 ),
                 query("cursor", "From the page before.", Value::Text),
-                query("limit", "The most of a page.", Value::Number(&keys::LIMIT)),
+                query(
+                    "limit",
+                    "The most of a page, which ends with 1 MiB of keys, too.",
+                    Value::Number(&keys::LIMIT),
+                ),
             ],
             answers: &[told(
                 200,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::body::Incoming;
 use super::super::lengthy;
 use super::super::problem::Problem;
-use super::super::reply::{Answer, json};
+use super::super::reply::{Answer, json, json_held};
 use super::super::service::Service;
 use super::glob::Pattern;
 use super::names::{Name, ttl};
@@ -21,11 +21,21 @@ pub(in super::super) const LIMIT: Number = Number {
     most: 10_000,
     by_default: 100,
 };
+/// Of keys in one page, in bytes; it ends when there is not room for one more of the longest that there may be by default.
+const MOST_BYTES: usize = 1 << 20;
+const LONGEST: usize = 64 << 10;
+/// Of keys that are looked at first; then of more at once.
+const FIRST_BYTES: usize = 4096;
 /// Of matching, for one page.
 const MOST_STEPS: usize = 10_000_000;
 /// Entries that are looked at for one page, however rare what is asked for, and for one scan.
 const MOST_EXAMINED: usize = 4 * SCANNED;
 const SCANNED: usize = 16_384;
+/// Bytes of keys that take as long as an entry by itself.
+const AS_LONG: usize = MOST_BYTES / SCANNED;
+/// What is told of a key but its name takes no more, in bytes; and its type by itself.
+const TOLD: usize = 160;
+const TYPE: usize = 64;
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in super::super) struct Page {
@@ -43,7 +53,10 @@ struct Key {
     ttl: Option<f64>,
 }
 
-pub(in super::super) fn answer(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn answer(
+    service: &Service,
+    request: &Request<Incoming>,
+) -> Result<Answer, Problem> {
     let uri = request.uri();
     let cache = service.backing.cache()?;
     let limit = LIMIT.of(uri)?;
@@ -69,39 +82,85 @@ pub(in super::super) fn answer(service: &Service, request: &Request<Incoming>) -
             ))
         })?,
     };
-    let look = || page(cache, next, &prefix, limit, pattern.as_ref());
-    let page = match pattern {
-        None => look(),
-        Some(_) => lengthy::always(look),
+    let mut search = Search {
+        cache,
+        prefix,
+        pattern,
+        limit,
+        next: Some(next),
+        keys: Vec::new(),
+        bytes: 0,
+        told: 0,
+        size: limit,
+        room: FIRST_BYTES,
+        examined: 0,
+        steps: MOST_STEPS,
+        is_further: false,
     };
-    page.map(|page| json(&page))
+    let mut held = service.allowance.budget.hold_nothing();
+    let mut is_over = false;
+    while !is_over {
+        if !service.allowance.hold(&mut held, search.needed()).await {
+            return Err(Problem::busy());
+        }
+        is_over = lengthy::always(|| search.go_on())?;
+    }
+    let length = search.told + TOLD;
+    if !service.allowance.hold(&mut held, search.memory() + length).await {
+        return Err(Problem::busy());
+    }
+    let page = Page::of(search.keys, search.next);
+    Ok(lengthy::about(length, || json_held(&page, length, held)))
 }
 
-/// Looks at few entries first, and at more at once where few of them match.
-fn page(
-    cache: &Cache,
-    mut next: Cursor,
-    prefix: &[u8],
+/// What is asked for, and how far it is found.
+#[derive(Debug)]
+struct Search<'c> {
+    cache: &'c Cache,
+    prefix: Vec<u8>,
+    pattern: Option<Pattern>,
     limit: usize,
-    pattern: Option<&Pattern>,
-) -> Result<Page, Problem> {
-    let mut keys = Vec::new();
-    let mut steps = MOST_STEPS;
-    let mut examined = 0;
-    let mut size = limit;
-    let mut is_further = false;
-    while keys.len() < limit && examined < MOST_EXAMINED {
-        let room = limit - keys.len();
-        let page = cache.scan(next, prefix, size, false);
-        // Where others begin otherwise, there are fewer than were looked at.
-        examined += if page.entries.len() < size { SCANNED } else { size };
+    /// Where it goes on; `None` at the end.
+    next: Option<Cursor>,
+    keys: Vec<Key>,
+    /// Of their names; as they are told, with what belongs to them.
+    bytes: usize,
+    told: usize,
+    /// Of the next scan: entries, and bytes of keys.
+    size: usize,
+    room: usize,
+    examined: usize,
+    steps: usize,
+    /// Whether there was a scan before.
+    is_further: bool,
+}
+
+impl Search<'_> {
+    /// What the keys take that are found, in bytes.
+    fn memory(&self) -> usize {
+        self.bytes + self.keys.len() * (size_of::<Key>() + TYPE)
+    }
+
+    /// The same, and what the next scan takes.
+    fn needed(&self) -> usize {
+        self.memory() + self.room + self.size * size_of::<ScanEntry>()
+    }
+
+    /// Looks at few entries first, and at more at once where few of them match. `true` if that was all for this page.
+    fn go_on(&mut self) -> Result<bool, Problem> {
+        let Some(next) = self.next else { return Ok(true) };
+        let left = self.limit - self.keys.len();
+        let (page, looked_at) = self.cache.scan_within(next, &self.prefix, self.size, self.room);
+        let bytes: usize = page.entries.iter().map(|entry| entry.key.len()).sum();
+        self.examined += looked_at.max(bytes / AS_LONG);
         let mut found = Vec::new();
         for entry in page.entries {
-            match pattern.map_or(Some(true), |pattern| pattern.matches(&entry.key, &mut steps)) {
+            let pattern = self.pattern.as_ref();
+            match pattern.map_or(Some(true), |pattern| pattern.matches(&entry.key, &mut self.steps)) {
                 Some(true) => found.push(entry),
                 Some(false) => {}
                 // These are for the next page to look at.
-                None if is_further => return Ok(Page::of(keys, Some(next))),
+                None if self.is_further => return Ok(true),
                 None => {
                     return Err(Problem::bad_request(
                         "match takes too many steps: use fewer *, a prefix, or a lower limit",
@@ -109,23 +168,29 @@ fn page(
                 }
             }
         }
-        if found.len() > room && size > room {
+        if found.len() > left && self.size > left {
             // A cursor cannot lead into the midst of them.
-            size = room;
-            continue;
+            self.size = left;
+            return Ok(false);
         }
-        size = match pattern {
-            Some(_) if found.len() < size / 4 => (4 * size).min(SCANNED),
-            _ => room.saturating_sub(found.len()),
+        self.size = match self.pattern {
+            Some(_) if found.len() < self.size / 4 => (4 * self.size).min(SCANNED),
+            _ => left.saturating_sub(found.len()),
         };
-        is_further = true;
-        keys.extend(found.into_iter().map(Key::of));
-        match page.next {
-            None => return Ok(Page::of(keys, None)),
-            Some(cursor) => next = cursor,
+        for entry in found {
+            self.bytes += entry.key.len();
+            let key = Key::of(entry);
+            self.told += key.name.told_length() + TOLD;
+            self.keys.push(key);
         }
+        self.room = (4 * self.room).min(MOST_BYTES.saturating_sub(self.bytes));
+        self.next = page.next;
+        self.is_further = true;
+        Ok(self.next.is_none()
+            || self.keys.len() >= self.limit
+            || self.bytes > MOST_BYTES - LONGEST
+            || self.examined >= MOST_EXAMINED)
     }
-    Ok(Page::of(keys, Some(next)))
 }
 
 impl Page {

@@ -31,6 +31,14 @@ impl Name {
         }
     }
 
+    /// How long it is at most when it is told.
+    pub(in super::super) fn told_length(&self) -> usize {
+        match self {
+            Name::Text(text) => told_length(text.as_bytes()),
+            Name::Bytes(bytes) => bytes.len() / 3 * 4 + 4,
+        }
+    }
+
     /// The key that two members give: one of them has to be there.
     pub(super) fn given(text: Option<String>, base64: Option<Base64>) -> Result<Vec<u8>, Problem> {
         match (text, base64) {
@@ -42,6 +50,16 @@ impl Name {
             )),
         }
     }
+}
+
+/// How long text is at most when it is told: what JSON cannot have as it is takes up to six times as much.
+pub(super) fn told_length(text: &[u8]) -> usize {
+    let longer = |byte: &u8| match byte {
+        0..0x20 => 5,
+        b'"' | b'\\' => 1,
+        _ => 0,
+    };
+    text.len() + text.iter().map(longer).sum::<usize>()
 }
 
 fn in_base64<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {

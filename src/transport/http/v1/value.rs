@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::names::{Base64, kept};
+use super::names::{self, Base64, kept};
 use crate::protocol::media::{self, Kept};
 use crate::{Entry, Tag};
 
@@ -127,16 +127,12 @@ pub(in super::super) fn to_json(tag: Tag, value: &[u8]) -> Option<Box<RawValue>>
     }
 }
 
-/// How long a value is at most when it is told: what JSON cannot have as it is takes up to six times as much.
+/// How long a value is at most when it is told.
 pub(in super::super) fn told_length(entry: &Entry) -> usize {
-    let (value, longer) = (&entry.value, |byte: &u8| match byte {
-        0..0x20 => 5,
-        b'"' | b'\\' => 1,
-        _ => 0,
-    });
+    let in_base64 = entry.value.len() / 3 * 4 + 4;
     match entry.tag {
-        Tag::TEXT => value.len() + (value.len() / 3 + 4).max(value.iter().map(longer).sum()),
-        _ => value.len() + value.len() / 3 + 4,
+        Tag::TEXT => in_base64.max(names::told_length(&entry.value)),
+        _ => in_base64,
     }
 }
 

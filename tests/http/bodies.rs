@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Service, reads_no_more};
 
@@ -305,6 +305,43 @@ fn who_was_told_to_go_on_and_sends_too_much_is_told_why() {
     assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
 }
 
+#[test]
+fn who_only_reads_many_comes_again_and_who_changes_something_is_answered_all_the_same() {
+    let service = Service::with(&["--http-max-memory", "1mib"]);
+    for (key, length) in [("large", 40 << 20), ("other", 200_000), ("little", 10)] {
+        let path = format!("/v1/entries/{key}");
+        assert_eq!(service.ask("PUT", &path, &[], &vec![7; length]).status, 201);
+    }
+    let get = |key: &str| json!({"op": "get", "key": key});
+    let set = json!({"op": "set", "key": "n", "value": 1});
+    let ask = |path: &str, operations: &[Value]| {
+        let _reader = reads_no_more(&service, "large");
+        service.post(path, &json!({ "operations": operations }))
+    };
+    for path in ["/v1/batch", "/v1/transactions"] {
+        let answer = ask(path, &[get("little"); 1]);
+        assert_eq!(answer.json()["results"][0]["status"], 200, "{path}");
+        let answer = ask(path, &[get("other"), get("other")]);
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (503, &json!("BUSY")),
+            "{path}"
+        );
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    // There is some for the first of them, and the others are asked for again.
+    let results = ask("/v1/batch", &[get("little"), get("other"), get("little")]).json();
+    let statuses = results["results"].as_array().expect("results").iter();
+    assert!(
+        statuses
+            .map(|result| &result["status"])
+            .eq([200, 413, 200].iter())
+    );
+    let results = ask("/v1/batch", &[get("other"), set]).json();
+    let status = |at: usize| &results["results"][at]["status"];
+    assert_eq!((status(0), status(1)), (&json!(413), &json!(204)));
+}
+
 /// Text of control characters is six times as long in JSON.
 #[test]
 fn what_a_value_takes_in_json_counts_before_it_is_made() {
@@ -322,7 +359,7 @@ fn what_a_value_takes_in_json_counts_before_it_is_made() {
             .post("/v1/batch", &json!({"operations": [{"op": "get", "key": key}]}))
             .json()
     };
-    while get("escaped")["results"][0]["code"] != "DEFERRED" {}
+    while get("escaped")["code"] != "BUSY" {}
     assert_eq!(service.get("/kv/escaped").status, 503);
     assert_eq!(get("plain")["results"][0]["status"], 200);
     assert_eq!(service.get("/kv/plain").status, 200);

@@ -8,7 +8,7 @@ use super::body::{self, Incoming};
 use super::code::Code;
 use super::lengthy;
 use super::problem::{Problem, allow};
-use super::reply::{Answer, ok};
+use super::reply::{Answer, ok, ok_held};
 use super::service::Service;
 use super::v1::names::decoded;
 use super::v1::value::{from_json, to_json, told_length};
@@ -80,7 +80,7 @@ pub(super) async fn get(service: &Service, key: &str) -> Result<Answer, Problem>
     let Some(entry) = service.backing.cache()?.get(&key) else {
         return Err(Problem::new(Code::Miss, "Key not found"));
     };
-    let length = lengthy::about(entry.value.len(), || told_length(&entry));
+    let length = lengthy::about(entry.value.len(), || told_length(entry.tag, &entry.value));
     let mut held = service.allowance.budget.hold_nothing();
     // By itself, and with its key.
     if !service.allowance.hold(&mut held, 2 * length).await {
@@ -96,7 +96,7 @@ pub(super) async fn get(service: &Service, key: &str) -> Result<Answer, Problem>
             ),
         )
     })?;
-    Ok(ok(JSON, body))
+    Ok(ok_held(JSON, body, held))
 }
 
 /// `{"key":…,"value":…}`

@@ -1,5 +1,7 @@
 //! `POST /v1/batch`: many operations at once, each done and answered by itself.
 
+use std::vec;
+
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use super::super::budget::Held;
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
-use super::super::reply::{Answer, json};
+use super::super::reply::{Answer, json_held};
 use super::super::service::Service;
 use super::names::ttl;
 use super::operation::{Operation, Verb, at_most};
@@ -36,12 +38,34 @@ pub(in super::super) struct Answered {
     results: Vec<Outcome>,
 }
 
+/// What is told of an operation but its value takes no more, in bytes, with what it takes until it is written.
+pub(super) const TOLD: usize = 160;
+
 /// For values in an answer.
 struct Room {
     left: usize,
-    /// Memory for those that are there.
-    needed: usize,
+    /// How long those that are there are when they are written.
+    told: usize,
     held: Held,
+    /// Whether others are waited for, if there is none.
+    waits: bool,
+}
+
+/// What has become of an operation.
+enum Performed {
+    Read(Entry),
+    Done(StatusCode),
+}
+
+/// A batch that is under way.
+struct Batch<'s> {
+    cache: &'s Cache,
+    service: &'s Service,
+    operations: vec::IntoIter<Operation>,
+    /// What has been read, and waits for room.
+    waiting: Option<Entry>,
+    results: Vec<Outcome>,
+    room: Room,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -114,66 +138,119 @@ pub(in super::super) async fn answer(
         service.backing.cache()?
     };
     service.traffic.many(operations.len());
-    let mut room = Room {
-        left: MOST_BYTES,
-        needed: 0,
-        held: service.allowance.budget.hold_nothing(),
-    };
     // As if each were about a KiB, and what it brings.
     let given = operations.iter().map(Operation::length);
     let size = given.sum::<usize>() + operations.len() * 1024;
-    let perform_all = || {
-        operations
-            .into_iter()
-            .map(|operation| perform(cache, service, operation, &mut room))
-            .collect()
+    let told = operations.len() * TOLD;
+    let mut held = service.allowance.budget.hold_nothing();
+    if !writes && !service.allowance.hold(&mut held, told).await {
+        return Err(Problem::busy());
+    }
+    let mut batch = Batch {
+        cache,
+        service,
+        results: Vec::with_capacity(operations.len()),
+        operations: operations.into_iter(),
+        waiting: None,
+        room: Room {
+            left: MOST_BYTES,
+            told,
+            held,
+            // What is changed is not to wait for what is read.
+            waits: !writes,
+        },
     };
-    let results = lengthy::about(size, perform_all);
+    while let Some(needed) = lengthy::about(size, || batch.go_on()) {
+        if !service.allowance.hold(&mut batch.room.held, needed).await {
+            // Who has got some asks for the others again.
+            if batch.room.left == MOST_BYTES {
+                return Err(Problem::busy());
+            }
+            batch.room.waits = false;
+        }
+    }
     if writes {
         service.settle().await?;
     }
-    let read = MOST_BYTES - room.left;
-    Ok(lengthy::about(size + read, || json(&Answered { results })))
+    let Batch { results, room, .. } = batch;
+    let answered = Answered { results };
+    Ok(lengthy::about(size + room.told, || {
+        json_held(&answered, room.told, room.held)
+    }))
 }
 
-fn perform(cache: &Cache, service: &Service, operation: Operation, room: &mut Room) -> Outcome {
-    try_to_perform(cache, service, operation, room).unwrap_or_else(Outcome::from)
-}
-
-fn try_to_perform(
-    cache: &Cache,
-    service: &Service,
-    mut operation: Operation,
-    room: &mut Room,
-) -> Result<Outcome, Problem> {
-    let (op, key) = (operation.op, operation.key()?);
-    Ok(match op {
-        Verb::Get => {
-            service.top.saw(&key);
-            let Some(entry) = cache.get(&key) else {
-                return Ok(Outcome::done(StatusCode::NOT_FOUND));
-            };
-            let read = MOST_BYTES - room.left + entry.value.len();
-            return lengthy::about(read, || {
-                // Apart, and in the answer.
-                let needed = room.needed + entry.value.len() + told_length(&entry);
-                if !room.held.try_grow(needed) {
-                    return Err(deferred());
+impl Batch<'_> {
+    /// Goes on to the end, or to a value for which there is no room: then it says how much has to be held.
+    fn go_on(&mut self) -> Option<usize> {
+        loop {
+            let performed = match self.waiting.take() {
+                Some(entry) => Ok(Performed::Read(entry)),
+                None => {
+                    let operation = self.operations.next()?;
+                    self.perform(operation)
                 }
-                room.needed = needed;
-                Outcome::found_within(&entry, &mut room.left)
-            });
+            };
+            let outcome = match performed {
+                Ok(Performed::Read(entry)) => match self.room.tell(&entry) {
+                    Ok(outcome) => outcome,
+                    Err(needed) => {
+                        self.waiting = Some(entry);
+                        return Some(needed);
+                    }
+                },
+                Ok(Performed::Done(status)) => Outcome::done(status),
+                Err(problem) => problem.into(),
+            };
+            self.results.push(outcome);
         }
-        Verb::Set => {
-            let (value, options) = operation.into_value()?;
-            match cache.set(key, value, options)? {
-                true => Outcome::done(StatusCode::NO_CONTENT),
-                false => Outcome::done(StatusCode::PRECONDITION_FAILED),
+    }
+
+    fn perform(&self, mut operation: Operation) -> Result<Performed, Problem> {
+        let (op, key) = (operation.op, operation.key()?);
+        let status = match op {
+            Verb::Get => {
+                self.service.top.saw(&key);
+                match self.cache.get(&key) {
+                    Some(entry) => return Ok(Performed::Read(entry)),
+                    None => StatusCode::NOT_FOUND,
+                }
             }
-        }
-        Verb::Delete => match cache.remove(key) {
-            true => Outcome::done(StatusCode::NO_CONTENT),
-            false => Outcome::done(StatusCode::NOT_FOUND),
-        },
-    })
+            Verb::Set => {
+                let (value, options) = operation.into_value()?;
+                match self.cache.set(key, value, options)? {
+                    true => StatusCode::NO_CONTENT,
+                    false => StatusCode::PRECONDITION_FAILED,
+                }
+            }
+            Verb::Delete => match self.cache.remove(key) {
+                true => StatusCode::NO_CONTENT,
+                false => StatusCode::NOT_FOUND,
+            },
+        };
+        Ok(Performed::Done(status))
+    }
+}
+
+impl Room {
+    /// A value as it is told, if there is room for it; else how much has to be held, if that is to be waited for.
+    fn tell(&mut self, entry: &Entry) -> Result<Outcome, usize> {
+        let length = entry.value.len();
+        let Some(left) = self.left.checked_sub(length) else {
+            return Ok(deferred().into());
+        };
+        lengthy::about(MOST_BYTES - left, || {
+            let told = self.told + told_length(entry.tag, &entry.value);
+            // Apart, and in the answer.
+            let needed = MOST_BYTES - left + told;
+            if !self.held.try_grow(needed) {
+                return if self.waits {
+                    Err(needed)
+                } else {
+                    Ok(deferred().into())
+                };
+            }
+            (self.left, self.told) = (left, told);
+            Ok(Outcome::found(entry))
+        })
+    }
 }

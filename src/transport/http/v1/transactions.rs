@@ -11,17 +11,17 @@ use super::super::body::Incoming;
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
-use super::super::reply::{Answer, json};
+use super::super::reply::{Answer, json_held};
 use super::super::service::Service;
-use super::batch::Outcome;
+use super::batch::{Outcome, TOLD};
 use super::etag;
 use super::names::{Base64, Name};
 use super::operation::{Operation, Verb, at_most};
 use super::read_json;
 use super::same::is_same;
-use super::value::{Given, there, to_json};
+use super::value::{Given, there, to_json, told_length};
 use crate::cache::{Step, Stepped, Watched};
-use crate::{Cache, Entry, SetOptions};
+use crate::{Cache, Entry, SetOptions, Tag};
 
 /// Operations and conditions together.
 const MOST: usize = 128;
@@ -63,7 +63,7 @@ enum Wanted {
     Present,
     ETag(String),
     Json(Box<RawValue>),
-    Bytes(crate::Tag, Vec<u8>),
+    Bytes(Tag, Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -127,18 +127,23 @@ pub(in super::super) async fn answer(
     let keys = conditions.iter().map(|(key, _)| key.as_slice());
     let taken_apart = conditions.iter().map(|(_, wanted)| wanted.taken_apart());
     let longest = taken_apart.max().unwrap_or(0);
-    let read = bytes_read(cache, &operations);
+    let read = bytes_read(cache, &operations, |_, value| value.len());
     let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
     let mut held = service.allowance.budget.hold_nothing();
+    let mut told = 0;
     // What is more is never done, and is told so below.
-    let needed = read + longest * MEMORY_OF_PARTS;
-    if read <= MOST_READ && !service.allowance.hold(&mut held, needed).await {
-        return Err(Problem::busy());
+    if read <= MOST_READ {
+        told = lengthy::about(read, || bytes_read(cache, &operations, told_length));
+        // What is read is there by itself, and in the answer.
+        let needed = read + told + longest * MEMORY_OF_PARTS;
+        if !service.allowance.hold(&mut held, needed).await {
+            return Err(Problem::busy());
+        }
     }
     let answered = lengthy::about(size, || apply(cache, &conditions, &operations))?;
     service.settle().await?;
     let is_applied = matches!(answered, Answered::Applied(_));
-    let mut answer = lengthy::about(size, || json(&answered));
+    let mut answer = lengthy::about(size, || json_held(&answered, told + (count + 1) * TOLD, held));
     if !is_applied {
         *answer.status_mut() = StatusCode::CONFLICT;
     }
@@ -189,7 +194,7 @@ fn apply(
                 failed,
             }));
         }
-        let read = bytes_read(cache, operations);
+        let read = bytes_read(cache, operations, |_, value| value.len());
         if read > MOST_READ {
             return Err(Problem::new(
                 Code::TransactionTooLarge,
@@ -210,15 +215,24 @@ fn apply(
     }
 }
 
-/// What the operations would read, as it is now.
-fn bytes_read(cache: &Cache, operations: &[Prepared]) -> usize {
+/// How much the operations would read, as it is now: as long as `length` says of each value.
+fn bytes_read(cache: &Cache, operations: &[Prepared], length: fn(Tag, &[u8]) -> usize) -> usize {
     let mut changed = HashMap::new();
     let mut read = 0;
-    for Prepared { verb, key, value, .. } in operations {
+    for Prepared {
+        verb,
+        key,
+        value,
+        options,
+    } in operations
+    {
         match verb {
-            Verb::Get => read += changed.get(key).copied().unwrap_or_else(|| length(cache, key)),
+            Verb::Get => {
+                let as_it_is = || cache.peek(key).map_or(0, |entry| length(entry.tag, &entry.value));
+                read += changed.get(key).copied().unwrap_or_else(as_it_is);
+            }
             // A value that is removed is empty.
-            Verb::Set | Verb::Delete => _ = changed.insert(key, value.len()),
+            Verb::Set | Verb::Delete => _ = changed.insert(key, length(options.tag, value)),
         }
     }
     read

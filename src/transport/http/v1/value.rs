@@ -128,10 +128,10 @@ pub(in super::super) fn to_json(tag: Tag, value: &[u8]) -> Option<Box<RawValue>>
 }
 
 /// How long a value is at most when it is told.
-pub(in super::super) fn told_length(entry: &Entry) -> usize {
-    let in_base64 = entry.value.len() / 3 * 4 + 4;
-    match entry.tag {
-        Tag::TEXT => in_base64.max(names::told_length(&entry.value)),
+pub(in super::super) fn told_length(tag: Tag, value: &[u8]) -> usize {
+    let in_base64 = value.len() / 3 * 4 + 4;
+    match tag {
+        Tag::TEXT => in_base64.max(names::told_length(value)),
         _ => in_base64,
     }
 }

@@ -85,6 +85,15 @@ test("each metric that the dashboard and the alerts name is exported", () => {
   }
 });
 
+test("what is told BUSY, by cause, and how long commands on stdin take are on the dashboard and alerted on", () => {
+  for (const [file, all] of Object.entries(expressions))
+    for (const name of ["rustcache_http_busy_total", "rustcache_stdio_command_duration_seconds_bucket"])
+      assert.ok(
+        all.some((expression) => expression.includes(name)),
+        `${file} does not use ${name}`,
+      );
+});
+
 test("each value of a label that they ask for is one that is exported, and so is each label", () => {
   const pairs = new Set(exported.flatMap((line) => line.match(/\w+="[^"]*"/g) ?? []));
   const labels = new Set([...pairs].map((pair) => pair.slice(0, pair.indexOf("="))));
@@ -138,6 +147,16 @@ test("each alert has a severity, and says what has happened and what to do", () 
     assert.match(alert, /^ {10}summary: ".+"$/m, name);
     assert.match(alert, /^ {10}description: ".+\."$|description: ".+\?"$/m, name);
   }
+});
+
+test("the table of alerts in the operations page has all of them, with their severities", () => {
+  const section = /^## What to alert on\n(.*?)^## /ms.exec(read("operations.md"))![1]!;
+  const told = [...section.matchAll(/^\| `(\w+)` \|.*\| (\w+) \|$/gm)].map(
+    ([, name, severity]) => `${name} ${severity}`,
+  );
+  const alerts = [...read("operations/alerts.yaml").matchAll(/- alert: (\w+)\n.*?severity: (\w+)\n/gs)];
+  assert.ok(alerts.length > 0);
+  assert.deepEqual(told.sort(), alerts.map(([, name, severity]) => `${name} ${severity}`).sort());
 });
 
 test("what an alert tells as a percentage is a share, which is what comes first in its expression", () => {

@@ -12,6 +12,9 @@ pub enum Coding {
 }
 
 impl Coding {
+    /// All of them.
+    pub const ALL: [Coding; 2] = [Coding::Brotli, Coding::Zstd];
+
     /// The name that HTTP has for it, as in `Content-Encoding`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! `/v1/entries`: values come back byte for byte with their type, and writes do what their conditions say.
 
+use serde_json::json;
+
 use crate::support::{Answer, Service};
 
 fn put(service: &Service, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -353,7 +355,53 @@ fn head_knows_what_get_knows() {
             .expect("a list")
             .iter()
             .map(|one| one["name"].to_string());
-        names.filter(|name| !name.contains("Accept")).collect::<Vec<_>>()
+        names.collect::<Vec<_>>()
     };
     assert_eq!(parameters("head"), parameters("get"));
+}
+
+#[test]
+fn a_value_has_an_etag_for_each_form_it_comes_in_and_both_are_good_to_replace_it() {
+    let service = Service::new();
+    let packed = b"\x01\x05\0\0\0packed";
+    let store = || {
+        put(
+            &service,
+            "k",
+            &[("Content-Type", "application/vnd.rustcache.tag-66")],
+            packed,
+        )
+    };
+    store();
+    let (whole, br) = (("Accept-Encoding", "identity"), ("Accept-Encoding", "br"));
+    let etag = |asks: (&str, &str)| {
+        let answers = ["GET", "HEAD"].map(|method| service.ask(method, "/v1/entries/k", &[asks], b""));
+        let etags = answers.map(|answer| answer.header("etag").expect("an ETag").to_owned());
+        assert_eq!(etags[0], etags[1]);
+        etags[0].clone()
+    };
+    let etags = [etag(whole), etag(br)];
+    assert_ne!(etags[0], etags[1]);
+    for (asks, has, status) in [(whole, 0, 304), (br, 1, 304), (whole, 1, 200), (br, 0, 200)] {
+        let headers = [asks, ("If-None-Match", etags[has].as_str())];
+        let answer = service.ask("GET", "/v1/entries/k", &headers, b"");
+        assert_eq!(answer.status, status, "{headers:?}");
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+    }
+    for etag in &etags {
+        let guarded = [("If-Match", etag.as_str())];
+        let transaction = json!({"if": [{"key": "k", "etag": etag}], "operations": []});
+        assert_eq!(service.post("/v1/transactions", &transaction).status, 200);
+        assert_eq!(
+            service.ask("PUT", "/v1/entries/k", &guarded, b"other").status,
+            204
+        );
+        assert_eq!(
+            service.ask("PUT", "/v1/entries/k", &guarded, b"again").status,
+            412
+        );
+        store();
+        assert_eq!(service.ask("DELETE", "/v1/entries/k", &guarded, b"").status, 204);
+        store();
+    }
 }

@@ -213,7 +213,7 @@ fn parameter(parameter: &Parameter) -> Json {
 }
 
 fn etag_header() -> Json {
-    json!({ "description": "Of value and type.", "schema": { "type": "string" } })
+    json!({ "description": "Of value and type, and of the Content-Encoding, if there is one.", "schema": { "type": "string" } })
 }
 
 fn entry_headers() -> Json {

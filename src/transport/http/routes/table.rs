@@ -63,6 +63,7 @@ const KEY_BASE64: Parameter = query("key_base64", "The same in base64.", Value::
 
 const PEEK: Parameter = query("peek", "Neither count nor refresh.", Value::Flag);
 const IF_NONE_MATCH: Parameter = header("If-None-Match", "ETags that the reader has.");
+const ACCEPT_ENCODING: Parameter = header("Accept-Encoding", "How a value that is kept compressed may come.");
 const IF_MATCH: Parameter = header("If-Match", "ETags of which it must be one.");
 
 const ENTRIES: &[Path] = &[Path {
@@ -74,14 +75,7 @@ const ENTRIES: &[Path] = &[Path {
             name: "getEntry",
             summary: "Read",
             kind: Kind::Get,
-            parameters: &[
-                KEY,
-                KEY_BASE64,
-                PEEK,
-                IF_NONE_MATCH,
-                IF_MATCH,
-                header("Accept-Encoding", "How a value that is kept compressed may come."),
-            ],
+            parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH, ACCEPT_ENCODING],
             answers: &[
                 told(200, "The value, under its own Content-Type.", Content::Entry),
                 told(304, "The reader has it.", Content::Nothing),
@@ -95,7 +89,7 @@ const ENTRIES: &[Path] = &[Path {
             name: "headEntry",
             summary: "What a read would answer, without the body; neither counts nor refreshes",
             kind: Kind::Get,
-            parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH],
+            parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH, ACCEPT_ENCODING],
             answers: &[
                 told(200, "It is there.", Content::Entry),
                 told(304, "The reader has it.", Content::Nothing),

@@ -3,7 +3,7 @@
 use hyper::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 use super::super::problem::Problem;
-use super::etag::{is_named, is_named_strongly, of_entry};
+use super::etag::{self, ETag, is_named, is_named_strongly, of_entry};
 use crate::Entry;
 
 /// The conditions of a request.
@@ -50,8 +50,8 @@ impl Conditions {
         self.matching.as_deref().is_none_or(matches) && !self.not_matching.as_deref().is_some_and(is_named)
     }
 
-    /// Whether a reader has this already.
-    pub(super) fn is_known(&self, etag: &[u8; 34]) -> Result<bool, Problem> {
+    /// Whether a reader has this already, of which he would be told by that.
+    pub(super) fn is_known(&self, etag: &ETag, told: &[u8]) -> Result<bool, Problem> {
         if self
             .matching
             .as_deref()
@@ -62,7 +62,7 @@ impl Conditions {
         Ok(self
             .not_matching
             .as_deref()
-            .is_some_and(|list| is_named(list, etag)))
+            .is_some_and(|list| etag::is_known(list, told)))
     }
 }
 

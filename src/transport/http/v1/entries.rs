@@ -76,10 +76,12 @@ fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<An
     let entry = found.ok_or_else(Problem::not_found)?;
     let etag = lengthy::about(entry.value.len(), || etag::of_entry(&entry));
     let packed = wrapped::compressed(entry.tag, &entry.value);
-    let mut answer = if Conditions::of(request.headers()).is_known(&etag)? {
+    let taken = packed.filter(|packed| takes(request.headers(), packed.coding));
+    let coded = taken.map(|packed| etag::coded(&etag, packed.coding));
+    let told = coded.as_deref().unwrap_or(&etag);
+    let mut answer = if Conditions::of(request.headers()).is_known(&etag, told)? {
         empty(StatusCode::NOT_MODIFIED)
     } else {
-        let taken = packed.filter(|packed| takes(request.headers(), packed.coding));
         let (media_type, bytes) = shown(&entry, taken);
         let mut answer = Response::new(Reply::of(bytes));
         let headers = answer.headers_mut();
@@ -94,7 +96,7 @@ fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<An
             .headers_mut()
             .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
-    describe(answer.headers_mut(), &entry, &etag);
+    describe(answer.headers_mut(), &entry, told);
     Ok(answer)
 }
 
@@ -127,13 +129,13 @@ fn shown(entry: &Entry, packed: Option<Compressed<'_>>) -> (HeaderValue, Bytes) 
     (header, Bytes::from(entry.value.clone()).slice(in_front..))
 }
 
-fn insert_etag(headers: &mut HeaderMap, etag: &etag::ETag) {
+fn insert_etag(headers: &mut HeaderMap, etag: &[u8]) {
     if let Ok(etag) = HeaderValue::from_bytes(etag) {
         headers.insert(ETAG, etag);
     }
 }
 
-fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &etag::ETag) {
+fn describe(headers: &mut HeaderMap, entry: &Entry, etag: &[u8]) {
     insert_etag(headers, etag);
     headers.insert(RUSTCACHE_TAG, HeaderValue::from(u16::from(entry.tag.0)));
     match entry.time_left {

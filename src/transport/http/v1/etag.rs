@@ -2,6 +2,7 @@
 
 use twox_hash::XxHash3_128;
 
+use crate::protocol::wrapped::Coding;
 use crate::{Entry, Tag};
 
 /// An `ETag`, with its quotes.
@@ -22,18 +23,45 @@ pub(super) fn of(tag: Tag, value: &[u8]) -> ETag {
     etag
 }
 
-/// Whether a list of a header `If-None-Match` names it, be it as a weak one: that means the same to a reader.
-pub(super) fn is_named(list: &[u8], etag: &ETag) -> bool {
-    list.split(|&byte| byte == b',').any(|one| {
-        let one = one.trim_ascii();
-        one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == etag
-    })
+/// That of what is inside, where that is given under a `Content-Encoding`: these are other bytes than the value as a whole.
+pub(super) fn coded(etag: &ETag, coding: Coding) -> Vec<u8> {
+    [without_end(etag), b"-", coding.name().as_bytes(), b"\""].concat()
 }
 
-/// Whether a list of a header `If-Match` names it: a weak one names no bytes for certain, and does not count.
+fn without_end(etag: &ETag) -> &[u8] {
+    &etag[..etag.len() - 1]
+}
+
+/// Whether one that was given is that of the value, as a whole or of what is inside.
+fn is_of(one: &[u8], etag: &ETag) -> bool {
+    let rest = one.strip_prefix(without_end(etag));
+    let Some(between) = rest.and_then(|rest| rest.strip_suffix(b"\"")) else {
+        return false;
+    };
+    let coding = between.strip_prefix(b"-");
+    between.is_empty()
+        || Coding::ALL
+            .iter()
+            .any(|other| coding == Some(other.name().as_bytes()))
+}
+
+fn ones(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a list of a header `If-None-Match` of a reader names these bytes, be it by a weak one: that means the same to him.
+pub(super) fn is_known(list: &[u8], told: &[u8]) -> bool {
+    ones(list).any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == told)
+}
+
+/// Whether a list of a header `If-None-Match` names a value, in whatever form, be it by a weak one.
+pub(super) fn is_named(list: &[u8], etag: &ETag) -> bool {
+    ones(list).any(|one| one == b"*" || is_of(one.strip_prefix(b"W/").unwrap_or(one), etag))
+}
+
+/// Whether a list of a header `If-Match` names a value, in whatever form: a weak one names no bytes for certain, and does not count.
 pub(super) fn is_named_strongly(list: &[u8], etag: &ETag) -> bool {
-    let mut all = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    all.any(|one| one == b"*" || one == etag)
+    ones(list).any(|one| one == b"*" || is_of(one, etag))
 }
 
 #[cfg(test)]
@@ -57,9 +85,28 @@ mod tests {
         let etag = of(Tag::TEXT, b"v");
         let text = std::str::from_utf8(&etag).expect("ASCII");
         for list in [text.to_owned(), format!("\"x\" , W/{text}"), "*".to_owned()] {
-            assert!(is_named(list.as_bytes(), &etag), "{list}");
+            assert!(
+                is_named(list.as_bytes(), &etag) && is_known(list.as_bytes(), &etag),
+                "{list}"
+            );
             assert_eq!(is_named_strongly(list.as_bytes(), &etag), !list.contains("W/"));
         }
         assert!(!is_named(b"\"x\", \"\"", &etag));
+    }
+    #[test]
+    fn a_value_is_named_in_each_form_that_was_given_and_bytes_by_their_own_alone() {
+        let etag = of(Tag(66), b"packed");
+        let [br, zstd] = Coding::ALL.map(|coding| coded(&etag, coding));
+        assert!(br.ends_with(b"-br\"") && zstd.ends_with(b"-zstd\""));
+        for named in [&etag[..], &br, &zstd] {
+            assert!(is_named_strongly(named, &etag) && is_named(named, &etag));
+        }
+        for (named, told) in [(&etag[..], &br[..]), (&br, &etag), (&br, &zstd)] {
+            assert!(!is_known(named, told) && is_known(told, told));
+        }
+        let text = std::str::from_utf8(&etag[..33]).expect("ASCII");
+        for other in ["-gzip\"", "-\"", "br\"", "-br", ""] {
+            assert!(!is_named(format!("{text}{other}").as_bytes(), &etag), "{other}");
+        }
     }
 }

@@ -98,11 +98,34 @@ fn kind(value: &RawValue, is_key: bool) -> Result<Kind, Wrong> {
 
 /// What serde says, in about the words of Python.
 fn wrong(text: &str, error: &serde_json::Error) -> Wrong {
-    let line = text.split_inclusive('\n').take(error.line().saturating_sub(1));
-    let before: usize = line.map(|line| line.chars().count()).sum();
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    // Both are told in bytes, and Python counts characters.
+    let before = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
+    let before = &text.as_bytes()[..before.min(text.len())];
+    let at = before.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
     let what = match error.is_eof() {
         true => "Unterminated string or value",
         false => "Expecting value",
     };
-    Wrong::Said(what, before + error.column().saturating_sub(1))
+    Wrong::Said(what, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_something_is_wrong_is_counted_in_characters_as_python_does() {
+        for text in [
+            r#"{"key":"ä😀","value":?}"#,
+            "{\"key\":\"k\",\n\"ä\":\"😀\",\n\"value\":  \"ä\", \"ttl\":x}",
+            r#"{"ä":[1,2,?]}"#,
+        ] {
+            let (Err(Wrong::Said(_, wanted)), Err(Wrong::Said(_, at))) = (python::read(text), read(text))
+            else {
+                panic!("{text}");
+            };
+            assert_eq!(at, wanted, "{text}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -15,6 +16,10 @@ use crate::log;
 
 /// After a connection could not be accepted, for want of descriptors perhaps.
 const PAUSE: Duration = Duration::from_millis(50);
+/// For so long nothing is heard of a client before it is asked for; and between two such questions, which are so many.
+const ASK_AFTER: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+const ASKED: u32 = 4;
 
 /// Serves all who come, until `stop`. All connections are over when `over` has no sender any more.
 pub(super) async fn listen(
@@ -55,6 +60,8 @@ fn begin(
     let Some(seat) = service.seats.take() else { return };
     // Answers are written at once and whole; where that is refused, they are a bit later.
     let _ = stream.set_nodelay(true);
+    // Where the system does not do this, who is gone is missed later.
+    let _ = miss_who_is_gone(&stream, patience.write);
     let (service, stop, over) = (Arc::clone(service), stop.clone(), over.clone());
     let mut told = stop.clone();
     tokio::spawn(async move {
@@ -75,4 +82,57 @@ fn begin(
         service.seats.give_back(&seat);
         drop(over);
     });
+}
+
+/// Has the system end the connection of a client whose machine is gone, or sleeps: it says nothing any more, and what is written to it waits, for a quarter of an hour
+/// and more.
+fn miss_who_is_gone(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    #[cfg(not(any(target_os = "haiku", target_os = "nto", target_os = "openbsd")))]
+    {
+        sockopt::set_tcp_keepidle(stream, ASK_AFTER)?;
+        sockopt::set_tcp_keepintvl(stream, ASK_AGAIN)?;
+        sockopt::set_tcp_keepcnt(stream, ASKED)?;
+    }
+    // Whoever has something on its way to him is not asked: that has to arrive.
+    let after = patience.max(ASK_AFTER + ASKED * ASK_AGAIN).as_millis();
+    unacknowledged(stream, u32::try_from(after).unwrap_or(u32::MAX))
+}
+
+/// How long what was sent may not arrive, in milliseconds.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn unacknowledged(stream: &TcpStream, millis: u32) -> io::Result<()> {
+    Ok(sockopt::set_tcp_user_timeout(stream, millis)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn unacknowledged(_: &TcpStream, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::runtime::Builder;
+
+    #[test]
+    fn the_system_looks_whether_a_client_is_still_there() {
+        let runtime = Builder::new_current_thread().enable_io().build();
+        let runtime = runtime.expect("a runtime");
+        let (_listener, stream) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let stream = TcpStream::connect(address).await.expect("it listens");
+            (listener, stream)
+        });
+        miss_who_is_gone(&stream, Duration::from_secs(1)).expect("it can");
+        assert!(sockopt::socket_keepalive(&stream).expect("an option"));
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!(sockopt::tcp_keepidle(&stream).expect("an option"), ASK_AFTER);
+            assert_eq!(sockopt::tcp_user_timeout(&stream).expect("an option"), 120_000);
+            miss_who_is_gone(&stream, Duration::from_secs(600)).expect("it can");
+            assert_eq!(sockopt::tcp_user_timeout(&stream).expect("an option"), 600_000);
+        }
+    }
 }

@@ -180,6 +180,8 @@ impl Seats {
     pub(super) fn at_work(&self, seat: &Arc<Seat>) -> AtWork {
         seat.under_way.fetch_add(1, Ordering::Relaxed);
         seat.has_asked.store(true, Ordering::Relaxed);
+        // What was watched has ended, if there is another request.
+        seat.is_watching.store(false, Ordering::Relaxed);
         AtWork {
             seat: Arc::clone(seat),
         }
@@ -403,6 +405,18 @@ mod tests {
         }
         assert!(!is_gone(&seats, &quick));
         assert!(seats.take_at(later).expect("room").is_spare);
+    }
+
+    #[test]
+    fn who_has_watched_and_asks_something_else_is_at_work_as_others_are() {
+        let seats = Seats::new(2);
+        let (seat, watches) = worker(&seats);
+        seat.is_watching();
+        assert_eq!(seat.rank(0), Some(Rank::Watching));
+        drop(watches);
+        seat.is_written();
+        let _asks = seats.at_work(&seat);
+        assert_eq!(seat.rank(0), None);
     }
 
     #[test]

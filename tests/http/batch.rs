@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::Service;
+use crate::support::{Answer, Service};
 
 #[test]
 fn each_operation_of_a_batch_is_answered_in_its_place() {
@@ -28,10 +28,15 @@ fn each_operation_of_a_batch_is_answered_in_its_place() {
         .map(|result| result["status"].as_u64().expect("a status"))
         .collect();
     assert_eq!(statuses, [404, 204, 412, 204, 204, 400, 400, 200, 200, 204, 404]);
-    assert_eq!(results[7], json!({"status": 200, "value": null, "ttl": null}));
+    let etag = |at: usize| &results[at]["etag"];
+    assert!(etag(3).is_string() && etag(4).is_string() && etag(2).is_null() && etag(9).is_null());
+    assert_eq!(
+        results[7],
+        json!({"status": 200, "value": null, "ttl": null, "etag": etag(3)})
+    );
     assert_eq!(
         results[8],
-        json!({"status": 200, "base64": "AAE=", "type": "image/png", "ttl": null})
+        json!({"status": 200, "base64": "AAE=", "type": "image/png", "ttl": null, "etag": etag(4)})
     );
     let ttl = service
         .get("/v1/entries/a")
@@ -158,6 +163,40 @@ fn a_guard_compares_all_digits() {
     assert!(!holds("12345678901234567890124"));
 }
 
+/// From what each of them was answered, without a read in between.
+#[test]
+fn compare_and_set_goes_on_from_the_results_of_batches_and_transactions() {
+    let service = Service::new();
+    let set = |value: u32| json!({"op": "set", "key": "k", "value": {"n": value}});
+    let etag_of = |answer: Answer, at: usize| {
+        let etag = answer.json()["results"][at]["etag"].as_str().map(str::to_owned);
+        etag.unwrap_or_else(|| panic!("{}", answer.text()))
+    };
+    let if_same = |etag: &str, value: u32| {
+        let asked = json!({"if": [{"key": "k", "etag": etag}], "operations": [set(value), {"op": "get", "key": "k"}]});
+        service.post("/v1/transactions", &asked)
+    };
+    let stored = etag_of(service.post("/v1/batch", &json!({"operations": [set(1)]})), 0);
+    let get = json!({"operations": [{"op": "get", "key": "k"}]});
+    assert_eq!(etag_of(service.post("/v1/batch", &get), 0), stored);
+    let next = etag_of(if_same(&stored, 2), 0);
+    assert_eq!(if_same(&stored, 3).status, 409);
+    let read = etag_of(if_same(&next, 3), 1);
+    let put = |etag: &str| {
+        service
+            .ask("PUT", "/v1/entries/k", &[("If-Match", etag)], b"v")
+            .status
+    };
+    assert_eq!((put(&next), put(&read)), (412, 204));
+    let expired = json!({"operations": [{"op": "set", "key": "k", "value": 1, "ttl": 0}]});
+    for path in ["/v1/batch", "/v1/transactions"] {
+        assert_eq!(
+            service.post(path, &expired).json()["results"],
+            json!([{"status": 204}])
+        );
+    }
+}
+
 /// However few it asks for at once.
 #[test]
 fn who_looks_for_what_is_rare_is_answered_soon() {
@@ -206,9 +245,19 @@ fn a_transaction_is_done_if_all_its_conditions_hold_and_not_at_all_otherwise() {
         ],
     });
     let answer = service.post("/v1/transactions", &buy);
+    let etag = |key: &str| {
+        let answer = service.get(&format!("/v1/entries/{key}"));
+        answer.header("etag").expect("an etag").to_owned()
+    };
+    let (stock, order) = (etag("stock"), etag("order"));
     assert_eq!(
         answer.json(),
-        json!({"applied": true, "results": [{"status": 204}, {"status": 204}, {"status": 404}, {"status": 200, "value": 2, "ttl": null}]})
+        json!({"applied": true, "results": [
+            {"status": 204, "etag": stock},
+            {"status": 204, "etag": order},
+            {"status": 404},
+            {"status": 200, "value": 2, "ttl": null, "etag": stock},
+        ]})
     );
     let again = service.post("/v1/transactions", &buy);
     assert_eq!(

@@ -13,6 +13,7 @@ use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json_held};
 use super::super::service::Service;
+use super::etag::{self, ETag};
 use super::names::ttl;
 use super::operation::{Operation, Verb, at_most};
 use super::read_json;
@@ -54,7 +55,7 @@ struct Room {
 /// What has become of an operation.
 enum Performed {
     Read(Entry),
-    Done(StatusCode),
+    Done(Outcome),
 }
 
 /// A batch that is under way.
@@ -76,9 +77,13 @@ pub(super) enum Outcome {
         #[serde(flatten)]
         value: Told,
         ttl: Option<f64>,
+        etag: etag::Told,
     },
     Done {
         status: u16,
+        /// Of what was stored.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        etag: Option<etag::Told>,
     },
     Refused {
         status: u16,
@@ -92,6 +97,7 @@ impl Outcome {
         Outcome::Found {
             status: 200,
             ttl: ttl(entry.time_left),
+            etag: etag::Told(etag::of_entry(entry)),
             value: Told::of(entry),
         }
     }
@@ -105,6 +111,15 @@ impl Outcome {
     pub(super) fn done(status: StatusCode) -> Self {
         Outcome::Done {
             status: status.as_u16(),
+            etag: None,
+        }
+    }
+
+    /// A value is stored, of this ETag; none if it has expired already.
+    pub(super) fn stored(etag: Option<ETag>) -> Self {
+        Outcome::Done {
+            status: StatusCode::NO_CONTENT.as_u16(),
+            etag: etag.map(etag::Told),
         }
     }
 }
@@ -198,7 +213,7 @@ impl Batch<'_> {
                         return Some(needed);
                     }
                 },
-                Ok(Performed::Done(status)) => Outcome::done(status),
+                Ok(Performed::Done(outcome)) => outcome,
                 Err(problem) => problem.into(),
             };
             self.results.push(outcome);
@@ -217,8 +232,9 @@ impl Batch<'_> {
             }
             Verb::Set => {
                 let (value, options) = operation.into_value()?;
+                let etag = etag::of_stored(&value, &options);
                 match self.cache.set(key, value, options)? {
-                    true => StatusCode::NO_CONTENT,
+                    true => return Ok(Performed::Done(Outcome::stored(etag))),
                     false => StatusCode::PRECONDITION_FAILED,
                 }
             }
@@ -227,7 +243,7 @@ impl Batch<'_> {
                 false => StatusCode::NOT_FOUND,
             },
         };
-        Ok(Performed::Done(status))
+        Ok(Performed::Done(Outcome::done(status)))
     }
 }
 

@@ -1,15 +1,46 @@
 //! A name for what an entry holds: the same for the same value and tag, on any machine and after any restart.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 use twox_hash::XxHash3_128;
 
 use crate::protocol::wrapped::Coding;
-use crate::{Entry, Tag};
+use crate::{Entry, Expiry, SetOptions, Tag};
 
 /// An `ETag`, with its quotes.
 pub(super) type ETag = [u8; 34];
 
+/// The same where it stands in JSON.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told(pub(super) ETag);
+
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // Digits in quotes are text.
+        to.serialize_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl JsonSchema for Told {
+    fn schema_name() -> Cow<'static, str> {
+        "ETag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "As If-Match takes it, with its quotes." })
+    }
+}
+
 pub(super) fn of_entry(entry: &Entry) -> ETag {
     of(entry.tag, &entry.value)
+}
+
+/// Of a value that is stored like this; none if it expires at once.
+pub(super) fn of_stored(value: &[u8], options: &SetOptions) -> Option<ETag> {
+    (options.expiry != Expiry::After(Duration::ZERO)).then(|| of(options.tag, value))
 }
 
 pub(super) fn of(tag: Tag, value: &[u8]) -> ETag {

@@ -206,10 +206,11 @@ fn apply(
         if let Some(done) = cache.transact(&watched, &steps)? {
             // They may have grown in between.
             let mut room = MOST_READ;
-            let results = done.into_iter().map(|done| outcome(done, &mut room)).collect();
+            let both = done.into_iter().zip(operations);
+            let results = both.map(|(done, operation)| operation.outcome(done, &mut room));
             return Ok(Answered::Applied(Applied {
                 applied: true,
-                results,
+                results: results.collect(),
             }));
         }
     }
@@ -242,15 +243,17 @@ fn length(cache: &Cache, key: &[u8]) -> usize {
     cache.peek(key).map_or(0, |entry| entry.value.len())
 }
 
-fn outcome(done: Stepped, room: &mut usize) -> Outcome {
-    match done {
-        Stepped::Got(Some(entry)) => Outcome::found_within(&entry, room).unwrap_or_else(Outcome::from),
-        Stepped::Got(None) | Stepped::Removed(false) => Outcome::done(StatusCode::NOT_FOUND),
-        Stepped::Stored | Stepped::Removed(true) => Outcome::done(StatusCode::NO_CONTENT),
-    }
-}
-
 impl Prepared {
+    /// What has become of it.
+    fn outcome(&self, done: Stepped, room: &mut usize) -> Outcome {
+        match done {
+            Stepped::Got(Some(entry)) => Outcome::found_within(&entry, room).unwrap_or_else(Outcome::from),
+            Stepped::Got(None) | Stepped::Removed(false) => Outcome::done(StatusCode::NOT_FOUND),
+            Stepped::Stored => Outcome::stored(etag::of_stored(&self.value, &self.options)),
+            Stepped::Removed(true) => Outcome::done(StatusCode::NO_CONTENT),
+        }
+    }
+
     fn step(&self) -> Step<'_> {
         let key = &self.key;
         match self.verb {

@@ -12,6 +12,7 @@ mod fastapi;
 mod guard;
 mod keys;
 mod limits;
+mod memory;
 mod support;
 mod tls;
 mod watching;

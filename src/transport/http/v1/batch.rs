@@ -270,3 +270,55 @@ impl Room {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde_json::{Value, json};
+    use tokio::runtime::Builder;
+
+    use super::super::super::backing::Backing;
+    use super::super::super::options::Options;
+    use super::*;
+    use crate::SetOptions;
+
+    /// Whether other requests of its thread go on elsewhere while values of these lengths are read. A runtime of one thread has no elsewhere, and panics.
+    fn makes_way(lengths: &[usize]) -> bool {
+        let cache = Cache::builder().build().expect("a cache");
+        for (number, length) in lengths.iter().enumerate() {
+            let value = vec![b'x'; *length];
+            cache
+                .set(number.to_string(), value, SetOptions::default())
+                .expect("room");
+        }
+        let gets = (0..lengths.len()).map(|number| json!({"op": "get", "key": number.to_string()}));
+        let options = Options::new(([127, 0, 0, 1], 0).into(), 1 << 20);
+        let service = Service::new(&options, Backing::in_memory(cache.clone()), None, Box::new(|| {}));
+        let operations: Vec<Operation> = serde_json::from_value(gets.collect::<Value>()).expect("operations");
+        let mut batch = Batch {
+            cache: &cache,
+            service: &service,
+            operations: operations.into_iter(),
+            waiting: None,
+            results: Vec::new(),
+            room: Room {
+                left: MOST_BYTES,
+                told: 0,
+                held: service.allowance.budget.hold_nothing(),
+                waits: true,
+            },
+        };
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { batch.go_on() })));
+        assert!(done.is_err() || batch.results.len() == lengths.len());
+        done.is_err()
+    }
+
+    #[test]
+    fn few_large_values_do_not_keep_the_thread_from_other_requests() {
+        assert!(makes_way(&[30 << 20]), "one");
+        assert!(makes_way(&[100_000; 4]), "some that are not so large");
+        assert!(!makes_way(&[1000; 100]), "little is done at once");
+    }
+}

@@ -169,8 +169,8 @@ fn prepare(mut operation: Operation) -> Result<Prepared, Problem> {
     })
 }
 
-/// For each byte of JSON that is compared: a list of digits is the worst, of two bytes each, in both texts.
-const MEMORY_OF_PARTS: usize = 112;
+/// For each byte of JSON that is compared: a list of digits is the worst, of two bytes each, in both texts; with what the lists leave that they have outgrown.
+const MEMORY_OF_PARTS: usize = 160;
 
 /// Looks at what it depends on, decides, and does it if nothing of that has changed meanwhile; else looks again. Whoever is overtaken was so by somebody who was done.
 fn apply(

@@ -54,12 +54,15 @@ pub use cache::{
     TimeLeft, UnknownPolicy, Value, WeakCache,
 };
 #[doc(hidden)]
-pub use cache::{Outside, Pause, is_background_thread};
+pub use cache::{ForkedRounds, Outside, Pause, is_background_thread};
 #[cfg(all(feature = "persist", unix))]
 pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
     SyncMode,
 };
+#[cfg(all(feature = "persist", unix))]
+#[doc(hidden)]
+pub use persist::ForkedLocks;
 #[cfg(feature = "serde")]
 pub use encoding::{EncodedIter, EncodedLoadError, EncodedView, EncodingError};
 pub use flight::LoadError;

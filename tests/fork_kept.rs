@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustcache::{Cache, Error, OpenError, SetOptions};
+use rustcache::{Cache, Error, ForkedLocks, OpenError, SetOptions};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 const SOON: Duration = Duration::from_millis(1);
@@ -20,14 +20,15 @@ fn a_child_leaves_the_directory_to_its_parent_and_looks_after_its_own_caches() {
         .set("parent", "v", SetOptions::ttl(Duration::from_secs(3600)))
         .expect("room");
 
+    let locks = ForkedLocks::hold();
     // SAFETY: no other thread of the parent holds a lock that the child takes.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let run = || {
+            // Lets go of nothing that is the parent's.
+            locks.leave_to_parent();
             let written = cache.set("child", "v", SetOptions::default());
             assert!(matches!(written, Err(Error::NotDurable { .. })), "{written:?}");
-            // Lets go of nothing that is the parent's.
-            cache.directory().expect("it has one").leave_to_parent();
             drop(cache);
             let second = Cache::builder().dir(&directory).open();
             assert!(
@@ -46,6 +47,7 @@ fn a_child_leaves_the_directory_to_its_parent_and_looks_after_its_own_caches() {
         // SAFETY: it ends here, without the destructors of the parent.
         unsafe { libc::_exit(i32::from(!is_right)) }
     }
+    drop(locks);
     let child = Pid::from_raw(child).expect("a child");
     let ended = waitpid(Some(child), WaitOptions::empty()).expect("a child to wait for");
     assert_eq!(ended.and_then(|(_, status)| status.exit_status()), Some(0));

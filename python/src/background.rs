@@ -1,6 +1,6 @@
 //! The engine's background thread among Python's: it drops what has expired while it is attached to the interpreter, for a moment at a time, and never once that is about to end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -137,15 +137,14 @@ fn _stop_background(py: Python<'_>) {
 
 thread_local! {
     /// Of the thread that is about to fork.
-    static PAUSE: RefCell<Option<Pause>> = const { RefCell::new(None) };
+    static PAUSE: Cell<Option<Pause>> = const { Cell::new(None) };
 }
 
 /// Before `os.fork()`: the thread must have nothing in hand, or be in code of the program's.
 #[pyfunction]
 fn _before_fork(py: Python<'_>) {
-    // Detached, since the thread may wait for the interpreter; and what other attached threads wait for is locked only when this one is attached again.
-    py.detach(|| PAUSE.with_borrow_mut(|pause| *pause = Some(Pause::begin(PATIENCE))));
-    PAUSE.with_borrow_mut(|pause| pause.as_mut().map(Pause::hold));
+    // Detached, since the thread may wait for the interpreter.
+    py.detach(|| PAUSE.set(Some(Pause::begin(PATIENCE))));
 }
 
 #[pyfunction]

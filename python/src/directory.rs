@@ -312,17 +312,14 @@ fn _close_directories(py: Python<'_>) {
     }
 }
 
-/// In a child process: the directories are the parent's.
+/// In a child process: the caches are the parent's. (Their locks were left to it by process.rs.)
 pub(crate) fn leave_to_parent() {
     let open = match OPEN.try_lock() {
         Ok(mut open) => std::mem::take(&mut *open),
-        // Only where threads run without a global lock: the descriptors stay open then, and nothing else is different.
+        // Only where threads run without a global lock. They are the parent's without it.
         Err(_) => return,
     };
     for cache in open.iter().filter_map(WeakCache::upgrade) {
-        if let Some(directory) = cache.directory() {
-            directory.leave_to_parent();
-        }
         // Never dropped here, whatever becomes of the objects of Python's.
         std::mem::forget(cache);
     }

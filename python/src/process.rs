@@ -1,4 +1,5 @@
-//! Whether this is still the process in which something was begun, for those who ask so often that a system call would matter. Nothing else lives here; the only unsafe code is that a fork is asked to be told of.
+//! What the moment of a fork needs, whoever forks: what all caches of the process share is locked by no thread that the child does not have, and the child knows that it is one. What takes longer is done by hooks of
+//! Python's, in background.rs. The only unsafe code is that a fork is asked to be told of.
 
 #![cfg_attr(unix, allow(unsafe_code))]
 
@@ -24,26 +25,65 @@ impl Generation {
     }
 }
 
-/// To be called before there is any `Generation`. Not by Python's own hooks, which a fork by other code than Python's does not run.
+/// Asks to be told of forks; before there is any `Generation`. Not by Python's own hooks: a fork by other code than Python's does not run them, and those of other packages, which run between ours and the fork, may wait
+/// for threads that use caches.
 #[cfg(unix)]
 pub(crate) fn register() -> PyResult<()> {
     use pyo3::sync::PyOnceLock;
 
-    extern "C" fn in_child() {
-        GENERATION.fetch_add(1, Ordering::Relaxed);
-    }
-
     static IS_DONE: PyOnceLock<()> = PyOnceLock::new();
     Python::attach(|py| {
         IS_DONE.get_or_try_init(py, || {
-            // SAFETY: What is called stays where it is for as long as the process lives, since extensions are never unloaded, and does nothing but what may be done after a fork.
-            match unsafe { libc::pthread_atfork(None, None, Some(in_child)) } {
+            // SAFETY: What is called stays where it is for as long as the process lives, since extensions are never unloaded; it locks and unlocks, and closes files, which may be done around a fork.
+            match unsafe {
+                libc::pthread_atfork(
+                    Some(moment::before),
+                    Some(moment::in_parent),
+                    Some(moment::in_child),
+                )
+            } {
                 0 => Ok::<_, PyErr>(()),
                 code => Err(std::io::Error::from_raw_os_error(code).into()),
             }
         })?;
         Ok(())
     })
+}
+
+/// The moment of the fork. Nothing here waits for the interpreter, which the thread that forks may have.
+#[cfg(unix)]
+mod moment {
+    use std::cell::Cell;
+    use std::sync::atomic::Ordering;
+
+    use rustcache::{ForkedLocks, ForkedRounds};
+
+    use super::GENERATION;
+
+    thread_local! {
+        /// Of the thread that forks.
+        static HELD: Cell<Option<(ForkedLocks, ForkedRounds)>> = const { Cell::new(None) };
+    }
+
+    pub(super) extern "C" fn before() {
+        // Not in a thread that is ending.
+        let _ = HELD.try_with(|held| held.set(Some((ForkedLocks::hold(), ForkedRounds::hold()))));
+    }
+
+    fn held() -> Option<(ForkedLocks, ForkedRounds)> {
+        HELD.try_with(Cell::take).ok().flatten()
+    }
+
+    pub(super) extern "C" fn in_parent() {
+        drop(held());
+    }
+
+    pub(super) extern "C" fn in_child() {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+        if let Some((locks, _)) = held() {
+            locks.leave_to_parent();
+        }
+    }
 }
 
 /// There is no fork here.

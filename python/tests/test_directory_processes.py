@@ -184,27 +184,77 @@ def test_a_child_is_told_that_the_directory_is_its_parents_and_harms_nothing(tmp
         assert dict(cache.items()) == {"own": 1}
 
 
+def opens_though_a_child_lives_on(tmp_path: Path, program: str) -> Cache:
+    """What a program has written that told the pid of its child, which waits for the end of its input, and killed itself."""
+    with subprocess.Popen(command(program, tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.wait()
+        os.kill(child, 0)
+        return Cache(dir=tmp_path)
+
+
 @forks
-def test_a_directory_is_free_when_its_process_has_ended_though_a_child_lives_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fork", ["os.fork()", "ctypes.PyDLL(None).fork()"])
+def test_a_directory_is_free_when_its_process_has_ended_though_a_child_lives_on(tmp_path: Path, fork: str) -> None:
     program = """
-        import os, sys, time
+        import ctypes, os, sys
         from rustcache import Cache
         cache = Cache(dir=sys.argv[1])
         cache.set("key", 1)
-        child = os.fork()
+        child = FORK
         if child == 0:
             sys.stdin.read()
             os._exit(0)
         print(child, flush=True)
         os.kill(os.getpid(), 9)
     """
-    with subprocess.Popen(command(program, tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        child = int(process.stdout.readline())
-        process.wait()
-        os.kill(child, 0)
-        # Waits, a little, for the child to have come as far as that.
-        assert Cache(dir=tmp_path, lock_patience=5).get("key") == 1
+    assert opens_though_a_child_lives_on(tmp_path, program.replace("FORK", fork)).get("key") == 1
+
+
+@forks
+def test_a_directory_that_a_thread_was_opening_at_the_fork_is_free_as_well(tmp_path: Path) -> None:
+    program = """
+        import fcntl, os, sys, threading, time
+        from rustcache import Cache
+
+        def times_it_is_open():
+            there = os.stat(sys.argv[1] + "/lock").st_ino
+            found = 0
+            for name in os.listdir("/dev/fd"):
+                try:
+                    found += os.fstat(int(name)).st_ino == there
+                except OSError:
+                    pass
+            return found
+
+        cache = None
+
+        def open_it():
+            global cache
+            cache = Cache(dir=sys.argv[1], lock_patience=60)
+            cache.set("key", 1)
+
+        # Somebody who is about to give it up.
+        held = open(sys.argv[1] + "/lock", "w")
+        held.write(f"{os.getpid()} ending\\n")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        thread = threading.Thread(target=open_it)
+        thread.start()
+        while times_it_is_open() < 2:
+            time.sleep(0.001)
+        child = os.fork()
+        if child == 0:
+            held.close()
+            sys.stdin.read()
+            os._exit(0)
+        fcntl.flock(held, fcntl.LOCK_UN)
+        thread.join()
+        print(child, flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    assert opens_though_a_child_lives_on(tmp_path, program).get("key") == 1
 
 
 @forks

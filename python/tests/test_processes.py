@@ -312,3 +312,35 @@ def test_a_fork_does_not_wait_for_a_listener_that_waits_for_the_thread_that_fork
         print("end")
     """
     assert run(program) == "end\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_hooks_of_other_packages_may_wait_at_a_fork_for_threads_that_use_caches() -> None:
+    program = """
+        import os, threading
+
+        def use_a_cache():
+            def use():
+                caches.append(Cache(default_ttl=3600))
+                caches[-1].set("key", 1)
+
+            thread = threading.Thread(target=use)
+            thread.start()
+            thread.join()
+
+        caches = []
+        # Before rustcache asks to be told of forks, so that these run between its own hooks and the fork.
+        os.register_at_fork(before=use_a_cache, after_in_parent=use_a_cache, after_in_child=use_a_cache)
+        from rustcache import Cache
+
+        pid = os.fork()
+        if pid == 0:
+            told = threading.Event()
+            soon = Cache(eviction_listener=lambda *entry: told.set())
+            soon.set("key", 1, ttl=0.01)
+            os._exit(0 if told.wait(60) and len(caches) == 2 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert len(caches) == 2
+        print("end")
+    """
+    assert run(program) == "end\n"

@@ -67,11 +67,11 @@ pub fn is_background_thread() -> bool {
 }
 
 /// For programs that fork, and go on in the child: while there is one of these, the background thread does nothing, or is outside. What it guards is in order then, and nothing of it is locked by a thread
-/// that the child does not have.
+/// that the child does not have, if the fork itself is made under `ForkedRounds`.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Pause {
     is_without_it: bool,
-    rounds: Option<MutexGuard<'static, Rounds>>,
 }
 
 impl Pause {
@@ -97,43 +97,49 @@ impl Pause {
                 rounds = wait_for_turn(rounds);
             }
         }
-        Pause {
-            is_without_it,
-            rounds: None,
-        }
-    }
-
-    /// To be called immediately before the fork; waits for a moment at most.
-    pub fn hold(&mut self) {
-        self.rounds = Some(lock());
+        Pause { is_without_it }
     }
 
     /// Ends it, in the child: that has no background thread, and gets one if something is to be looked after.
-    pub fn end_in_child(mut self) {
-        if let Some(rounds) = &mut self.rounds {
+    pub fn end_in_child(self) {
+        let mut rounds = lock();
+        // All other threads that have made one are not here.
+        rounds.pauses = 1;
+        rounds.without_it = usize::from(self.is_without_it);
+        if !is_background_thread() {
+            // Another one may have been started here, but has begun nothing: there was a pause.
+            rounds.is_at_work = false;
+            rounds.is_outside = false;
+        }
+        if RUNS_IN.load(Ordering::Relaxed) != this_process() {
             RUNS_IN.store(NOWHERE, Ordering::Relaxed);
-            // All other threads that have made one are not here.
-            rounds.pauses = 0;
-            rounds.without_it = 0;
-            if !is_background_thread() {
-                rounds.is_at_work = false;
-                rounds.is_outside = false;
-            }
-            if !rounds.watched.is_empty() || !rounds.garbage.is_empty() {
-                // If there is none to be had, the next who needs one tries again.
-                start(rounds);
-            }
+        }
+        if !rounds.watched.is_empty() || !rounds.garbage.is_empty() {
+            // If there is none to be had, the next who needs one tries again.
+            start(&rounds);
         }
     }
 }
 
 impl Drop for Pause {
     fn drop(&mut self) {
-        let mut rounds = self.rounds.take().unwrap_or_else(lock);
+        let mut rounds = lock();
         rounds.pauses = rounds.pauses.saturating_sub(1);
         rounds.without_it = rounds.without_it.saturating_sub(usize::from(self.is_without_it));
         drop(rounds);
         TURN.notify_all();
+    }
+}
+
+/// For the moment of a fork itself: while there is one of these, no other thread has locked what all caches of the process share, so that it is free in the child. Nothing that might wait for another
+/// thread may be done meanwhile.
+#[doc(hidden)]
+pub struct ForkedRounds(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, Rounds>);
+
+impl ForkedRounds {
+    /// To be called immediately before the fork, and dropped immediately after it, in both processes; waits for a moment at most.
+    pub fn hold() -> Self {
+        ForkedRounds(lock())
     }
 }
 
@@ -220,7 +226,7 @@ pub(super) fn begin_in_a_child() {
     match ROUNDS.try_lock() {
         Ok(rounds) => _ = start(&rounds),
         Err(TryLockError::Poisoned(rounds)) => _ = start(&rounds.into_inner()),
-        // By a `Pause` of this very thread; or in the parent, by a thread that is not here.
+        // In the parent, by a thread that is not here.
         Err(TryLockError::WouldBlock) => {}
     }
 }
@@ -316,9 +322,9 @@ fn wait_until(next_round: Instant) -> bool {
     }
 }
 
-impl fmt::Debug for Pause {
+impl fmt::Debug for ForkedRounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pause").finish_non_exhaustive()
+        f.debug_struct("ForkedRounds").finish_non_exhaustive()
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) use entry::EntryRef;
 pub use entry::{CasOutcome, Condition, Entry, Expiry, ScanEntry, SetOptions, Tag, TimeLeft};
 pub use error::{BuildError, Error, UnknownPolicy};
 #[doc(hidden)]
-pub use housekeeper::{Outside, Pause, is_background_thread};
+pub use housekeeper::{ForkedRounds, Outside, Pause, is_background_thread};
 pub use iter::Iter;
 pub use load::Load;
 pub(crate) use observer::{Keep, Observed, Observer};

@@ -146,12 +146,6 @@ impl Directory {
         }
     }
 
-    /// In a child process after a fork: closes what the child has of the lock, so that the directory is free as soon as the parent has ended. The child must use no handle of the cache.
-    #[doc(hidden)]
-    pub fn leave_to_parent(&self) {
-        self.store.leave_to_parent();
-    }
-
     pub(super) fn flush(&self) -> Result<(), DiskError> {
         self.store.flush()
     }

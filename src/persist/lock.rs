@@ -1,5 +1,5 @@
 //! One holder for a directory: a lock file that the system gives up when its holder dies, with the holder's pid in it for people, and whether it is
-//! about to end, for those who come next.
+//! about to end, for those who come next. All that are open are known here, so that a child process can be rid of its copies.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,15 +10,51 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::process::Process;
+
 /// A holder that has just lost its parent may not have noticed yet.
 const NOTICES_WITHIN: Duration = Duration::from_millis(300);
 const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
+/// The lock files that are open, whether or not they are locked yet. Held while anything is done with one of them, so that a fork, which holds it as well, finds nothing half done.
+static FILES: Mutex<Files> = Mutex::new(Files {
+    open: Vec::new(),
+    last: 0,
+});
+
+#[derive(Debug)]
+struct Files {
+    open: Vec<(u64, File)>,
+    /// The number that was given last.
+    last: u64,
+}
+
+fn files() -> MutexGuard<'static, Files> {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While there is one, no other thread of the process opens a directory, or gives one up.
+#[derive(Debug)]
+pub struct ForkedLocks(MutexGuard<'static, Files>);
+
+impl ForkedLocks {
+    /// To be called immediately before a fork; waits for a moment at most.
+    pub fn hold() -> Self {
+        ForkedLocks(files())
+    }
+
+    /// To be called in the child: closes its copies, with which the system would take the locks for held when the parent has ended. To let go of the locks themselves would take them from the parent.
+    pub fn leave_to_parent(mut self) {
+        self.0.open.clear();
+    }
+}
+
 /// Held as long as this lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    /// `None` in a child process that has left it to its parent.
-    file: Mutex<Option<File>>,
+    /// Under which the file is among those that are open. It is not in a child process that has left it to its parent.
+    number: u64,
+    process: Process,
     is_released: AtomicBool,
 }
 
@@ -35,37 +71,49 @@ impl DirectoryLock {
     /// Takes the lock at `path`, or says who has it. Waits up to `patience` for a holder that is ending.
     pub(super) fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let began = Instant::now();
-        let mut file = OpenOptions::new()
+        let lock = Self::open(path).map_err(LockError::Io)?;
+        // `None` if somebody else has it, whose pid that is, and who may be ending.
+        while let Some((pid, is_ending)) = lock.try_once().map_err(LockError::Io)? {
+            let patience = match is_ending {
+                true => patience,
+                false => patience.min(NOTICES_WITHIN),
+            };
+            if began.elapsed() >= patience {
+                return Err(LockError::Held(pid));
+            }
+            thread::sleep(LOOKS_EVERY);
+        }
+        lock.say("");
+        Ok(lock)
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut files = files();
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path)
-            .map_err(LockError::Io)?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) => {
-                    let (pid, is_ending) = holder(&mut file);
-                    let patience = match is_ending {
-                        true => patience,
-                        false => patience.min(NOTICES_WITHIN),
-                    };
-                    if began.elapsed() >= patience {
-                        return Err(LockError::Held(pid));
-                    }
-                    thread::sleep(LOOKS_EVERY);
-                }
-                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
-            }
-        }
-        let lock = DirectoryLock {
-            file: Mutex::new(Some(file)),
+            .open(path)?;
+        files.last += 1;
+        let number = files.last;
+        files.open.push((number, file));
+        Ok(DirectoryLock {
+            number,
+            process: Process::this(),
             is_released: AtomicBool::new(false),
-        };
-        lock.say("");
-        Ok(lock)
+        })
+    }
+
+    /// Who has it, if it is not to be had.
+    fn try_once(&self) -> io::Result<Option<(Option<u32>, bool)>> {
+        let tried = self.with_file(|file| match file.try_lock() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(file))),
+            Err(TryLockError::Error(error)) => Err(error),
+        });
+        tried.unwrap_or(Ok(None))
     }
 
     /// Tells those who come for the lock that it is worth waiting for.
@@ -77,19 +125,28 @@ impl DirectoryLock {
     pub(super) fn release(&self) {
         self.is_released.store(true, Ordering::Release);
         // If the system does not do it now, it does when the file is closed.
-        let _ = self.file().as_ref().map(File::unlock);
+        self.with_file(|file| {
+            let _ = file.unlock();
+        });
     }
 
-    /// In a child process: closes the child's copy of the descriptor, with which the system would take the lock for held when the parent has ended. To let go of the lock itself would take it from the parent.
-    pub(super) fn leave_to_parent(&self) {
-        // One that another thread of the parent holds stays locked here.
-        if let Ok(mut file) = self.file.try_lock() {
-            *file = None;
+    /// Closes the file. The lock is given up by that, but in a child process: there it stays the parent's.
+    pub(super) fn close(&self) {
+        let files = match self.process.is_another() {
+            false => Some(files()),
+            // Of a fork that nobody was told of: it may be locked by a thread that is not here.
+            true => FILES.try_lock().ok(),
+        };
+        if let Some(mut files) = files {
+            files.open.retain(|(number, _)| *number != self.number);
         }
     }
 
-    fn file(&self) -> MutexGuard<'_, Option<File>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `None` if this process has left it to its parent.
+    fn with_file<T>(&self, act: impl FnOnce(&mut File) -> T) -> Option<T> {
+        let mut files = files();
+        let (_, file) = files.open.iter_mut().find(|(number, _)| *number == self.number)?;
+        Some(act(file))
     }
 
     pub(super) fn is_released(&self) -> bool {
@@ -99,18 +156,22 @@ impl DirectoryLock {
     /// The pid is for people and error texts; the lock itself is the system's, and needs no room on the disk.
     fn say(&self, more: &str) {
         let text = format!("{}{more}\n", std::process::id());
-        let held = self.file();
-        let Some(file) = &*held else {
-            return;
-        };
-        // Over what is there: a full disk has room for that.
-        let len = match file.write_all_at(text.as_bytes(), 0) {
-            Ok(()) => text.len() as u64,
-            // Better nobody's pid than that of a process that has gone.
-            Err(_) => 0,
-        };
-        // It is a courtesy.
-        let _ = file.set_len(len);
+        self.with_file(|file| {
+            // Over what is there: a full disk has room for that.
+            let len = match file.write_all_at(text.as_bytes(), 0) {
+                Ok(()) => text.len() as u64,
+                // Better nobody's pid than that of a process that has gone.
+                Err(_) => 0,
+            };
+            // It is a courtesy.
+            let _ = file.set_len(len);
+        });
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -71,6 +71,8 @@ pub use image::{OnDamage, RestoreError, Restored, SnapshotError};
 #[cfg(unix)]
 pub use journal::{Failure, JournalStats, Sync};
 #[cfg(unix)]
+pub use lock::ForkedLocks;
+#[cfg(unix)]
 pub use opening::{LoadStats, Opening, Waker};
 #[cfg(unix)]
 pub use recovery::{Recover, Recovery};

@@ -486,13 +486,6 @@ impl Store {
         self.inner.lock.release();
     }
 
-    /// To be called in a child process after a fork: the directory, its lock included, is the parent's alone.
-    pub fn leave_to_parent(&self) {
-        if self.process.is_another() {
-            self.inner.lock.leave_to_parent();
-        }
-    }
-
     fn tell_to_stop(&self) {
         lock(&self.inner.orders).stop = true;
         self.inner.ordered.notify_all();
@@ -518,7 +511,7 @@ impl Drop for Store {
             if let Ok(mut threads) = self.threads.try_lock() {
                 std::mem::forget(std::mem::take(&mut *threads));
             }
-            return self.leave_to_parent();
+            return self.inner.lock.close();
         }
         if self.inner.options.settles {
             // Handles that are left are told that nothing is kept any more.

@@ -233,8 +233,7 @@ fn a_pause_begins_when_nothing_is_in_hand_and_afterwards_all_goes_on() {
     assert!(housekeeper::watch(Arc::downgrade(&busy)));
     assert_eq!(told.recv(), Ok("in hand"));
     let pausing = std::thread::spawn(move || {
-        let mut pause = housekeeper::Pause::begin(Duration::from_secs(3600));
-        pause.hold();
+        let _pause = housekeeper::Pause::begin(Duration::from_secs(3600));
         sender.send("paused").unwrap();
     });
     go_on.send(()).unwrap();
@@ -272,8 +271,7 @@ fn a_pause_does_not_wait_for_code_that_waits_for_it_and_that_does_not_come_back_
     });
     assert!(housekeeper::watch(Arc::downgrade(&away)));
     assert_eq!(told.recv(), Ok("outside"));
-    let mut pause = housekeeper::Pause::begin(millis(1));
-    pause.hold();
+    let pause = housekeeper::Pause::begin(millis(1));
     go_on.send(()).unwrap();
     assert_eq!(told.recv(), Ok("coming back"));
     assert!(told.try_recv().is_err());

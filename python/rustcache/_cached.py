@@ -46,9 +46,14 @@ def _seconds(name: str, given: object) -> float:
         given = given.total_seconds()
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or a timedelta, not {given!r}")
-    if math.isnan(given) or given < 0:
-        raise ValueError(f"{name} cannot be negative or NaN: {given!r}")
-    return float(given)
+    try:
+        seconds = float(given)
+    except OverflowError:
+        # It has no repr either, if it is long enough.
+        seconds = math.inf if given > 0 else -math.inf
+    if math.isnan(seconds) or seconds < 0:
+        raise ValueError(f"{name} cannot be negative or NaN: {seconds!r}")
+    return seconds
 
 
 class CachedFunction(Memo[P, R]):

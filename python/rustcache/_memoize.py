@@ -10,14 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from ._cached import cached
-from ._core import DEFAULT_TTL, MISSING, encode_arguments
+from ._core import DEFAULT_TTL, MISSING, Cache, encode_arguments
 from ._errors import DecodeError, DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import SupportsFloat
 
-    from ._core import Cache, DefaultTTLSentinel
+    from ._core import DefaultTTLSentinel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,6 +74,11 @@ def memoize(
     and cannot be read is computed again. One that cannot be written, because the disk has failed or the cache is closed, is returned all
     the same; the logger `rustcache` is told of the first one that the disk did not take.
     """
+
+    given: Any = cache
+    if not isinstance(given, Cache):
+        hint = "write @memoize(cache), and not @memoize" if callable(given) else "results are kept as bytes, under keys of bytes"
+        raise TypeError(f"memoize() needs a Cache, not {given!r}: {hint}")
 
     def decorate(function: Callable[..., Any]) -> Any:
         if not callable(function) or isinstance(function, (staticmethod, classmethod)):

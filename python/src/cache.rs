@@ -8,10 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustcache::Tag;
 
+use crate::arguments::{Given, path};
 use crate::background;
 use crate::callable::Callable;
 use crate::codec::{Codec, Format};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::directory::DirectoryOptions;
 use crate::kept::Kept;
 use crate::listener;
@@ -40,48 +41,47 @@ impl Cache {
 
     #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
     #[pyo3(signature = (
-        size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0,
-        expiration_thread_max_checks_per_iteration=10_000, expiration_thread_log=false, expiration_disabled=false,
+        size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=Given::Nothing,
+        expiration_thread_max_checks_per_iteration=Given::Nothing, expiration_thread_log=false, expiration_disabled=false,
         serializer=None, deserializer=None, *, policy="lru", time_to_idle=None, eviction_listener=None, dir=None, codec=None, sync=None,
         recover=None, on_disk_error=None, snapshot_after=None, snapshot_every=None, last_snapshot_within=None, lock_patience=None,
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        size_limit_in_bytes: Option<i64>,
-        max_items: Option<i64>,
-        default_ttl: Option<f64>,
-        expiration_thread_delay: f64,
-        expiration_thread_max_checks_per_iteration: i64,
+        size_limit_in_bytes: Option<&Bound<'_, PyAny>>,
+        max_items: Option<&Bound<'_, PyAny>>,
+        default_ttl: Option<&Bound<'_, PyAny>>,
+        expiration_thread_delay: Given<'_>,
+        expiration_thread_max_checks_per_iteration: Given<'_>,
         expiration_thread_log: bool,
         expiration_disabled: bool,
         serializer: Option<&Bound<'_, PyAny>>,
         deserializer: Option<&Bound<'_, PyAny>>,
         policy: &str,
-        time_to_idle: Option<f64>,
+        time_to_idle: Option<&Bound<'_, PyAny>>,
         eviction_listener: Option<&Bound<'_, PyAny>>,
-        dir: Option<PathBuf>,
+        dir: Option<&Bound<'_, PyAny>>,
         codec: Option<&str>,
         sync: Option<&str>,
         recover: Option<&str>,
         on_disk_error: Option<&str>,
-        snapshot_after: Option<i64>,
+        snapshot_after: Option<&Bound<'_, PyAny>>,
         snapshot_every: Option<&Bound<'_, PyAny>>,
         last_snapshot_within: Option<&Bound<'_, PyAny>>,
         lock_patience: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let config = Config {
-            size_limit_in_bytes,
-            max_items,
-            default_ttl,
-            expiration_thread_delay,
-            expiration_thread_max_checks_per_iteration,
-            expiration_thread_log,
-            expiration_disabled,
-            policy: config::policy(policy)?,
-            time_to_idle,
-        };
-        let config = config.check(py)?;
+        let config = Config::new(
+            (size_limit_in_bytes, max_items),
+            (default_ttl, time_to_idle),
+            policy,
+            (
+                &expiration_thread_delay,
+                &expiration_thread_max_checks_per_iteration,
+            ),
+            (expiration_thread_log, expiration_disabled),
+        )?;
+        let dir = dir.map(|dir| path("dir", dir)).transpose()?;
         let mut more = Vec::new();
         if let Some(codec) = codec {
             more.push(("codec", More::Text(codec.to_owned())));
@@ -101,7 +101,7 @@ impl Cache {
         if let Some(items) = config.max_items {
             builder = builder.max_items(items.unsigned_abs());
         }
-        if let Some(time) = config.idle_time(py)? {
+        if let Some(time) = config.idle_time {
             builder = builder.time_to_idle(time);
         }
         if let Some(listener) = listener.clone() {
@@ -136,8 +136,7 @@ impl Cache {
             more.push(("eviction_listener", More::Listener));
         }
         let kept = Kept::Serialized(Box::new(Serialized::new(cache, place, codec, listener)));
-        let state = State::new(py, kept, config, more)?;
-        slf.as_super().get().begin(state)
+        slf.as_super().get().begin(State::new(kept, config, more))
     }
 
     /// The directory, as an absolute path; `None` if the cache is in memory only.

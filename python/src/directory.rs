@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustcache::{Cache, DiskError, OnDiskError, Recover, SyncMode, WeakCache};
 
-use crate::arguments::seconds;
+use crate::arguments::{positive_seconds, seconds, whole};
 use crate::failure;
 use crate::process::Generation;
 
@@ -20,7 +20,7 @@ pub(crate) struct DirectoryOptions<'a, 'py> {
     pub(crate) sync: Option<&'a str>,
     pub(crate) recover: Option<&'a str>,
     pub(crate) on_disk_error: Option<&'a str>,
-    pub(crate) snapshot_after: Option<i64>,
+    pub(crate) snapshot_after: Option<&'a Bound<'py, PyAny>>,
     pub(crate) snapshot_every: Option<&'a Bound<'py, PyAny>>,
     pub(crate) last_snapshot_within: Option<&'a Bound<'py, PyAny>>,
     pub(crate) lock_patience: Option<&'a Bound<'py, PyAny>>,
@@ -75,30 +75,20 @@ impl DirectoryOptions<'_, '_> {
                 Some(other) => return Err(unknown("recover", other, "valid or strict")),
             });
         if let Some(bytes) = self.snapshot_after {
+            let bytes = whole("snapshot_after", bytes)?;
             let bytes = u64::try_from(bytes).map_err(|_| {
                 PyValueError::new_err(format!("snapshot_after cannot be negative, and is {bytes}"))
             })?;
             builder = builder.snapshot_after(bytes);
         }
-        let time = |given: Option<&Bound<'_, PyAny>>, complaint| {
-            given.map(|given| seconds(given, complaint)).transpose()
-        };
-        if let Some(every) = time(self.snapshot_every, "snapshot_every cannot be negative")? {
-            if every.is_zero() {
-                return Err(PyValueError::new_err(
-                    "snapshot_every must be positive: leave it out for snapshots by size alone",
-                ));
-            }
-            builder = builder.snapshot_every(every);
+        if let Some(every) = self.snapshot_every {
+            builder = builder.snapshot_every(positive_seconds("snapshot_every", every)?);
         }
-        if let Some(limit) = time(
-            self.last_snapshot_within,
-            "last_snapshot_within cannot be negative",
-        )? {
-            builder = builder.last_snapshot_within(limit);
+        if let Some(limit) = self.last_snapshot_within {
+            builder = builder.last_snapshot_within(seconds("last_snapshot_within", limit)?);
         }
-        if let Some(patience) = time(self.lock_patience, "lock_patience cannot be negative")? {
-            builder = builder.lock_patience(patience);
+        if let Some(patience) = self.lock_patience {
+            builder = builder.lock_patience(seconds("lock_patience", patience)?);
         }
         let generation = Generation::now();
         let opened = py.detach(|| builder.open());

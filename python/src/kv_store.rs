@@ -1,10 +1,9 @@
 //! `KvStore`: objects by reference, a capacity, `put` and `get`, for programs that were written for a store like that.
 
-use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use rustcache::Expiry;
 
-use crate::arguments::expiry_of;
+use crate::arguments::{self, expiry_of};
 use crate::made::Made;
 use crate::object::Object;
 use crate::store::{Store, StoreOptions};
@@ -22,15 +21,7 @@ pub(crate) struct KvStore {
 impl KvStore {
     #[new]
     fn new(capacity: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let capacity = capacity.extract::<u64>().map_err(|error| {
-            if !error.is_instance_of::<PyOverflowError>(capacity.py()) {
-                return error;
-            }
-            PyOverflowError::new_err(format!("capacity must be from 1 to 2**64 - 1, and is {capacity}"))
-        })?;
-        if capacity == 0 {
-            return Err(PyValueError::new_err("capacity must be at least 1"));
-        }
+        let capacity = arguments::capacity(capacity)?;
         let store = Store::new(StoreOptions {
             max_items: Some(capacity),
             ..StoreOptions::default()

@@ -25,6 +25,7 @@ mod object;
 mod objects;
 mod process;
 mod ready;
+mod repr;
 mod results;
 mod scatter;
 mod sentinel;

@@ -321,12 +321,13 @@ impl Memo {
     fn new(
         py: Python<'_>,
         function: Py<PyAny>,
-        maxsize: Option<u64>,
+        maxsize: Option<&Bound<'_, PyAny>>,
         typed: bool,
         key: Option<Py<PyAny>>,
         is_coroutine: bool,
         is_plain: bool,
     ) -> PyResult<Self> {
+        let maxsize = maxsize.map(crate::arguments::maxsize).transpose()?;
         Ok(Memo {
             made: Made::now(),
             function,

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
 use rustcache::Expiry;
 
-use crate::arguments::{Given, expiry, seconds_left};
+use crate::arguments::{Given, expiry, seconds_left, whole};
 use crate::callable::Callable;
 use crate::calling;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::iterate::{EntryIterator, What};
 use crate::kept::{Kept, PIECE};
 use crate::made::Made;
@@ -28,7 +28,6 @@ pub(crate) struct State {
     pub(crate) config: Config,
     /// Options of a class of its own, as keyword arguments of its constructor.
     pub(crate) more: Vec<(&'static str, More)>,
-    default: Expiry,
     is_closed: AtomicBool,
 }
 
@@ -45,25 +44,19 @@ pub(crate) enum More {
 }
 
 impl State {
-    pub(crate) fn new(
-        py: Python<'_>,
-        kept: Kept,
-        config: Config,
-        more: Vec<(&'static str, More)>,
-    ) -> PyResult<Self> {
-        Ok(State {
+    pub(crate) const fn new(kept: Kept, config: Config, more: Vec<(&'static str, More)>) -> Self {
+        State {
             kept,
-            default: config.default_expiry(py)?,
             config,
             more,
             is_closed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// When an entry expires that is written with this TTL.
     #[inline]
     fn expiry(&self, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Expiry> {
-        let expiry = expiry(ttl, self.default)?;
+        let expiry = expiry(ttl, self.config.default_expiry)?;
         Ok(if self.config.expiration_disabled {
             Expiry::Never
         } else {
@@ -208,23 +201,22 @@ impl Storage {
 
     #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
     #[pyo3(signature = (
-        size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=10.0,
-        expiration_thread_max_checks_per_iteration=10_000, expiration_thread_log=false, expiration_disabled=false,
+        size_limit_in_bytes=None, max_items=None, default_ttl=None, expiration_thread_delay=Given::Nothing,
+        expiration_thread_max_checks_per_iteration=Given::Nothing, expiration_thread_log=false, expiration_disabled=false,
         *, policy="lru", time_to_idle=None, max_weight=None, weigher=None, eviction_listener=None, dir=None,
     ))]
     fn __init__(
         &self,
-        py: Python<'_>,
-        size_limit_in_bytes: Option<i64>,
-        max_items: Option<i64>,
-        default_ttl: Option<f64>,
-        expiration_thread_delay: f64,
-        expiration_thread_max_checks_per_iteration: i64,
+        size_limit_in_bytes: Option<&Bound<'_, PyAny>>,
+        max_items: Option<&Bound<'_, PyAny>>,
+        default_ttl: Option<&Bound<'_, PyAny>>,
+        expiration_thread_delay: Given<'_>,
+        expiration_thread_max_checks_per_iteration: Given<'_>,
         expiration_thread_log: bool,
         expiration_disabled: bool,
         policy: &str,
-        time_to_idle: Option<f64>,
-        max_weight: Option<i64>,
+        time_to_idle: Option<&Bound<'_, PyAny>>,
+        max_weight: Option<&Bound<'_, PyAny>>,
         weigher: Option<&Bound<'_, PyAny>>,
         eviction_listener: Option<&Bound<'_, PyAny>>,
         dir: Option<&Bound<'_, PyAny>>,
@@ -234,18 +226,17 @@ impl Storage {
                 "a Storage keeps objects by reference, which can only be in memory: use Cache(dir=…), which keeps values as bytes",
             ));
         }
-        let config = Config {
-            size_limit_in_bytes,
-            max_items,
-            default_ttl,
-            expiration_thread_delay,
-            expiration_thread_max_checks_per_iteration,
-            expiration_thread_log,
-            expiration_disabled,
-            policy: config::policy(policy)?,
-            time_to_idle,
-        };
-        let config = config.check(py)?;
+        let config = Config::new(
+            (size_limit_in_bytes, max_items),
+            (default_ttl, time_to_idle),
+            policy,
+            (
+                &expiration_thread_delay,
+                &expiration_thread_max_checks_per_iteration,
+            ),
+            (expiration_thread_log, expiration_disabled),
+        )?;
+        let max_weight = max_weight.map(|weight| whole("max_weight", weight)).transpose()?;
         if max_weight.is_some_and(|weight| weight < 1) {
             return Err(PyValueError::new_err(format!(
                 "max_weight must be at least 1, and is {}",
@@ -271,14 +262,15 @@ impl Storage {
         let weighs = !matches!(weigher, Weigher::Nothing);
         let store = Store::new(StoreOptions {
             is_one_order: false,
-            max_items: max_items.map(i64::unsigned_abs),
+            max_items: config.max_items.map(i64::unsigned_abs),
             // Where a weigher only counts there is a limit as well, so that the sum fits into what it is counted in.
-            max_weight: size_limit_in_bytes
+            max_weight: config
+                .size_limit_in_bytes
                 .or(max_weight)
                 .or(weighs.then_some(i64::MAX))
                 .map(i64::unsigned_abs),
             weighs,
-            time_to_idle: config.idle_time(py)?,
+            time_to_idle: config.idle_time,
             policy: Some(config.policy),
             listener: listener.clone(),
         })?;
@@ -297,7 +289,7 @@ impl Storage {
             weigher,
             listener,
         });
-        self.begin(State::new(py, kept, config, more)?)
+        self.begin(State::new(kept, config, more))
     }
 
     /// Writes a value if there is none; whether it did.

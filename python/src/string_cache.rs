@@ -4,27 +4,27 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rustcache::SetOptions;
 
+use crate::arguments;
+
 /// Up to `capacity` pairs of text, of which the one that was used least recently goes first.
 #[pyclass(frozen, subclass, weakref, module = "rust_cache", name = "Cache")]
 #[derive(Debug)]
 pub(crate) struct StringCache {
     cache: rustcache::Cache,
-    capacity: usize,
+    capacity: u64,
 }
 
 #[pymethods]
 impl StringCache {
     #[new]
-    fn new(capacity: usize) -> PyResult<Self> {
+    fn new(capacity: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let capacity = arguments::capacity(capacity)?;
         let built = rustcache::Cache::builder()
-            .max_items(capacity as u64)
+            .max_items(capacity)
             .max_key_bytes(MOST_BYTES)
             .max_value_bytes(MOST_BYTES)
             .shards(1)
             .build();
-        if capacity == 0 {
-            return Err(PyValueError::new_err("capacity must be at least 1"));
-        }
         let cache = built.map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(StringCache { cache, capacity })
     }
@@ -49,7 +49,7 @@ impl StringCache {
     }
 
     /// The most entries that there can be.
-    fn capacity(&self) -> usize {
+    fn capacity(&self) -> u64 {
         self.capacity
     }
 
@@ -74,7 +74,7 @@ impl StringCache {
     }
 
     /// A copy has the capacity, and none of the entries.
-    fn __getnewargs__(&self) -> (usize,) {
+    fn __getnewargs__(&self) -> (u64,) {
         (self.capacity,)
     }
 }

@@ -166,7 +166,7 @@ def test_the_path_is_absolute_whatever_the_program_changes_to(tmp_path: Path, mo
         ({"snapshot_after": -1}, "snapshot_after cannot be negative, and is -1"),
         ({"snapshot_every": 0}, "snapshot_every must be positive"),
         ({"last_snapshot_within": -1}, "last_snapshot_within cannot be negative"),
-        ({"lock_patience": float("nan")}, "a time has to be a finite number"),
+        ({"lock_patience": float("nan")}, "lock_patience has to be a finite number"),
         ({"codec": "yaml"}, 'there is no codec "yaml"'),
         ({"codec": "json", "serializer": str}, "codec and serializer exclude each other"),
         ({"serializer": pickle.dumps}, "serializer and deserializer need each other"),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
+import re
+import sys
 import threading
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rustcache import Cache, DecodeError, DiskError, memoize
+from rustcache import Cache, DecodeError, DiskError, Storage, cached, memoize
 
 
 def test_results_outlive_the_cache_and_arguments_are_told_apart(tmp_path: Path) -> None:
@@ -139,6 +142,18 @@ def test_arguments_that_make_no_key_are_refused_and_a_key_helps(tmp_path: Path) 
         memoize(cache)(3)  # type: ignore[type-var]
 
 
+def test_what_is_no_cache_is_refused_where_the_function_is_decorated() -> None:
+    with pytest.raises(TypeError, match=r"needs a Cache, not <function .*load.*: write @memoize\(cache\)"):
+
+        @memoize  # type: ignore[arg-type]
+        def load(n: int) -> int:
+            return n
+
+    for other in (Storage(), {}, None):
+        with pytest.raises(TypeError, match=r"needs a Cache, not .*: results are kept as bytes"):
+            memoize(other)  # type: ignore[arg-type]
+
+
 def test_methods_are_memoized_by_a_key(tmp_path: Path) -> None:
     cache = Cache(dir=tmp_path)
 
@@ -232,3 +247,39 @@ def test_results_are_returned_though_the_disk_has_failed_which_is_told_once(tmp_
     assert [text(1), text(2), text(2)] == ["1", "2", "2"]
     assert [record.name for record in caplog.records] == ["rustcache"]
     assert "the disk is full" in caplog.text
+
+
+def depth(decorate: Any) -> int:
+    """How deep a function gets that calls itself, on a stack of its own."""
+    found = 0
+
+    @decorate
+    def down(level: int) -> None:
+        nonlocal found
+        found = level
+        down(level + 1)
+
+    def run() -> None:
+        with suppress(RecursionError):
+            down(1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("decorate", "share", "since_3_12"),
+    [
+        (lambda function: cached(maxsize=None)(function), 0.32, 0.49),
+        (lambda function: memoize(Cache(), name="down")(function), 0.19, 0.24),
+    ],
+    ids=["cached", "memoize"],
+)
+def test_functions_that_call_themselves_get_as_deep_as_the_documents_say(decorate: Any, share: float, since_3_12: float) -> None:
+    text = (Path(__file__).parents[2] / "docs/python-faces.md").read_text()
+    (said,) = re.findall(rf"({share:.0%})[^0-9]*({since_3_12:.0%})".replace("%", " %"), text)
+    assert said
+    expected = since_3_12 if sys.version_info >= (3, 12) else share
+    assert depth(decorate) >= expected * sys.getrecursionlimit()

@@ -10,7 +10,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use super::MOST_DEPTH;
-use super::refusal::{Unfit, shown, step};
+use super::refusal::{Unfit, step};
+use crate::repr::shown;
 
 /// The largest integer that those who have only floats read as what it is.
 const MOST: i64 = (1 << 53) - 1;

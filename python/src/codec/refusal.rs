@@ -3,6 +3,8 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use crate::repr::shown;
+
 /// Why a value is not written.
 #[derive(Debug)]
 pub(crate) enum Unfit {
@@ -67,22 +69,7 @@ impl Unfit {
     }
 }
 
-/// Characters of a `repr`: what is longer says no more about where a step leads, and is the user's data.
-const LONGEST_REPR: usize = 80;
-
 /// A step into a dict or a list, as it is written in Python. What has no `repr` is a step all the same.
 pub(crate) fn step(key: &Bound<'_, PyAny>) -> String {
     format!("[{}]", shown(key))
-}
-
-/// The beginning of a `repr`.
-pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
-    let Ok(text) = value.repr() else {
-        return "…".to_owned();
-    };
-    let text = text.to_string_lossy();
-    match text.char_indices().nth(LONGEST_REPR) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into_owned(),
-    }
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rustcache::{Cache, DiskError, OnDiskError, Recover, SyncMode, WeakCache};
+use rustcache::{Cache, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, SyncMode, WeakCache};
 
 use crate::arguments::{positive_seconds, seconds, whole};
 use crate::failure;
@@ -25,6 +26,11 @@ pub(crate) struct DirectoryOptions<'a, 'py> {
     pub(crate) last_snapshot_within: Option<&'a Bound<'py, PyAny>>,
     pub(crate) lock_patience: Option<&'a Bound<'py, PyAny>>,
 }
+
+/// What is waited for a lock, unless something else is asked for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// And between two looks at signals: longer than the engine waits for somebody who is not ending (`PersistentBuilder::lock_patience`).
+const PIECE: Duration = Duration::from_millis(400);
 
 /// The directory that a cache has, and the process in which it has it.
 #[derive(Debug)]
@@ -87,11 +93,12 @@ impl DirectoryOptions<'_, '_> {
         if let Some(limit) = self.last_snapshot_within {
             builder = builder.last_snapshot_within(seconds("last_snapshot_within", limit)?);
         }
-        if let Some(patience) = self.lock_patience {
-            builder = builder.lock_patience(seconds("lock_patience", patience)?);
-        }
+        let patience = match self.lock_patience {
+            Some(patience) => seconds("lock_patience", patience)?,
+            None => LOCK_PATIENCE,
+        };
         let generation = Generation::now();
-        let opened = py.detach(|| builder.open());
+        let opened = open_interruptibly(py, &builder, patience)?;
         let cache = opened.map_err(|error| failure::not_opened(py, &path, &error))?;
         remember(py, &cache);
         let place = Place {
@@ -120,6 +127,26 @@ impl DirectoryOptions<'_, '_> {
                 "{name} is about a directory, and there is none: give dir as well"
             ))),
         }
+    }
+}
+
+/// Waits for the lock by small pieces, between which signals are seen to: Ctrl-C ends the wait.
+fn open_interruptibly(
+    py: Python<'_>,
+    builder: &PersistentBuilder,
+    mut patience: Duration,
+) -> PyResult<Result<Cache, OpenError>> {
+    loop {
+        let piece = patience.min(PIECE);
+        let began = Instant::now();
+        let opened = py.detach(|| builder.clone().lock_patience(piece).open());
+        // Who has it and is not ending is not waited for as long as that.
+        let is_to_wait = matches!(opened, Err(OpenError::InUse { .. })) && began.elapsed() >= piece;
+        patience -= piece;
+        if !is_to_wait || patience.is_zero() {
+            return Ok(opened);
+        }
+        py.check_signals()?;
     }
 }
 

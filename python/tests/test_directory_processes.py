@@ -17,6 +17,26 @@ from rustcache import Cache
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
+IS_OPEN_TWICE = """
+        import os, sys, threading, time
+
+        def times_it_is_open():
+            there = os.stat(sys.argv[1] + "/lock").st_ino
+            found = 0
+            for name in os.listdir("/dev/fd"):
+                try:
+                    found += os.fstat(int(name)).st_ino == there
+                except OSError:
+                    pass
+            return found
+
+        def until_it_is_open_twice():
+            # By who holds the lock, and by who waits for it.
+            while times_it_is_open() < 2:
+                time.sleep(0.001)
+"""
+
+
 def command(program: str, *arguments: object) -> list[str]:
     return [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program), *map(str, arguments)]
 
@@ -214,19 +234,11 @@ def test_a_directory_is_free_when_its_process_has_ended_though_a_child_lives_on(
 
 @forks
 def test_a_directory_that_a_thread_was_opening_at_the_fork_is_free_as_well(tmp_path: Path) -> None:
-    program = """
-        import fcntl, os, sys, threading, time
+    program = (
+        IS_OPEN_TWICE
+        + """
+        import fcntl
         from rustcache import Cache
-
-        def times_it_is_open():
-            there = os.stat(sys.argv[1] + "/lock").st_ino
-            found = 0
-            for name in os.listdir("/dev/fd"):
-                try:
-                    found += os.fstat(int(name)).st_ino == there
-                except OSError:
-                    pass
-            return found
 
         cache = None
 
@@ -242,8 +254,7 @@ def test_a_directory_that_a_thread_was_opening_at_the_fork_is_free_as_well(tmp_p
         fcntl.flock(held, fcntl.LOCK_EX)
         thread = threading.Thread(target=open_it)
         thread.start()
-        while times_it_is_open() < 2:
-            time.sleep(0.001)
+        until_it_is_open_twice()
         child = os.fork()
         if child == 0:
             held.close()
@@ -254,6 +265,7 @@ def test_a_directory_that_a_thread_was_opening_at_the_fork_is_free_as_well(tmp_p
         print(child, flush=True)
         os.kill(os.getpid(), 9)
     """
+    )
     assert opens_though_a_child_lives_on(tmp_path, program).get("key") == 1
 
 
@@ -372,3 +384,44 @@ def test_a_child_that_other_code_has_forked_is_told_as_well(tmp_path: Path) -> N
         print("end")
     """
     assert run(program, tmp_path) == "end\n"
+
+
+@forks
+def test_waiting_for_a_directory_sees_to_signals(tmp_path: Path) -> None:
+    program = (
+        IS_OPEN_TWICE
+        + """
+        import fcntl, signal
+        from rustcache import Cache
+
+        # Somebody who is about to give it up.
+        held = open(sys.argv[1] + "/lock", "w")
+        held.write(f"{os.getpid()} ending\\n")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def open_it(number):
+            def send():
+                until_it_is_open_twice()
+                os.kill(os.getpid(), number)
+
+            thread = threading.Thread(target=send)
+            thread.start()
+            try:
+                with Cache(dir=sys.argv[1], lock_patience=3600) as cache:
+                    cache.set("key", 1)
+            finally:
+                thread.join()
+
+        try:
+            open_it(signal.SIGINT)
+        except KeyboardInterrupt:
+            print("interrupted")
+        # What a handler does that raises nothing does not end the wait.
+        signal.signal(signal.SIGUSR1, lambda *_: fcntl.flock(held, fcntl.LOCK_UN))
+        open_it(signal.SIGUSR1)
+        held.close()
+        print("opened")
+    """
+    )
+    assert run(program, tmp_path) == "interrupted\nopened\n"

@@ -17,7 +17,8 @@ use crate::directory::DirectoryOptions;
 use crate::kept::Kept;
 use crate::listener;
 use crate::serialized::{Serialized, key_bytes, key_object};
-use crate::storage::{More, State, Storage};
+use crate::state::{More, State};
+use crate::storage::Storage;
 
 /// Values by serialization, bounded by what they take: pickled, unless it is given something else to make bytes of them.
 #[pyclass(frozen, subclass, extends = Storage, module = "rustcache")]

@@ -8,9 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustcache::{Expiry, Stats};
 
+use crate::arguments::whole;
 use crate::callable::Callable;
+use crate::config::Config;
+use crate::listener;
 use crate::object::Object;
-use crate::store::{Store, Written};
+use crate::store::{Store, StoreOptions, Written};
 
 /// What the engine takes for an entry, about: its place, its part of the index, of the order and of the deadlines.
 pub(crate) const ENTRY_OVERHEAD: u64 = 80;
@@ -31,6 +34,8 @@ pub(crate) enum Weigher {
 pub(crate) struct Objects {
     pub(crate) store: Store,
     pub(crate) weigher: Weigher,
+    /// As it was asked for.
+    pub(crate) max_weight: Option<u64>,
     pub(crate) listener: Option<Arc<Callable>>,
 }
 
@@ -58,6 +63,58 @@ impl Rounds {
 }
 
 impl Objects {
+    /// With those options that only objects have.
+    pub(crate) fn new(
+        config: &Config,
+        max_weight: Option<&Bound<'_, PyAny>>,
+        weigher: Option<&Bound<'_, PyAny>>,
+        eviction_listener: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let max_weight = max_weight.map(|weight| whole("max_weight", weight)).transpose()?;
+        let refuse = |complaint: &'static str| Err(PyValueError::new_err(complaint));
+        match (config.size_limit_in_bytes, max_weight, weigher) {
+            (_, Some(weight), _) if weight < 1 => {
+                return Err(PyValueError::new_err(format!(
+                    "max_weight must be at least 1, and is {weight}"
+                )));
+            }
+            (Some(_), Some(_), _) => {
+                return refuse("size_limit_in_bytes and max_weight exclude each other: give one of them");
+            }
+            (None, Some(_), None) => {
+                return refuse("max_weight needs a weigher, which says what an entry weighs");
+            }
+            _ => {}
+        }
+        let weigher = match weigher {
+            Some(weigher) => Weigher::Callable(Callable::new(weigher, "weigher")?),
+            None if config.size_limit_in_bytes.is_some() => Weigher::Bytes,
+            None => Weigher::Nothing,
+        };
+        let listener = listener::of(eviction_listener)?;
+        let weighs = !matches!(weigher, Weigher::Nothing);
+        let store = Store::new(StoreOptions {
+            is_one_order: false,
+            max_items: config.max_items.map(i64::unsigned_abs),
+            // Where a weigher only counts there is a limit as well, so that the sum fits into what it is counted in.
+            max_weight: config
+                .size_limit_in_bytes
+                .or(max_weight)
+                .or(weighs.then_some(i64::MAX))
+                .map(i64::unsigned_abs),
+            weighs,
+            time_to_idle: config.idle_time,
+            policy: Some(config.policy),
+            listener: listener.clone(),
+        })?;
+        Ok(Objects {
+            store,
+            weigher,
+            max_weight: max_weight.map(i64::unsigned_abs),
+            listener,
+        })
+    }
+
     #[inline]
     pub(crate) fn set(
         &self,

@@ -1,109 +1,23 @@
 //! `Storage`, and all methods that `Cache` inherits from it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyTuple, PyType};
-use rustcache::Expiry;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::arguments::{Given, expiry, seconds_left, whole};
-use crate::callable::Callable;
+use crate::arguments::{Given, seconds_left};
 use crate::calling;
 use crate::config::Config;
+use crate::counter;
 use crate::iterate::{EntryIterator, What};
 use crate::kept::{Kept, PIECE};
 use crate::made::Made;
 use crate::objects::{Objects, Rounds, Weigher, When};
-use crate::shown::Limits;
+use crate::state::{More, State};
 use crate::stats::Stats;
-use crate::store::{Store, StoreOptions, Written};
-
-/// What `__init__` makes.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) kept: Kept,
-    pub(crate) config: Config,
-    /// Options of a class of its own, as keyword arguments of its constructor.
-    pub(crate) more: Vec<(&'static str, More)>,
-    is_closed: AtomicBool,
-}
-
-/// An option that is no plain value.
-#[derive(Debug)]
-pub(crate) enum More {
-    Number(u64),
-    Text(String),
-    /// Which callable of the state it is, so that nothing is referred to twice.
-    Weigher,
-    Listener,
-    Serializer,
-    Deserializer,
-}
-
-impl State {
-    pub(crate) const fn new(kept: Kept, config: Config, more: Vec<(&'static str, More)>) -> Self {
-        State {
-            kept,
-            config,
-            more,
-            is_closed: AtomicBool::new(false),
-        }
-    }
-
-    /// When an entry expires that is written with this TTL.
-    #[inline]
-    fn expiry(&self, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Expiry> {
-        let expiry = expiry(ttl, self.config.default_expiry)?;
-        Ok(if self.config.expiration_disabled {
-            Expiry::Never
-        } else {
-            expiry
-        })
-    }
-
-    fn limits(&self) -> Limits {
-        let weight = self.more.iter().find_map(|(name, more)| match more {
-            More::Number(number) if *name == "max_weight" => Some(*number),
-            _ => None,
-        });
-        Limits {
-            items: self.config.max_items.map(i64::unsigned_abs),
-            weight: self.config.size_limit_in_bytes.map(i64::unsigned_abs).or(weight),
-            measure: self.kept.measure(),
-        }
-    }
-
-    /// As keyword arguments of the constructor.
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = self.config.to_dict(py)?;
-        for (name, more) in &self.more {
-            let callable = match (more, &self.kept) {
-                (More::Number(number), _) => {
-                    dict.set_item(name, number)?;
-                    continue;
-                }
-                (More::Text(text), _) => {
-                    dict.set_item(name, text)?;
-                    continue;
-                }
-                (More::Weigher, Kept::Objects(objects)) => match &objects.weigher {
-                    Weigher::Callable(weigher) => Some(weigher),
-                    _ => None,
-                },
-                (More::Listener, Kept::Objects(objects)) => objects.listener.as_deref(),
-                (More::Listener, Kept::Serialized(serialized)) => serialized.listener.as_deref(),
-                (More::Serializer, Kept::Serialized(serialized)) => Some(&serialized.codec.serializer),
-                (More::Deserializer, Kept::Serialized(serialized)) => Some(&serialized.codec.deserializer),
-                _ => None,
-            };
-            dict.set_item(name, callable.and_then(|callable| callable.get(py)))?;
-        }
-        Ok(dict)
-    }
-}
+use crate::store::Written;
 
 /// Objects by reference: bounded, with TTLs, safe under threads. What `get` returns is the very object that was set.
 #[pyclass(frozen, subclass, generic, weakref, module = "rustcache")]
@@ -137,9 +51,7 @@ impl Storage {
     #[inline]
     pub(crate) fn open(&self) -> PyResult<&State> {
         let state = self.state()?;
-        if state.is_closed.load(Ordering::Relaxed) {
-            return Err(PyRuntimeError::new_err("Storage is closed"));
-        }
+        state.check_open()?;
         Ok(state)
     }
 }
@@ -162,23 +74,6 @@ impl Storage {
         state.kept.set(key, value, state.expiry(ttl)?, When::Always)?;
         Ok(())
     }
-}
-
-/// What others can count on as well, or nothing at all.
-fn text_of_sum<'py>(counter: &Bound<'py, PyAny>, delta: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if !delta.is_instance_of::<PyInt>() {
-        return Err(PyTypeError::new_err(format!(
-            "the counter under the key is text, to which only an int can be added, and the delta is of type {}",
-            delta.get_type().name()?
-        )));
-    }
-    let sum = counter.add(delta)?;
-    if sum.extract::<i64>().is_err() {
-        return Err(PyOverflowError::new_err(format!(
-            "the counter under the key is text, and its sum has to be between -2**63 and 2**63 - 1: {counter} + {delta} is not"
-        )));
-    }
-    Ok(sum.str()?.into_any())
 }
 
 #[cold]
@@ -236,59 +131,18 @@ impl Storage {
             ),
             (expiration_thread_log, expiration_disabled),
         )?;
-        let max_weight = max_weight.map(|weight| whole("max_weight", weight)).transpose()?;
-        if max_weight.is_some_and(|weight| weight < 1) {
-            return Err(PyValueError::new_err(format!(
-                "max_weight must be at least 1, and is {}",
-                max_weight.unwrap_or_default()
-            )));
-        }
-        let refuse = |complaint: &'static str| Err(PyValueError::new_err(complaint));
-        match (size_limit_in_bytes, max_weight, weigher) {
-            (Some(_), Some(_), _) => {
-                return refuse("size_limit_in_bytes and max_weight exclude each other: give one of them");
-            }
-            (None, Some(_), None) => {
-                return refuse("max_weight needs a weigher, which says what an entry weighs");
-            }
-            _ => {}
-        }
-        let weigher = match weigher {
-            Some(weigher) => Weigher::Callable(Callable::new(weigher, "weigher")?),
-            None if size_limit_in_bytes.is_some() => Weigher::Bytes,
-            None => Weigher::Nothing,
-        };
-        let listener = crate::listener::of(eviction_listener)?;
-        let weighs = !matches!(weigher, Weigher::Nothing);
-        let store = Store::new(StoreOptions {
-            is_one_order: false,
-            max_items: config.max_items.map(i64::unsigned_abs),
-            // Where a weigher only counts there is a limit as well, so that the sum fits into what it is counted in.
-            max_weight: config
-                .size_limit_in_bytes
-                .or(max_weight)
-                .or(weighs.then_some(i64::MAX))
-                .map(i64::unsigned_abs),
-            weighs,
-            time_to_idle: config.idle_time,
-            policy: Some(config.policy),
-            listener: listener.clone(),
-        })?;
+        let objects = Objects::new(&config, max_weight, weigher, eviction_listener)?;
         let mut more = Vec::new();
-        if let Some(weight) = max_weight {
-            more.push(("max_weight", More::Number(weight.unsigned_abs())));
+        if objects.max_weight.is_some() {
+            more.push(("max_weight", More::MaxWeight));
         }
-        if matches!(weigher, Weigher::Callable(_)) {
+        if matches!(objects.weigher, Weigher::Callable(_)) {
             more.push(("weigher", More::Weigher));
         }
-        if listener.is_some() {
+        if objects.listener.is_some() {
             more.push(("eviction_listener", More::Listener));
         }
-        let kept = Kept::Objects(Objects {
-            store,
-            weigher,
-            listener,
-        });
+        let kept = Kept::Objects(objects);
         self.begin(State::new(kept, config, more))
     }
 
@@ -336,42 +190,8 @@ impl Storage {
         default: Option<&Bound<'py, PyAny>>,
         ttl: Given<'_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (py, state) = (key.py(), self.open()?);
-        let number = |given: Option<&Bound<'py, PyAny>>, default: i64| match given {
-            Some(given) => Ok(given.clone()),
-            None => default.into_pyobject(py).map(Bound::into_any),
-        };
-        let (delta, default) = (number(delta, 1)?, number(default, 0)?);
-        let expiry = state.expiry(ttl.as_ref())?;
-        let mut is_text = false;
-        let (sum, written) = state.kept.update(key, expiry, |old| {
-            let what = if old.is_some() {
-                "the value under the key"
-            } else {
-                "the default"
-            };
-            let old = old.unwrap_or_else(|| default.clone());
-            // What `increment` of other languages has begun is text, and stays so.
-            if let Some(counter) = state.kept.counter(&old)? {
-                is_text = true;
-                return text_of_sum(&counter, &delta);
-            }
-            is_text = false;
-            if !old.is_instance(crate::numbers::number(py)?)? {
-                return Err(PyTypeError::new_err(format!(
-                    "only a number can be added to, and {what} is of type {}",
-                    old.get_type().name()?
-                )));
-            }
-            old.add(&delta)
-        })?;
-        match written {
-            Written::TooHeavy => Err(PyValueError::new_err(
-                "the sum does not fit into the cache, and was not stored",
-            )),
-            _ if is_text => py.get_type::<PyInt>().call1((sum,)),
-            _ => Ok(sum),
-        }
+        let state = self.open()?;
+        counter::add(state, key, delta, default, state.expiry(ttl.as_ref())?)
     }
 
     /// Puts what `make` makes of the value under a key (of `CACHE_MISS`, if there is none) in its place, in one step, and gives that. `make` is called again if others write meanwhile; what is there keeps its TTL.
@@ -475,9 +295,7 @@ impl Storage {
     #[pyo3(signature = (wait=false))]
     fn close(&self, py: Python<'_>, wait: bool) -> PyResult<()> {
         let _ = wait;
-        let state = self.state()?;
-        state.is_closed.store(true, Ordering::Relaxed);
-        state.kept.close(py)
+        self.state()?.close(py)
     }
 
     /// The keys, in no particular order.
@@ -541,7 +359,7 @@ impl Storage {
     /// Whether `close` was called.
     #[getter]
     fn closed(&self) -> PyResult<bool> {
-        Ok(self.state()?.is_closed.load(Ordering::Relaxed))
+        Ok(self.state()?.is_closed())
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
@@ -587,11 +405,7 @@ impl Storage {
             limit(state.config.max_items),
             limit(state.config.size_limit_in_bytes),
             state.config.policy.name(),
-            if state.is_closed.load(Ordering::Relaxed) {
-                ", closed"
-            } else {
-                ""
-            },
+            if state.is_closed() { ", closed" } else { "" },
         ))
     }
 

@@ -1,7 +1,7 @@
 // The Python package's tests and checks, in a virtual environment that this makes: `node scripts/python.mjs test` (or `check`: format, lints,
 // types; or `wheel`: what users install; or `faces`: the tests that other packages publish, against what takes their place; or `bench`: the
-// figures, beside rivals in an environment of their own). Plain Node, as all of these scripts. The variable PYTHON names another interpreter
-// than the first one in PATH that is new enough.
+// figures, beside rivals in an environment of their own; or `bench abi3`: what one wheel for every version costs). Plain Node, as all of these
+// scripts. The variable PYTHON names another interpreter than the first one in PATH that is new enough.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -97,6 +97,36 @@ function build(...flags) {
     fail("maturin could not build the extension");
 }
 
+/** What a wheel holds, in a directory of that name; without `abi3`, it is for this version of Python alone. */
+function unpacked(name, ...flags) {
+  const built = join(target, "python-abi3", name);
+  rmSync(built, { recursive: true, force: true });
+  const profile = process.argv.includes("--quick") ? "dev" : "release";
+  if (!run(join(venv, bin, "maturin"), ["build", "--quiet", "--profile", profile, "--out", built, ...flags]))
+    fail("maturin could not build the extension");
+  const [wheel] = readdirSync(built);
+  if (!run(python, ["-m", "zipfile", "-e", join(built, wheel), built]))
+    fail(`${wheel} could not be unpacked`);
+  return built;
+}
+
+function benchAbi3() {
+  // Features that are named take the place of those of pyproject.toml; this one is there anyway.
+  const builds = [unpacked("abi3"), unpacked("alone", "--features", "pyo3/macros")];
+  return bench("abi3.py", builds[0], ...builds, ...process.argv.slice(4));
+}
+
+/** Runs a bench, in the environment that has the rivals and with the package that is found there. */
+function bench(file, found, ...args) {
+  const rivals = join(target, "python-bench-venv");
+  makeVenv(rivals, "bench/python/requirements.txt");
+  const env = { ...process.env, PYTHONPATH: found };
+  return (
+    spawnSync(pythonOf(rivals), [join(root, "bench/python", file), ...args], { env, stdio: "inherit" })
+      .status === 0
+  );
+}
+
 const checks = [
   ["ruff", "format", "--check", "."],
   ["ruff", "check", "."],
@@ -159,18 +189,14 @@ const steps = {
     const args = ["compat/run.py", "--scratch", join(target, "python-compat"), ...process.argv.slice(3)];
     process.exit(spawnSync(python, args, { cwd: directory, env, stdio: "inherit" }).status ?? 1);
   },
-  bench: () => {
-    const rivals = join(target, "python-bench-venv");
-    makeVenv(rivals, "bench/python/requirements.txt");
-    const args = [join(root, "bench/python/bench.py"), ...process.argv.slice(3)];
-    const found = { ...process.env, PYTHONPATH: directory };
-    return spawnSync(pythonOf(rivals), args, { env: found, stdio: "inherit" }).status === 0;
-  },
+  bench: () => (isOfAbi3 ? benchAbi3() : bench("bench.py", directory, ...process.argv.slice(3))),
 };
 
 const step = steps[process.argv[2]];
 if (!step) fail(`say what to do: ${Object.keys(steps).join(" or ")}`);
 makeVenv(venv, "python/requirements-dev.txt");
 // Figures are of what is released; whether the bench works is seen by what the tests have built.
-build(...(process.argv[2] === "bench" && !process.argv.includes("--quick") ? ["--release"] : []));
+const isOfAbi3 = process.argv[2] === "bench" && process.argv[3] === "abi3";
+if (!isOfAbi3)
+  build(...(process.argv[2] === "bench" && !process.argv.includes("--quick") ? ["--release"] : []));
 process.exitCode = step() ? 0 : 1;

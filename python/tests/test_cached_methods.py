@@ -6,7 +6,9 @@ import copy
 import gc
 import inspect
 import pickle
+import subprocess
 import sys
+import textwrap
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -288,3 +290,35 @@ def test_results_of_instances_that_are_gone_leave_nothing_with_the_function() ->
 
     before = live(2000)
     assert live(20_000) - before < 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is read as Linux tells it")
+@pytest.mark.parametrize(("ttl", "results", "least", "most"), [("None", 8, 0.7, 1.3), ("None", 9, 16, 20), ("3600", 1, 16, 20)])
+def test_the_results_of_an_instance_take_the_memory_that_the_documents_say(ttl: str, results: int, least: float, most: float) -> None:
+    program = f"""
+        import os
+        from rustcache import cached
+
+        def taken():
+            with open("/proc/self/statm") as told:
+                return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+        class Thing:
+            @cached(ttl={ttl})
+            def method(self, number):
+                return None
+
+        def use(things):
+            for thing in things:
+                for number in range({results}):
+                    thing.method(number)
+            return things
+
+        kept = use([Thing() for _ in range(100)])
+        things = [Thing() for _ in range({3000 if least > 1 else 20000})]
+        before = taken()
+        use(things)
+        print((taken() - before) / len(things))
+    """
+    told = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
+    assert least < float(told.stdout) < most

@@ -1,10 +1,11 @@
 """The figures of the Python package, beside those of what its users would take instead. `node scripts/python.mjs bench` runs it, with
-`--quick` to see whether it works, with `--write` to put the figures into docs/benchmarks.md."""
+`--quick` to see whether it works, with `--only calls` for one part of it, with `--write` to put the figures into docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import calls
 import disk
@@ -80,9 +81,10 @@ def _calls(effort: Effort, into: list[str]) -> list[Target]:
     return targets
 
 
-def _memory(rounds: int, entries: int, into: list[str]) -> list[Target]:
+def _memory(effort: Effort, into: list[str]) -> list[Target]:
     if sys.platform != "linux":
         return []
+    rounds, entries = (1, 20_000) if effort is QUICK else (5, 1_000_000)
     sizes = memory.measure(rounds, entries)
     of_dict = sizes[memory.DICT]
     payload = memory.VALUE_BYTES + len("user:000000000")
@@ -119,21 +121,33 @@ def _disk(effort: Effort, into: list[str]) -> list[Target]:
     ]
 
 
+SECTIONS: dict[str, Callable[[Effort, list[str]], list[Target]]] = {
+    "mappings": _mappings,
+    "threads": _threads,
+    "calls": _calls,
+    "memory": _memory,
+    "directory": _disk,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="PART", help=f"some of {', '.join(SECTIONS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of little: whether it works, no figures")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
     if options.quick and options.write:
         parser.error("--quick gives no figures that could be written")
+    if options.write and len(options.only) < len(SECTIONS):
+        parser.error("--only gives a part of the figures, and all of them are written")
     effort = QUICK if options.quick else FULL
     command = " ".join(["node scripts/python.mjs bench", *sys.argv[1:]])
     text: list[str] = []
     _say(heading("Python: against what its users would take instead", command), text)
     _say(f"{rivals(RIVALS)}. Medians of {effort.rounds} rounds, in which all take turns; the garbage collector is off.\n", text)
-    targets = _mappings(effort, text) + _threads(effort, text) + _calls(effort, text)
-    targets += _memory(1 if options.quick else 5, 20_000 if options.quick else 1_000_000, text)
-    targets += _disk(effort, text)
+    targets = [target for name, section in SECTIONS.items() if name in options.only for target in section(effort, text)]
     rows = [[name, measured, "reached" if is_reached else "**missed**"] for name, measured, is_reached in targets]
     if options.quick:
         return

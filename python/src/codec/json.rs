@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use super::MOST_DEPTH;
 use super::refusal::{Unfit, step};
+use super::{MOST_DEPTH, json_reader};
 use crate::repr::shown;
 
 /// The largest integer that those who have only floats read as what it is.
@@ -26,17 +26,7 @@ pub(super) fn encode(value: &Bound<'_, PyAny>) -> Result<Vec<u8>, Unfit> {
 pub(super) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     // As text, since `loads` guesses at the encoding of bytes.
     let text = std::str::from_utf8(bytes).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let text = PyString::new(py, text);
-    // What `loads` asks at last, and the only part of it that is not Python code. It sees to white space and to what is no JSON.
-    static SCANNER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let scanner = SCANNER.get_or_try_init(py, || {
-        let decoder = py.import("json")?.getattr("JSONDecoder")?.call0()?;
-        Ok::<_, PyErr>(decoder.getattr("scan_once")?.unbind())
-    })?;
-    if let Ok(scanned) = scanner.bind(py).call1((&text, 0))
-        && let Ok((value, end)) = scanned.extract::<(Bound<'py, PyAny>, usize)>()
-        && end == text.len()?
-    {
+    if let Some(value) = json_reader::read(py, text) {
         return Ok(value);
     }
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -2,7 +2,9 @@
 
 mod extension;
 mod json;
+mod json_reader;
 mod msgpack;
+mod names;
 mod refusal;
 mod wrapped;
 

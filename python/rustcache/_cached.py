@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar, overload
 
 from . import _background
-from ._core import MISSING, Memo, Results
+from ._core import MISSING, Memo, Results, as_method_descriptor
 from ._flights import Outcome, TaskFlight, ThreadFlight, inside
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ class CachedFunction(Memo[P, R]):
         self._ttl = ttl if ttl is None or callable(ttl) else _seconds("ttl", ttl)
         self._stale = 0.0 if stale is None else _seconds("stale_while_revalidate", stale)
         self._ignored = ignored
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        kind = self.__class__
+        kinds = _METHODS if self._belongs_to(owner) else _FUNCTIONS
+        self.__class__ = kinds.get(kind, kind)
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses, `maxsize` and the number of results. Of a method: `instance.method.cache_info()`, since each instance has a cache
@@ -306,6 +311,14 @@ class CachedCoroutineFunction(CachedFunction[P, R]):
                 self._tell(error)
 
         _background.start_task(flight.loop, refresh(), lambda: _land(store.pending, key, flight))
+
+
+# Those that are in the body of a class. An instance of that calls them without binding them first, and everything else is the same.
+_METHODS: dict[type, type] = {
+    CachedFunction: as_method_descriptor(CachedFunction, f"{__name__}.CachedMethod"),
+    CachedCoroutineFunction: as_method_descriptor(CachedCoroutineFunction, f"{__name__}.CachedCoroutineMethod"),
+}
+_FUNCTIONS = {method: function for function, method in _METHODS.items()}
 
 
 def _take_off(pending: dict[Hashable, Any], key: Hashable, flight: ThreadFlight | TaskFlight) -> ThreadFlight | TaskFlight | None:

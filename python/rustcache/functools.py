@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from ._cached import CacheInfo
-from ._core import Memo
+from ._core import Memo, as_method_descriptor
 
 __all__ = ("cache", "lru_cache")
 
@@ -40,6 +40,10 @@ class _Function(Memo[P, R]):
         return self
 
 
+# A function of Python's is the same to its class.
+_Method = as_method_descriptor(_Function, f"{__name__}._Method")
+
+
 @overload
 def lru_cache(maxsize: Callable[P, R], typed: bool = False) -> _Function[P, R]: ...
 @overload
@@ -62,7 +66,7 @@ def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
 def _decorate(function: Callable[..., Any], maxsize: int | None, typed: bool) -> _Function[..., Any]:
     if not callable(function):
         raise TypeError("the first argument must be callable")
-    made = _Function(function, maxsize=maxsize, typed=bool(typed), is_plain=True)
+    made = _Method(function, maxsize=maxsize, typed=bool(typed), is_plain=True)
     functools.update_wrapper(made, function)
     made.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
     return made

@@ -1,4 +1,4 @@
-//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs`, `fast.rs`, `calling.rs` and `process.rs` (all unsafe code), `background.rs` (the thread).
+//! `rustcache._core`: the engine for Python. Each class has a file of its own; what they are made of lies below: `store.rs` (objects), `object.rs`, `fast.rs`, `calling.rs`, `descriptor.rs` and `process.rs` (all unsafe code), `background.rs` (the thread).
 
 mod arguments;
 mod background;
@@ -8,6 +8,7 @@ mod calling;
 mod codec;
 mod config;
 mod counter;
+mod descriptor;
 mod directory;
 mod failure;
 mod fast;
@@ -85,6 +86,7 @@ mod _core {
         module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
         crate::fast::add_methods(py)?;
         module.add_function(wrap_pyfunction!(crate::codec::encode_arguments, module)?)?;
+        module.add_function(wrap_pyfunction!(crate::descriptor::as_method_descriptor, module)?)?;
         crate::background::register(module)?;
         crate::directory::register(module)
     }

@@ -12,6 +12,7 @@ use pyo3::types::{
 };
 
 use crate::calling;
+use crate::descriptor;
 use crate::instance;
 use crate::made::Made;
 use crate::method::Method;
@@ -116,14 +117,35 @@ impl Memo {
         }
         if args.len() == 1 {
             let only = args.get_item(0)?;
-            if only.is_exact_instance_of::<PyString>()
-                || only.is_exact_instance_of::<PyInt>()
-                || self.is_never_a_tuple(&only)
-            {
+            if self.is_key_alone(&only) {
                 return Ok(only);
             }
         }
         Ok(args.clone().into_any())
+    }
+
+    /// The same of arguments that begin with the instance, which does not count.
+    #[inline]
+    fn key_behind_instance<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if args.len() == 2 && !self.typed && kwargs.is_none_or(|kwargs| kwargs.is_empty()) {
+            let only = args.get_item(1)?;
+            if self.is_key_alone(&only) {
+                return Ok(only);
+            }
+        }
+        self.key(&args.get_slice(1, args.len()), kwargs)
+    }
+
+    /// Whether the only argument may be the key, instead of a tuple of it.
+    #[inline]
+    fn is_key_alone(&self, argument: &Bound<'_, PyAny>) -> bool {
+        argument.is_exact_instance_of::<PyString>()
+            || argument.is_exact_instance_of::<PyInt>()
+            || self.is_never_a_tuple(argument)
     }
 
     /// Whether it is no tuple, nor equal to one: then a key may be it alone. functools only does that with the commonest two types, so that 1 and 1.0 are different to it.
@@ -182,12 +204,20 @@ impl Memo {
     }
 }
 
+/// Where the instance is whose results they are, if it is a method of one.
+#[derive(Clone, Copy)]
+pub(crate) enum Instance<'a, 'py> {
+    None,
+    Apart(&'a Bound<'py, PyAny>),
+    /// The first of the arguments.
+    First,
+}
+
 /// One call: of a function, or of a method with its instance.
 pub(crate) struct Call<'a, 'py> {
     pub(crate) memo: &'a Bound<'py, Memo>,
     pub(crate) results: &'a Bound<'py, Results>,
-    pub(crate) instance: Option<&'a Bound<'py, PyAny>>,
-    /// Without the instance.
+    pub(crate) instance: Instance<'a, 'py>,
     pub(crate) args: &'a Bound<'py, PyTuple>,
     pub(crate) kwargs: Option<&'a Bound<'py, PyDict>>,
 }
@@ -200,8 +230,8 @@ impl<'py> Call<'_, 'py> {
     /// With the instance.
     pub(crate) fn all_args(&self) -> PyResult<Bound<'py, PyTuple>> {
         match self.instance {
-            None => Ok(self.args.clone()),
-            Some(instance) => PyTuple::new(
+            Instance::None | Instance::First => Ok(self.args.clone()),
+            Instance::Apart(instance) => PyTuple::new(
                 self.py(),
                 std::iter::once(instance.clone())
                     .chain(self.args.iter())
@@ -220,7 +250,10 @@ impl<'py> Call<'_, 'py> {
         if memo.key.is_some() {
             return memo.key(&self.all_args()?, self.kwargs);
         }
-        memo.key(self.args, self.kwargs)
+        match self.instance {
+            Instance::First => memo.key_behind_instance(self.args, self.kwargs),
+            Instance::None | Instance::Apart(_) => memo.key(self.args, self.kwargs),
+        }
     }
 
     #[inline]
@@ -282,7 +315,8 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
-/// Runs `act` with the call of a function; or, if that was defined in a class and is called through it, of the method of the instance that is given first.
+/// Runs `act` with the call of a function; or, if that was defined in a class, of the method of the instance that is given first.
+#[inline]
 fn with_call<'py, T>(
     memo: &Bound<'py, Memo>,
     args: &Bound<'py, PyTuple>,
@@ -290,28 +324,44 @@ fn with_call<'py, T>(
     act: impl FnOnce(&Call<'_, 'py>) -> PyResult<T>,
 ) -> PyResult<T> {
     let this = memo.get();
-    if let Some(owner) = this.owner.get()
-        && this.key.is_none()
-        && !this.is_plain
-        && let Ok(first) = args.get_item(0)
-        && first.is_instance(owner.bind(memo.py()))?
-    {
-        let results = instance::results(memo, &first)?.into_bound(memo.py());
-        return act(&Call {
-            memo,
-            results: &results,
-            instance: Some(&first),
-            args: &args.get_slice(1, args.len()),
-            kwargs,
-        });
-    }
+    let of_instance = match this.owner.get() {
+        Some(owner) if this.key.is_none() && !this.is_plain => {
+            results_of_first(memo, args, owner.bind(memo.py()))?
+        }
+        _ => None,
+    };
     act(&Call {
         memo,
-        results: this.results.bind(memo.py()),
-        instance: None,
+        results: of_instance.as_ref().unwrap_or(&this.results).bind(memo.py()),
+        instance: match &of_instance {
+            Some(_) => Instance::First,
+            None => Instance::None,
+        },
         args,
         kwargs,
     })
+}
+
+/// What the instance has that comes first, if this is a call for one.
+#[inline]
+fn results_of_first<'py>(
+    memo: &Bound<'py, Memo>,
+    args: &Bound<'py, PyTuple>,
+    owner: &Bound<'py, PyType>,
+) -> PyResult<Option<Py<Results>>> {
+    let Ok(first) = args.get_borrowed_item(0) else {
+        return Ok(None);
+    };
+    if has_results_of_function(&first) || !descriptor::is_called_for(memo, &first, owner)? {
+        return Ok(None);
+    }
+    instance::results(memo, &first).map(Some)
+}
+
+/// A class (whose method it is below @classmethod, or by its metaclass) does not end, so that it may be part of the key.
+#[inline]
+fn has_results_of_function(instance: &Bound<'_, PyAny>) -> bool {
+    instance.is_instance_of::<PyType>()
 }
 
 #[pymethods]
@@ -382,9 +432,10 @@ impl Memo {
         with_call(slf, args, kwargs, |call| call.invalidate())
     }
 
-    fn __set_name__(&self, owner: Py<PyType>, _name: &Bound<'_, PyAny>) {
-        // The first class in which it is; others that have it as well are subclasses, or borrow it.
-        let _ = self.owner.set(owner);
+    /// That it is in this class. Whether to call it with an instance in front is what its `__get__` makes of it: not if it is in several classes that have nothing to do with each other.
+    fn _belongs_to(&self, owner: &Bound<'_, PyType>) -> PyResult<bool> {
+        let first = self.owner.get_or_init(|| owner.clone().unbind());
+        owner.is_subclass(first.bind(owner.py()))
     }
 
     fn __get__<'py>(
@@ -405,8 +456,7 @@ impl Memo {
             })?;
             return method.bind(py).call1((slf, instance));
         }
-        // A class (whose method it is below @classmethod) does not end, so that it may be part of the key.
-        let is_shared = this.key.is_some() || instance.is_instance_of::<PyType>();
+        let is_shared = this.key.is_some() || has_results_of_function(instance);
         let method = Method {
             memo: slf.clone().unbind(),
             epoch: this.epoch(),

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::instance;
-use crate::memo::{Call, Memo};
+use crate::memo::{Call, Instance, Memo};
 use crate::results::Results;
 
 /// What is called when it is unpickled, and with what.
@@ -47,7 +47,7 @@ impl Method {
         let mut call = Call {
             memo: self.memo.bind(py),
             results: &results,
-            instance: Some(self.instance.bind(py)),
+            instance: Instance::Apart(self.instance.bind(py)),
             args,
             kwargs,
         };
@@ -56,7 +56,7 @@ impl Method {
         }
         let args = call.all_args()?;
         call.args = &args;
-        call.instance = None;
+        call.instance = Instance::None;
         act(&call)
     }
 }

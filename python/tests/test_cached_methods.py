@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from rustcache import cached
+from rustcache._cached import CachedFunction
 
 
 class Thing:
@@ -322,3 +323,138 @@ def test_the_results_of_an_instance_take_the_memory_that_the_documents_say(ttl: 
     """
     told = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
     assert least < float(told.stdout) < most
+
+
+class Lent:
+    """Has `method` from elsewhere; `calls` as `Thing`."""
+
+    calls = 0
+
+
+def in_the_body() -> type:
+    @cached
+    def method(self: Any, number: int) -> tuple[int, int]:
+        self.calls += 1
+        return number, self.calls
+
+    return type("Body", (Lent,), {"method": method})
+
+
+def in_a_subclass() -> type:
+    return type("Subclass", (in_the_body(),), {})
+
+
+def put_there_later() -> type:
+    @cached
+    def method(self: Any, number: int) -> tuple[int, int]:
+        self.calls += 1
+        return number, self.calls
+
+    class Later(Lent):
+        pass
+
+    Later.method = method  # type: ignore[attr-defined]
+    return Later
+
+
+def in_the_body_of_another() -> type:
+    return type("Other", (Lent,), {"method": in_the_body().__dict__["method"]})
+
+
+def put_into_another_later() -> type:
+    class Later(Lent):
+        pass
+
+    Later.method = in_the_body().__dict__["method"]  # type: ignore[attr-defined]
+    return type("Subclass", (Later,), {})
+
+
+def made_anew() -> type:
+    """As dataclass(slots=True) does."""
+    old = in_the_body()
+    return type(old.__name__, old.__bases__, {name: value for name, value in vars(old).items() if name not in ("__dict__", "__weakref__")})
+
+
+@pytest.mark.parametrize("make", [in_the_body, in_a_subclass, put_there_later, in_the_body_of_another, put_into_another_later, made_anew])
+def test_however_a_method_comes_into_a_class_its_results_are_the_instances(make: Any) -> None:
+    kind = make()
+    one, other = kind(), kind()
+    # As a call of the method, and as one of what `one.method` is: CPython does these in different ways.
+    bound = one.method
+    assert [one.method(1), bound(1), one.method(number=2), bound(number=2)] == [(1, 1), (1, 1), (2, 2), (2, 2)]
+    assert other.method(1) == (1, 1)
+    assert one.method.cache_info() == (2, 2, 128, 2)
+    assert one.method.invalidate(1) is True
+    assert one.method(1) == (1, 3)
+    assert kind.__mro__[0] is type(one)
+    del bound
+    seen = weakref.ref(one)
+    del one
+    gc.collect()
+    assert seen() is None
+
+
+def test_what_is_called_through_the_class_with_something_else_is_a_function() -> None:
+    class Kind:
+        @cached
+        def double(self: Any) -> list[Any]:
+            return [self, self]
+
+    double: Any = Kind.double
+    assert double(2) is double(2)
+    assert double(Lent) is double(Lent)
+    assert double.cache_info().currsize == 2
+    kind = Kind()
+    assert kind.double() is double(kind)
+    assert double.cache_info().currsize == 2
+
+
+def test_a_method_of_a_metaclass_keeps_its_results_by_the_class() -> None:
+    class Meta(type):
+        @cached
+        def names(cls) -> list[str]:
+            return sorted(vars(cls))
+
+    class One(metaclass=Meta):
+        field = 1
+
+    class Two(metaclass=Meta):
+        pass
+
+    assert One.names() is One.names() is Meta.names(One)
+    assert "field" in One.names()
+    assert "field" not in Two.names()
+    assert not [name for name in vars(One) if "rustcache" in name]
+
+
+def test_a_method_of_a_class_is_an_instance_of_what_functions_are() -> None:
+    assert isinstance(Thing.__dict__["method"], CachedFunction)
+    assert repr(Thing.__dict__["method"]).startswith("<cached <function Thing.method")
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'self'"):
+        Thing.method()  # type: ignore[call-arg]
+    # In several classes that have nothing to do with each other.
+    shared = cached(lambda self: self)
+    for name in ("One", "Two"):
+        type(name, (), {"method": shared})
+    assert type(shared) is CachedFunction
+
+
+def test_methods_are_called_by_calls_that_are_inspected_by_now() -> None:
+    """CPython adapts the code of a call to what it has met there before."""
+
+    class Kind(Lent):
+        method = put_there_later().method  # type: ignore[attr-defined]
+
+    class Another(Lent):
+        method = put_there_later().method  # type: ignore[attr-defined]
+
+    def call(thing: Any) -> Any:
+        return thing.method(1)
+
+    one, two = Kind(), Another()
+    assert [call(one) for _ in range(100)] == [(1, 1)] * 100
+    assert [call(two) for _ in range(100)] == [(1, 1)] * 100
+    two.method = lambda number: ("its own", number)  # type: ignore[method-assign]
+    assert [call(thing) for thing in (one, two)] == [(1, 1), ("its own", 1)]
+    Kind.method = lambda self, number: ("replaced", number)
+    assert call(Kind()) == ("replaced", 1)

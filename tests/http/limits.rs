@@ -60,7 +60,8 @@ fn a_head_that_does_not_come_is_not_waited_for_and_neither_is_the_next() {
 
 #[test]
 fn a_client_that_does_not_read_is_cut() {
-    let service = Service::with(&["--http-timeout", "300ms"]);
+    // Long enough for what is sent first.
+    let service = Service::with(&["--http-timeout", "3s"]);
     service.ask("PUT", "/v1/entries/large", &[], &vec![0; 60 << 20]);
     let mut client = service.client();
     client.send(b"GET /v1/entries/large HTTP/1.1\r\nHost: localhost\r\n\r\n");

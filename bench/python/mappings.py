@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contenders import DICT, MAPPINGS, OURS, Contender
@@ -52,6 +52,9 @@ class Measure:
     threads: int = 1
 
 
+THREADS = 2
+
+
 def measures(effort: Effort) -> list[Measure]:
     large = effort.large
     return [
@@ -65,12 +68,12 @@ def measures(effort: Effort) -> list[Measure]:
     ]
 
 
-def with_threads(effort: Effort, threads: int) -> list[Measure]:
+def with_threads(effort: Effort) -> list[Measure]:
     large = effort.large
     return [
-        Measure("hit", "hit", large, threads=threads),
-        Measure("overwrite", "write", large, threads=threads),
-        Measure("evicting set", "write", large, evicts=True, threads=threads),
+        Measure("hit", "hit", large, threads=THREADS),
+        Measure("overwrite", "write", large, threads=THREADS),
+        Measure("evicting set", "write", large, evicts=True, threads=THREADS),
     ]
 
 
@@ -97,12 +100,27 @@ def _sample(contender: Contender, measure: Measure, effort: Effort) -> Sample:
     return sample
 
 
+def _takes_part(contender: Contender, wanted: Measure) -> bool:
+    return (contender.is_bounded or not wanted.evicts) and (contender.survives_threads or wanted.threads == 1)
+
+
 def measure(effort: Effort, wanted: Measure) -> Results:
-    samples = {
-        contender.name: _sample(contender, wanted, effort)
-        for contender in MAPPINGS
-        if (contender.is_bounded or not wanted.evicts) and (contender.survives_threads or wanted.threads == 1)
-    }
+    samples = {contender.name: _sample(contender, wanted, effort) for contender in MAPPINGS if _takes_part(contender, wanted)}
+    return by_turns(samples, effort.rounds)
+
+
+def alone(name: str) -> str:
+    """What a contender is called in the results of `measure_threads` when one thread does all of it."""
+    return f"{name}, one thread"
+
+
+def measure_threads(effort: Effort, wanted: Measure) -> Results:
+    """By several threads, and the same by one, in the same rounds: what the machine does meanwhile happens to both."""
+    samples = {}
+    for contender in MAPPINGS:
+        if _takes_part(contender, wanted):
+            samples[contender.name] = _sample(contender, wanted, effort)
+            samples[alone(contender.name)] = _sample(contender, replace(wanted, threads=1), effort)
     return by_turns(samples, effort.rounds)
 
 
@@ -118,6 +136,11 @@ def _rows(columns: Sequence[Results], cell: Any) -> list[list[str]]:
 
 def table_of_times(names: Sequence[str], columns: Sequence[Results]) -> str:
     return table(["", *names], _rows(columns, lambda results, name: nanoseconds(results.of(name))))
+
+
+def table_of_gains(names: Sequence[str], columns: Sequence[Results]) -> str:
+    """How much more several threads do than one."""
+    return table(["", *names], _rows(columns, lambda results, name: times(results.ratio(name, alone(name)))))
 
 
 def table_of_ratios(names: Sequence[str], columns: Sequence[Results]) -> str:

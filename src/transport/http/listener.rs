@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const ASK_AFTER: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 const ASKED: u32 = 4;
+/// For a client the system keeps so many bytes that have not been sent, beside those that have not arrived: else it takes megabytes at once, and a client who reads
+/// steadily looks like one who has stopped.
+const AHEAD: u32 = 32 * 1024;
 
 /// Serves all who come, until `stop`. All connections are over when `over` has no sender any more.
 pub(super) async fn listen(
@@ -62,6 +65,7 @@ fn begin(
     let _ = stream.set_nodelay(true);
     // Where the system does not do this, who is gone is missed later.
     let _ = miss_who_is_gone(&stream, patience.write);
+    let _ = take_little_ahead(&stream);
     let (service, stop, over) = (Arc::clone(service), stop.clone(), over.clone());
     let mut told = stop.clone();
     tokio::spawn(async move {
@@ -110,21 +114,63 @@ fn unacknowledged(_: &TcpStream, _: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the socket take about what the client takes, and no less often: whoever waits for it to take more sees how quickly that is. What is on its way is not bounded,
+/// so that it goes no more slowly.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn take_little_ahead(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(AHEAD)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn take_little_ahead(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_send_buffer_size(8 * AHEAD as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::runtime::Builder;
+    use tokio::runtime::{Builder, Runtime};
+
+    /// Both ends of a connection, the second that of a client.
+    fn connected() -> (Runtime, TcpStream, TcpStream) {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (server, client) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let client = TcpStream::connect(address).await.expect("it listens");
+            (listener.accept().await.expect("one").0, client)
+        });
+        (runtime, server, client)
+    }
+
+    #[test]
+    fn a_socket_takes_more_whenever_its_client_has_taken_some() {
+        /// That is two seconds for one who reads 80 KiB/s.
+        const SOME: usize = 160 * 1024;
+        let (runtime, server, client) = connected();
+        take_little_ahead(&server).expect("it can");
+        let mut buffer = [0; 4096];
+        runtime.block_on(async {
+            for step in 0..20 {
+                while server.try_write(&[0; 1 << 16]).is_ok() {}
+                let mut taken = 0;
+                while taken < SOME {
+                    tokio::select! {
+                        biased;
+                        _ = server.writable() => break,
+                        _ = client.readable() => taken += client.try_read(&mut buffer).unwrap_or(0),
+                    }
+                }
+                let writable = timeout(Duration::from_secs(10), server.writable()).await;
+                assert!(writable.is_ok(), "step {step}");
+            }
+        });
+    }
 
     #[test]
     fn the_system_looks_whether_a_client_is_still_there() {
-        let runtime = Builder::new_current_thread().enable_io().build();
-        let runtime = runtime.expect("a runtime");
-        let (_listener, stream) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let address = listener.local_addr().expect("an address");
-            let stream = TcpStream::connect(address).await.expect("it listens");
-            (listener, stream)
-        });
+        let (_runtime, stream, _client) = connected();
         miss_who_is_gone(&stream, Duration::from_secs(1)).expect("it can");
         assert!(sockopt::socket_keepalive(&stream).expect("an option"));
         #[cfg(target_os = "linux")]

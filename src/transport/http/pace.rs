@@ -3,23 +3,34 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// It goes on over all that a client sends or reads: a second behind in little steps is one as well. What he is not waited for makes up for as much of it.
+/// Nobody is taken for further behind than this: who goes on at last need not make up for an hour.
+const MOST: u64 = 6_000_000;
+
+/// It is told of what is in hand, and of all that a client sends or reads: there a second behind in little steps is one as well, and what he is not waited for makes up
+/// for as much of it.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     is_awaited: bool,
-    /// Since when that is so, or when `behind` was told last.
+    /// Since when that is so, or when the others were told last.
     at: u64,
-    behind: u64,
+    over_all: u64,
+    in_hand: u64,
     /// Bytes in a second.
     slowest: u64,
 }
 
 impl Pace {
-    /// From now on bytes are awaited, so many a second at the slowest.
+    /// From now on bytes of something else are awaited, so many a second at the slowest.
     pub(super) fn begin(&self, slowest: u64, now: u64) {
+        self.resume(slowest, now);
+        self.lock().in_hand = 0;
+    }
+
+    /// The same of what is in hand, of which none were awaited for a time or of which there is more.
+    pub(super) fn resume(&self, slowest: u64, now: u64) {
         let mut state = self.lock();
         state.advance(now);
         state.is_awaited = true;
@@ -31,7 +42,8 @@ impl Pace {
         let mut state = self.lock();
         state.advance(now);
         let worth = bytes.saturating_mul(1_000_000) / state.slowest.max(1);
-        state.behind = state.behind.saturating_sub(worth);
+        state.over_all = state.over_all.saturating_sub(worth);
+        state.in_hand = state.in_hand.saturating_sub(worth);
     }
 
     /// None are awaited for the time being.
@@ -41,11 +53,18 @@ impl Pace {
         state.is_awaited = false;
     }
 
-    /// In microseconds; `None` if nothing is awaited.
+    /// Over all, in microseconds; `None` if nothing is awaited.
     pub(super) fn behind(&self, now: u64) -> Option<u64> {
         let mut state = self.lock();
         state.advance(now);
-        state.is_awaited.then_some(state.behind)
+        state.is_awaited.then_some(state.over_all)
+    }
+
+    /// The same of what is in hand.
+    pub(super) fn behind_in_hand(&self, now: u64) -> Option<u64> {
+        let mut state = self.lock();
+        state.advance(now);
+        state.is_awaited.then_some(state.in_hand)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -58,10 +77,12 @@ impl State {
         // Another thread may have told a later moment already.
         let time = now.saturating_sub(self.at);
         self.at = self.at.max(now);
-        self.behind = match self.is_awaited {
-            true => self.behind.saturating_add(time),
-            false => self.behind.saturating_sub(time),
-        };
+        if self.is_awaited {
+            self.over_all = self.over_all.saturating_add(time).min(MOST);
+            self.in_hand = self.in_hand.saturating_add(time).min(MOST);
+        } else {
+            self.over_all = self.over_all.saturating_sub(time);
+        }
     }
 }
 
@@ -95,9 +116,25 @@ mod tests {
             pace.end(now + 900_000);
         }
         pace.begin(1000, 10 * SECOND);
-        assert!(pace.behind(10 * SECOND) > Some(7 * SECOND));
+        assert!(pace.behind(10 * SECOND) > Some(5 * SECOND));
         pace.end(10 * SECOND);
         pace.begin(1000, 30 * SECOND);
         assert_eq!(pace.behind(30 * SECOND), Some(0));
+    }
+
+    #[test]
+    fn what_is_in_hand_is_not_behind_for_what_came_before_it_and_nobody_is_behind_without_end() {
+        let pace = Pace::default();
+        pace.begin(1000, 0);
+        pace.end(3600 * SECOND);
+        pace.begin(1000, 3600 * SECOND);
+        assert_eq!(pace.behind(3600 * SECOND), Some(MOST));
+        assert_eq!(pace.behind_in_hand(3600 * SECOND), Some(0));
+        pace.end(3601 * SECOND);
+        pace.resume(1000, 3602 * SECOND);
+        assert_eq!(pace.behind_in_hand(3603 * SECOND), Some(2 * SECOND));
+        pace.add(2000, 3603 * SECOND);
+        assert_eq!(pace.behind_in_hand(3603 * SECOND), Some(0));
+        assert_eq!(pace.behind(3603 * SECOND), Some(MOST - 2 * SECOND));
     }
 }

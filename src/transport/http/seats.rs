@@ -244,11 +244,11 @@ impl Seat {
         self.is_watching.load(Ordering::Relaxed).then_some(Rank::Watching)
     }
 
-    /// How far it is behind with what it holds memory for, if that is far.
+    /// How far it is behind with what it holds memory for now, if that is far.
     fn holds_up(&self, now: u64) -> Option<u64> {
         let is_free = self.received.load(Ordering::Relaxed) <= FREE as u64;
-        let receiving = self.receiving.behind(now).filter(|_| !is_free);
-        let behind = receiving.max(self.reading.behind(now));
+        let receiving = self.receiving.behind_in_hand(now).filter(|_| !is_free);
+        let behind = receiving.max(self.reading.behind_in_hand(now));
         behind.filter(|&behind| behind > HOLDS_UP_AFTER)
     }
 
@@ -314,7 +314,7 @@ impl Receiving<'_> {
     }
 
     pub(super) fn resume(&self) {
-        self.seat.receiving.begin(SLOW, micros(self.seat.began));
+        self.seat.receiving.resume(SLOW, micros(self.seat.began));
     }
 }
 
@@ -458,6 +458,21 @@ mod tests {
                 .all(|(seat, _)| !is_gone(&seats, seat))
         );
         assert_eq!(seats.shed(), 2);
+    }
+
+    #[test]
+    fn who_was_slow_with_what_is_over_is_not_ended_for_it() {
+        let seats = Seats::new(1);
+        let (seat, _at_work) = worker(&seats);
+        let now = micros(seats.began);
+        let quick = now + 3_600_000_000;
+        drop(seat.receiving());
+        seat.receiving.begin(SLOW, now);
+        seat.receiving.begin(SLOW, quick);
+        seat.received.store(100_000, Ordering::Relaxed);
+        assert!(matches!(seat.rank(quick), Some(Rank::Slow(_))));
+        assert_eq!(seat.holds_up(quick + 800_000), None);
+        assert!(seat.holds_up(quick + 5_100_000).is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use rustcache::{Outside, Pause};
 
@@ -79,6 +80,7 @@ fn attach_for<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
         return Python::try_attach(work);
     }
     let _inside = Inside::enter()?;
+    // What has a lock of a cache has the interpreter's as well, and so has who forks; without a global one, a fork that has lost its patience may find a cache in the middle of a change.
     // Dropped first, and when this thread is detached again: it waits.
     let _outside = Outside::enter();
     Python::try_attach(|py| {
@@ -91,6 +93,11 @@ fn attach_for<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
 #[inline]
 pub(crate) fn is_attached() -> bool {
     !rustcache::is_background_thread() || IS_ATTENDED.get()
+}
+
+/// Whether this is the engine's thread, and the end of the interpreter waits for it: it is to begin nothing then that may take long.
+pub(crate) fn is_to_leave() -> bool {
+    IS_ATTENDED.get() && !gate().is_open
 }
 
 /// Reclaims, by `step`, until nothing is left.
@@ -126,9 +133,9 @@ pub(crate) fn attached(work: impl FnOnce(Python<'_>)) {
 fn _stop_background(py: Python<'_>) {
     // It is this very thread in a child that a listener has forked: that does not wait for itself.
     let own = usize::from(IS_ATTENDED.get());
+    gate().is_open = false;
     py.detach(|| {
         let mut gate = gate();
-        gate.is_open = false;
         while gate.inside > own {
             gate = HAS_LEFT.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
@@ -164,7 +171,14 @@ fn _after_fork_in_child() {
     }
 }
 
+/// Once for the process: who imports the package anew gets another module, and the hooks of the first one go on.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    static IS_DONE: PyOnceLock<()> = PyOnceLock::new();
+    IS_DONE.get_or_try_init(module.py(), || register_hooks(module))?;
+    Ok(())
+}
+
+fn register_hooks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let stop = wrap_pyfunction!(_stop_background, module)?;
     py.import("atexit")?.call_method1("register", (stop,))?;

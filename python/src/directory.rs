@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use rustcache::{Cache, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, SyncMode, WeakCache};
 
@@ -348,8 +349,14 @@ fn open_now() -> Vec<Cache> {
     open.iter().filter_map(WeakCache::upgrade).collect()
 }
 
+/// Once for the process, as the hooks of background.rs.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let close = wrap_pyfunction!(_close_directories, module)?;
-    module.py().import("atexit")?.call_method1("register", (close,))?;
+    static IS_DONE: PyOnceLock<()> = PyOnceLock::new();
+    let py = module.py();
+    IS_DONE.get_or_try_init(py, || {
+        let close = wrap_pyfunction!(_close_directories, module)?;
+        py.import("atexit")?.call_method1("register", (close,))?;
+        Ok::<_, PyErr>(())
+    })?;
     Ok(())
 }

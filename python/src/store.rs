@@ -192,6 +192,9 @@ impl Store {
         if let Some(listener) = options.listener {
             // By a thread that is attached: one that calls the store, or the one that `background` attaches.
             builder = builder.eviction_listener(move |key, value, cause| {
+                if background::is_to_leave() {
+                    return;
+                }
                 Python::try_attach(|py| {
                     listener::tell(&listener, key.object.py().bind(py), value.py().bind(py), cause);
                 });

@@ -172,6 +172,95 @@ def test_forks_of_several_threads_while_caches_are_in_use_hang_nobody() -> None:
     assert run(program) == "end\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_threads_that_fork_at_once_beside_one_that_uses_caches_hang_nobody() -> None:
+    program = """
+        import os, threading
+        # Whose own hooks take locks: they have to come after what waits below.
+        import concurrent.futures.thread, logging
+
+        def use_a_cache():
+            cache = Cache(default_ttl=3600)
+            cache.set("key", 1)
+
+        def wait_and_use():
+            # Each fork stays here until the other one has come as far.
+            both.wait()
+            thread = threading.Thread(target=use_a_cache)
+            thread.start()
+            thread.join()
+
+        both = threading.Barrier(2)
+        # Before rustcache asks to be told of forks, so that this runs between its own hook and the fork.
+        os.register_at_fork(before=wait_and_use)
+        from rustcache import Cache
+        statuses = []
+
+        def fork():
+            pid = os.fork()
+            if pid == 0:
+                told = threading.Event()
+                soon = Cache(eviction_listener=lambda *entry: told.set())
+                soon.set("key", 1, ttl=0.01)
+                os._exit(0 if told.wait(60) else 1)
+            statuses.append(os.waitpid(pid, 0)[1])
+
+        threads = [threading.Thread(target=fork) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(statuses)
+    """
+    assert run(program) == "[0, 0]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_package_that_is_imported_twice_asks_once_to_be_told_of_forks_and_of_the_end() -> None:
+    program = """
+        import atexit, os, sys
+        import rustcache as first
+        asked = []
+        atexit.register = lambda hook: asked.append(hook.__name__)
+        os.register_at_fork = lambda **hooks: asked.extend(hook.__name__ for hook in hooks.values())
+        for name in [name for name in sys.modules if name.startswith("rustcache")]:
+            del sys.modules[name]
+        import rustcache
+        assert rustcache._core is not first._core
+        # Of the module that starts threads, which is another one as well.
+        assert asked == ["_forked"], asked
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """
+    assert run(program) == "0\n"
+
+
+def test_the_end_waits_for_one_call_of_a_listener_and_not_for_those_that_would_follow() -> None:
+    program = """
+        import atexit, sys, threading, time
+        told, inside, ends, main = [], threading.Event(), threading.Event(), threading.get_ident()
+        # Hooks run in the order contrary to that of their registration: this one after those of rustcache.
+        atexit.register(lambda: print(len(told)))
+        from rustcache import Storage
+        atexit.register(ends.set)
+
+        def gone(*entry):
+            told.append(entry)
+            inside.set()
+            ends.wait()
+            # It has no frame any more when it waits for this thread.
+            while main in sys._current_frames():
+                time.sleep(0.001)
+
+        storage = Storage(eviction_listener=gone)
+        storage.set_many(((number, number) for number in range(50)), ttl=0.001)
+        assert inside.wait(60)
+    """
+    assert run(program) == "1\n"
+
+
 @pytest.mark.parametrize(
     "program",
     [

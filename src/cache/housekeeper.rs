@@ -143,7 +143,8 @@ impl ForkedRounds {
     }
 }
 
-/// The background thread is about to run code of the program's, and holds no lock until this is dropped, which waits for the end of pauses that have not waited for it.
+/// The background thread may run code of the program's until this is dropped, and a pause may go on without it; the drop waits for the end of such pauses. Whoever enters sees to it that
+/// nobody forks while the thread has anything locked: by a lock of an interpreter, say, that forks are made under, and that the thread lets go of in code of the program's alone.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Outside(());

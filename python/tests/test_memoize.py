@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
+import pickle
 import re
 import sys
 import threading
@@ -223,6 +224,26 @@ def test_a_result_that_cannot_be_read_is_computed_again_and_written_over(tmp_pat
             cache.get(key)
         assert text(1) == "1"
         assert cache.get(key) == "1"
+
+
+class Renamed:
+    """Of what is pickled nothing can be made any more, as of a class that has another name now."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+@pytest.mark.parametrize("options", [{"codec": "pickle"}, {"serializer": pickle.dumps, "deserializer": pickle.loads}])
+@pytest.mark.parametrize("is_in_directory", [True, False])
+def test_so_is_one_of_which_a_codec_of_ones_own_makes_nothing(tmp_path: Path, options: Any, is_in_directory: bool) -> None:
+    with Cache(dir=tmp_path if is_in_directory else None, **options) as cache:
+        results: list[Any] = [Renamed(), "new"]
+        load = memoize(cache, name="load")(lambda: results.pop(0))
+        load()
+        with pytest.raises(DecodeError, match="^Failed to deserialize value$") as raised:
+            cache.get(load.cache_key())
+        assert isinstance(raised.value.__cause__, ValueError)
+        assert [load(), load(), cache.get(load.cache_key())] == ["new"] * 3
 
 
 def test_a_result_is_returned_though_the_cache_is_closed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 use rustcache::Tag;
 
 use crate::callable::Callable;
+use crate::failure::decode_error;
 pub(crate) use refusal::Unfit;
 
 /// How deep what is written may be nested; what is deeper may well be cyclic.
@@ -277,7 +278,7 @@ impl Codec {
     fn deserialize<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         let bytes = PyBytes::new(py, bytes);
         let value = self.deserializer.call1(bytes.as_any());
-        value.map_err(|cause| because(py, PyValueError::new_err("Failed to deserialize value"), cause))
+        value.map_err(|cause| because(py, decode_error(py, "Failed to deserialize value"), cause))
     }
 }
 
@@ -299,7 +300,7 @@ fn made<'a, 'py>(tag: Tag, bytes: Vec<u8>) -> Encoded<'a, 'py> {
 
 /// A `DecodeError`.
 fn unreadable(py: Python<'_>, why: String, cause: Option<PyErr>) -> PyErr {
-    let error = crate::failure::decode_error(py, &format!("the value cannot be read: {why}"));
+    let error = decode_error(py, &format!("the value cannot be read: {why}"));
     match cause {
         Some(cause) => because(py, error, cause),
         None => error,

@@ -2,9 +2,10 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyInt, PyString};
 use rustcache::Expiry;
 
+use crate::repr::shown;
 use crate::state::State;
 use crate::store::Written;
 
@@ -22,7 +23,7 @@ pub(crate) fn add<'py>(
         None => default.into_pyobject(py).map(Bound::into_any),
     };
     let (delta, default) = (number(delta, 1)?, number(default, 0)?);
-    let mut is_text = false;
+    let mut counted = None;
     let (sum, written) = state.kept.update(key, expiry, |old| {
         let what = if old.is_some() {
             "the value under the key"
@@ -31,11 +32,13 @@ pub(crate) fn add<'py>(
         };
         let old = old.unwrap_or_else(|| default.clone());
         // What `increment` of other languages has begun is text, and stays so.
-        if let Some(counter) = state.kept.counter(&old)? {
-            is_text = true;
-            return text_of_sum(&counter, &delta);
+        counted = match state.kept.counter(&old)? {
+            Some(counter) => Some(sum_of(counter, &delta)?),
+            None => None,
+        };
+        if let Some(sum) = counted {
+            return Ok(PyString::new(py, &sum.to_string()).into_any());
         }
-        is_text = false;
         if !old.is_instance(crate::numbers::number(py)?)? {
             return Err(PyTypeError::new_err(format!(
                 "only a number can be added to, and {what} is of type {}",
@@ -44,28 +47,30 @@ pub(crate) fn add<'py>(
         }
         old.add(&delta)
     })?;
-    match written {
-        Written::TooHeavy => Err(PyValueError::new_err(
+    match (written, counted) {
+        (Written::TooHeavy, _) => Err(PyValueError::new_err(
             "the sum does not fit into the cache, and was not stored",
         )),
-        _ if is_text => py.get_type::<PyInt>().call1((sum,)),
-        _ => Ok(sum),
+        (_, Some(sum)) => Ok(sum.into_pyobject(py)?.into_any()),
+        (_, None) => Ok(sum),
     }
 }
 
 /// What others can count on as well, or nothing at all.
-fn text_of_sum<'py>(counter: &Bound<'py, PyAny>, delta: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn sum_of(counter: i64, delta: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let py = delta.py();
     if !delta.is_instance_of::<PyInt>() {
         return Err(PyTypeError::new_err(format!(
             "the counter under the key is text, to which only an int can be added, and the delta is of type {}",
             delta.get_type().name()?
         )));
     }
-    let sum = counter.add(delta)?;
-    if sum.extract::<i64>().is_err() {
-        return Err(PyOverflowError::new_err(format!(
-            "the counter under the key is text, and its sum has to be between -2**63 and 2**63 - 1: {counter} + {delta} is not"
-        )));
-    }
-    Ok(sum.str()?.into_any())
+    // As the int that it is, whatever its class may make of `+` and `str`.
+    let delta = py.import("operator")?.getattr("index")?.call1((delta,))?;
+    delta.add(counter)?.extract().map_err(|_| {
+        PyOverflowError::new_err(format!(
+            "the counter under the key is text, and its sum has to be between -2**63 and 2**63 - 1: {counter} + {} is not",
+            shown(&delta)
+        ))
+    })
 }

@@ -119,12 +119,9 @@ impl Kept {
     }
 
     /// The number that a text is, where others may have begun to count.
-    pub(crate) fn counter<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Ok(text) = value.cast_exact::<PyString>() else {
-            return Ok(None);
-        };
-        match text.to_str()?.parse::<i64>() {
-            Ok(number) if self.is_in_directory() => Ok(Some(number.into_pyobject(value.py())?.into_any())),
+    pub(crate) fn counter(&self, value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+        match value.cast_exact::<PyString>() {
+            Ok(text) if self.is_in_directory() => Ok(text.to_str()?.parse().ok()),
             _ => Ok(None),
         }
     }

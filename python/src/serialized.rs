@@ -228,6 +228,15 @@ impl Serialized {
 
     pub(crate) fn touch(&self, key: &Bound<'_, PyAny>, expiry: Expiry) -> PyResult<bool> {
         let bytes = key_bytes(key)?;
+        // Whatever is written meanwhile is not stale: nobody else writes there.
+        let is_stale = self.place.is_some()
+            && self
+                .cache(key.py())?
+                .peek(bytes)
+                .is_some_and(|entry| self.is_stale(&entry));
+        if is_stale {
+            return Ok(false);
+        }
         self.write_or_raise(key.py(), |cache| cache.touch(bytes, expiry))
     }
 

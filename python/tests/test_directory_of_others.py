@@ -20,7 +20,7 @@ def stale(value: bytes) -> bytes:
 
 
 def test_what_is_stale_is_absent_for_all_who_ask_and_is_written_over(tmp_path: Path) -> None:
-    names = ["add", "default", "sees", "incr"]
+    names = ["add", "default", "sees", "incr", "touch"]
     journal.write(tmp_path / "of node", [(name.encode(), 65, stale(b"old")) for name in names])
     with Cache(dir=tmp_path / "of node") as cache:
         assert "sees" not in cache
@@ -34,8 +34,11 @@ def test_what_is_stale_is_absent_for_all_who_ask_and_is_written_over(tmp_path: P
         assert isinstance(left, float)
         assert 0 < left <= 60
         assert cache.incr("incr") == 1
+        assert not cache.touch("touch", ttl=60)
+        cache.set("touch", "new")
+        assert cache.touch("touch", ttl=60)
     with Cache(dir=tmp_path / "of node") as cache:
-        assert cache.get_many(names) == {"add": 1, "default": 3, "incr": 1}
+        assert cache.get_many(names) == {"add": 1, "default": 3, "incr": 1, "touch": "new"}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,35 @@ def test_a_counter_in_text_stays_one_or_is_not_changed(tmp_path: Path, value: st
         back = -1 if value.startswith("9") else 1
         assert cache.incr("n", back) == int(value) + back
         assert cache.get("n") == str(int(value) + back)
+
+
+class Odd(int):
+    def __add__(self, other: object) -> Any:
+        return "no number"
+
+    __radd__ = __add__
+
+    def __str__(self) -> str:
+        return "no number"
+
+    __repr__ = __index__ = __int__ = __str__  # type: ignore[assignment]
+
+
+def test_what_is_added_to_a_counter_in_text_is_an_int_whatever_its_class_makes_of_it(tmp_path: Path) -> None:
+    with Cache(dir=tmp_path) as cache:
+        cache.set("n", "5")
+        for delta, expected in [(Odd(2), 7), (True, 8), (-(2**63), 8 - 2**63), (2**64 - 9, 2**63 - 1)]:
+            assert cache.incr("n", delta) == expected
+            assert type(cache.incr("n", 0)) is int
+            assert cache.get("n") == str(expected)
+
+
+def test_a_delta_that_is_too_long_to_print_is_cut_in_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Cache(dir=tmp_path) as cache:
+        cache.set("n", "5")
+        for delta in (10**5000, 10**100):
+            with pytest.raises(OverflowError) as raised:
+                cache.incr("n", delta)
+            assert len(str(raised.value)) < 250
+            assert str(raised.value).endswith("… is not")
+    assert capsys.readouterr().err == ""

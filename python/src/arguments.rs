@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 use rustcache::{Expiry, TimeLeft};
 
 use crate::repr::shown;
@@ -132,6 +132,36 @@ pub(crate) fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
         return Err(refuse(": os.fsdecode() makes a str of bytes"));
     }
     text.extract()
+}
+
+/// One of the pairs of key and value that an iterable gives, as `dict()` takes them.
+pub(crate) fn pair<'py>(item: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let py = item.py();
+    let refuse = |more: &str| {
+        format!(
+            "entries have to be pairs of key and value, and one is {}{more}",
+            shown(item)
+        )
+    };
+    let tuple = match item.cast::<PyTuple>() {
+        Ok(tuple) => tuple.clone(),
+        Err(_) => match item.try_iter() {
+            Ok(parts) => PyTuple::new(py, parts.collect::<PyResult<Vec<_>>>()?)?,
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+                let refused = PyTypeError::new_err(refuse(""));
+                refused.set_cause(py, Some(error));
+                return Err(refused);
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    if tuple.len() != 2 {
+        return Err(PyValueError::new_err(refuse(&format!(
+            ", of length {}",
+            tuple.len()
+        ))));
+    }
+    Ok((tuple.get_item(0)?, tuple.get_item(1)?))
 }
 
 /// When an entry expires that is written with this TTL: `None` is never.

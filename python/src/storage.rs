@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::arguments::{Given, seconds_left};
+use crate::arguments::{Given, pair, seconds_left};
 use crate::calling;
 use crate::config::Config;
 use crate::counter;
@@ -260,8 +260,7 @@ impl Storage {
         let py = entries.py();
         let mut piece = Vec::with_capacity(PIECE);
         for item in items.try_iter()? {
-            let pair = item.and_then(|item| item.extract());
-            match pair {
+            match item.and_then(|item| pair(&item)) {
                 Ok(pair) => piece.push(pair),
                 Err(error) => {
                     state.kept.set_many(py, &piece, expiry)?;

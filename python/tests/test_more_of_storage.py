@@ -93,10 +93,33 @@ def test_many_at_once(kind: type[Storage]) -> None:
     assert storage.ttl("c") is None
     assert storage.delete_many(["a", "missing", "c"]) == 2
     assert list(storage) == ["b"]
-    with pytest.raises((TypeError, ValueError)):
-        storage.set_many(["abc"])
     with pytest.raises(TypeError, match="not iterable"):
         storage.get_many(7)
+
+
+@BOTH
+def test_many_are_written_of_the_pairs_that_dict_takes(kind: type[Storage]) -> None:
+    storage = kind()
+    pairs: list[Any] = [["a", 1], ("b", 2), iter(["c", 3]), "d4"]
+    storage.set_many(pairs)
+    assert dict(storage.items()) == {"a": 1, "b": 2, "c": 3, "d": "4"}
+    refused: list[tuple[Any, type[Exception], str]] = [
+        ("abc", ValueError, "pairs of key and value, and one is 'abc', of length 3$"),
+        (("a",), ValueError, "one is .*, of length 1$"),
+        (7, TypeError, "pairs of key and value, and one is 7$"),
+    ]
+    for pair, error, text in refused:
+        with pytest.raises(error, match=text):
+            storage.set_many([("before", 5), pair, ("behind", 6)])
+        assert storage.pop("before") == 5
+        assert "behind" not in storage
+
+    def raises() -> Any:
+        yield "a"
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        storage.set_many([raises()])
 
 
 @BOTH

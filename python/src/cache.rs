@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustcache::Tag;
 
 use crate::arguments::{Given, path};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::directory::DirectoryOptions;
 use crate::kept::Kept;
 use crate::listener;
+use crate::repr::shown;
 use crate::serialized::{Serialized, key_bytes, key_object};
 use crate::state::{More, State};
 use crate::storage::Storage;
@@ -72,6 +74,9 @@ impl Cache {
         lock_patience: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
+        if let Some(limit) = size_limit_in_bytes {
+            refuse_path(limit)?;
+        }
         let config = Config::new(
             (size_limit_in_bytes, max_items),
             (default_ttl, time_to_idle),
@@ -156,11 +161,13 @@ impl Cache {
 
     /// Writes what has changed to the disk and syncs it, whatever `sync` says. Without a directory there is nothing to do.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.as_super().get().open()?;
         serialized(slf)?.save(slf.py(), false)
     }
 
     /// Writes everything to a new file, beside all other work, so that the next start is fast. If the disk has failed, one that succeeds ends that.
     fn snapshot(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.as_super().get().open()?;
         serialized(slf)?.save(slf.py(), true)
     }
 }
@@ -172,6 +179,21 @@ fn serialized<'a>(cache: &'a Bound<'_, Cache>) -> PyResult<&'a Serialized> {
             "Storage.__init__ was called in the place of Cache.__init__",
         )),
     }
+}
+
+/// A directory in the place of a number: it is the first argument of other packages.
+fn refuse_path(size_limit_in_bytes: &Bound<'_, PyAny>) -> PyResult<()> {
+    let given = size_limit_in_bytes;
+    let is_path = given.is_instance_of::<PyString>()
+        || given.is_instance_of::<PyBytes>()
+        || given.hasattr(intern!(given.py(), "__fspath__"))?;
+    if !is_path {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "size_limit_in_bytes must be an integer, and is {}: a directory is given as dir=…",
+        shown(given)
+    )))
 }
 
 /// How values are written and read: what everybody can read is the default in a directory, and pickle where nobody else comes.

@@ -152,6 +152,15 @@ def test_without_a_directory_flush_and_snapshot_have_nothing_to_do() -> None:
     assert cache.stats().directory is None
 
 
+@pytest.mark.parametrize("is_in_directory", [True, False])
+def test_after_close_there_is_nothing_to_flush_as_there_is_nothing_to_write(tmp_path: Path, is_in_directory: bool) -> None:
+    cache = Cache(dir=tmp_path if is_in_directory else None)
+    cache.close()
+    for operation in (cache.flush, cache.snapshot, cache.clear):
+        with pytest.raises(RuntimeError, match="^Storage is closed$"):
+            operation()
+
+
 def test_the_path_is_absolute_whatever_the_program_changes_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Cache(dir="here").dir == tmp_path / "here"

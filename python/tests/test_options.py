@@ -149,3 +149,10 @@ def test_a_path_that_is_no_text_is_a_type_error_that_names_dir(tmp_path: Path) -
     assert os.listdir(tmp_path) == []
     with Cache(dir=os.fspath(tmp_path)) as cache:
         assert cache.dir == tmp_path
+
+
+def test_a_directory_in_the_place_of_the_first_option_is_told_how_it_is_given(tmp_path: Path) -> None:
+    for given in ("sessions", b"sessions", tmp_path):
+        with pytest.raises(TypeError) as raised:
+            Cache(given)  # type: ignore[arg-type]
+        assert str(raised.value) == f"size_limit_in_bytes must be an integer, and is {given!r}: a directory is given as dir=…"

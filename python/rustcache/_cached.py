@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import timedelta
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar,
 from . import _background
 from ._core import MISSING, Memo, Results, as_method_descriptor
 from ._flights import Outcome, TaskFlight, ThreadFlight, inside
+from ._times import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -41,21 +41,6 @@ class CacheInfo(NamedTuple):
     """Results that are kept now."""
 
 
-def _seconds(name: str, given: object) -> float:
-    if isinstance(given, timedelta):
-        given = given.total_seconds()
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or a timedelta, not {given!r}")
-    try:
-        seconds = float(given)
-    except OverflowError:
-        # It has no repr either, if it is long enough.
-        seconds = math.inf if given > 0 else -math.inf
-    if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"{name} cannot be negative or NaN: {seconds!r}")
-    return seconds
-
-
 class CachedFunction(Memo[P, R]):
     """A function with a cache: what `cached` makes of a function."""
 
@@ -70,8 +55,8 @@ class CachedFunction(Memo[P, R]):
         stale: float | timedelta | None,
         ignored: tuple[type[Exception], ...],
     ) -> None:
-        self._ttl = ttl if ttl is None or callable(ttl) else _seconds("ttl", ttl)
-        self._stale = 0.0 if stale is None else _seconds("stale_while_revalidate", stale)
+        self._ttl = ttl if ttl is None or callable(ttl) else seconds("ttl", ttl)
+        self._stale = 0.0 if stale is None else seconds("stale_while_revalidate", stale)
         self._ignored = ignored
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -118,7 +103,7 @@ class CachedFunction(Memo[P, R]):
         ttl = self._ttl
         if callable(ttl):
             said = ttl(value)
-            ttl = None if said is None else _seconds("what ttl() returned", said)
+            ttl = None if said is None else seconds("what ttl() returned", said)
         store.put(key, value, flight, ttl, self._stale)
 
     # What the extension calls when it finds nothing, and when what it finds is stale. `args` begin with the instance, if there is one.
@@ -411,13 +396,13 @@ def cached(
     if key is not None and not callable(key):
         raise TypeError(f"key must be callable, not {key!r}")
     if ttl is not None and not callable(ttl):
-        _seconds("ttl", ttl)
+        seconds("ttl", ttl)
     ignored: tuple[Any, ...] = ignore if isinstance(ignore, tuple) else (ignore,)
     for exception in ignored:
         if not (isinstance(exception, type) and issubclass(exception, Exception)):
             raise TypeError(f"ignore must be exceptions, not {exception!r}")
     if stale_while_revalidate is not None:
-        _seconds("stale_while_revalidate", stale_while_revalidate)
+        seconds("stale_while_revalidate", stale_while_revalidate)
         if ttl is None:
             raise ValueError("stale_while_revalidate has no meaning without ttl: nothing ever becomes stale")
 

@@ -246,6 +246,30 @@ def test_so_is_one_of_which_a_codec_of_ones_own_makes_nothing(tmp_path: Path, op
         assert [load(), load(), cache.get(load.cache_key())] == ["new"] * 3
 
 
+def test_a_key_is_asked_for_once_for_each_call() -> None:
+    asked: list[str] = []
+
+    def key(text: str) -> str:
+        asked.append(text)
+        return text
+
+    async def length(text: str) -> int:
+        return len(text)
+
+    now, later = memoize(Cache(), name="now", key=key)(len), memoize(Cache(), name="later", key=key)(length)
+    assert [now("miss"), now("miss")] == [4, 4]
+    assert [asyncio.run(later("later")), asyncio.run(later("later"))] == [5, 5]
+    assert asked == ["miss", "miss", "later", "later"]
+
+
+def test_a_key_that_is_neither_text_nor_bytes_is_a_type_error() -> None:
+    same = memoize(Cache(), name="same", key=lambda given: given)(lambda given: given)
+    assert [same("a"), same(b"b")] == ["a", b"b"]
+    for given in (1, None, bytearray(b"c")):
+        with pytest.raises(TypeError, match=rf"^key must give str or bytes, and gave {type(given).__name__}$"):
+            same(given)
+
+
 def test_a_result_is_returned_though_the_cache_is_closed(tmp_path: Path) -> None:
     cache = Cache(dir=tmp_path)
     text = memoize(cache, name="text")(str)

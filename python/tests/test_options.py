@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rust_cache
-from rustcache import Cache, KvStore, Storage, cached
+from rustcache import DEFAULT_TTL, Cache, KvStore, Storage, cached, memoize
 from rustcache.functools import lru_cache
 
 INTEGERS = ["size_limit_in_bytes", "max_items", "expiration_thread_max_checks_per_iteration"]
@@ -58,6 +59,7 @@ delays: list[tuple[str, Make]] = [(name, option(kind, name)) for kind in (Storag
 of_functions: list[tuple[str, Make]] = [
     ("ttl", lambda value: result(ttl=value)),
     ("stale_while_revalidate", lambda value: result(ttl=1, stale_while_revalidate=value)),
+    ("ttl", lambda value: memoize(Cache(), ttl=value)),
 ]
 
 
@@ -156,3 +158,40 @@ def test_a_directory_in_the_place_of_the_first_option_is_told_how_it_is_given(tm
         with pytest.raises(TypeError) as raised:
             Cache(given)  # type: ignore[arg-type]
         assert str(raised.value) == f"size_limit_in_bytes must be an integer, and is {given!r}: a directory is given as dir=…"
+
+
+def test_memoize_looks_at_its_options_where_it_is_called() -> None:
+    cache = Cache()
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"ttl": "x"}, TypeError, "^ttl must be a number of seconds or a timedelta, not 'x'$"),
+        ({"ttl": timedelta(seconds=-1)}, ValueError, "^ttl cannot be negative"),
+        ({"ttl": math.nan}, ValueError, "^ttl cannot be negative or NaN"),
+        ({"name": b"x"}, TypeError, "^name must be a str, not b'x'$"),
+        ({"name": "a:b"}, ValueError, "^name cannot have a colon, .*: 'a:b'$"),
+        ({"key": "x"}, TypeError, "^key must be callable, not 'x'$"),
+    ]
+    for options, error, text in wrong:
+        with pytest.raises(error, match=text):
+            memoize(cache, **options)
+
+
+def test_the_time_of_a_memoized_result_is_given_as_that_of_a_cached_one() -> None:
+    cache = Cache(default_ttl=60)
+    times: list[tuple[dict[str, Any], float | None]] = [
+        ({"ttl": timedelta(hours=1)}, 3600),
+        ({"ttl": 0.5}, 0.5),
+        ({"ttl": math.inf}, None),
+        ({"ttl": None}, None),
+        ({"ttl": DEFAULT_TTL}, 60),
+        ({}, 60),
+    ]
+    for options, longest in times:
+        text = memoize(cache, name="text", **options)(str)
+        text(1)
+        left = cache.ttl(text.cache_key(1))
+        if longest is None:
+            assert left is None
+        else:
+            assert isinstance(left, float)
+            assert longest - 0.5 < left <= longest
+        cache.clear()

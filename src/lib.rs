@@ -60,15 +60,15 @@ pub use directory::{
     Directory, DirectoryStats, DiskError, OnDiskError, OpenError, PersistentBuilder, Recover, RecoveryReport,
     SyncMode,
 };
-#[cfg(all(feature = "persist", unix))]
-#[doc(hidden)]
-pub use persist::ForkedLocks;
 #[cfg(feature = "serde")]
 pub use encoding::{EncodedIter, EncodedLoadError, EncodedView, EncodingError};
 pub use flight::LoadError;
 #[cfg(feature = "async")]
 pub use key_lock::AsyncKeyGuard;
 pub use key_lock::KeyGuard;
+#[cfg(all(feature = "persist", unix))]
+#[doc(hidden)]
+pub use persist::ForkedLocks;
 #[cfg(feature = "persist")]
 pub use persist::{OnDamage, RestoreError, Restored, SnapshotError};
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Service, reads_no_more};
+use crate::support::Service;
 
 const LENGTH: usize = 60_000;
 
@@ -56,8 +56,9 @@ fn room_for_a_page_is_asked_for_before_it_is_made() {
     service.ask("PUT", "/v1/entries/large", &[], &vec![7; 40 << 20]);
     let long = "/v1/keys?limit=10000";
     for path in [long, "/v1/keys?limit=10000&match=*%01"] {
-        let reader = reads_no_more(&service, "large");
-        let (memory, answer) = service.memory_for(|| service.get(path));
+        let mut reader = service.read_head("large");
+        let read_on = || reader.read_some(32 * 1024);
+        let (memory, answer) = service.memory_for(|| service.ask_while("GET", path, b"", read_on));
         assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("BUSY")));
         assert!(memory < 1 << 20, "{path}: {memory}");
         assert_eq!(service.get("/v1/keys?limit=30&prefix=large").status, 200);

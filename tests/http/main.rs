@@ -13,6 +13,7 @@ mod guard;
 mod keys;
 mod limits;
 mod memory;
+mod room;
 mod support;
 mod tls;
 mod watching;

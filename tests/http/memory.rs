@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, Service, reads_no_more};
+use crate::support::{Answer, Service};
 
 /// Beside what a body takes: threads that begin, and what the allocator takes at once.
 const SPARE: usize = 3 << 20;
@@ -87,14 +87,17 @@ fn room_for_what_is_compared_is_asked_for_before_it_is_taken_apart() {
     // The same in other words, so that it has to be taken apart.
     let other = value.replace("1]", "1.0]");
     let asked = format!("{{\"if\":[{{\"key\":\"k\",\"value\":{other}}}],\"operations\":[]}}");
-    let compare = || service.memory_for(|| service.ask("POST", "/v1/transactions", &[], asked.as_bytes()));
-    let reader = reads_no_more(&service, "large");
-    let (memory, answer) = compare();
+    let compare = |meanwhile: &mut dyn FnMut()| {
+        service
+            .memory_for(|| service.ask_while("POST", "/v1/transactions", asked.as_bytes(), &mut *meanwhile))
+    };
+    let mut reader = service.read_head("large");
+    let (memory, answer) = compare(&mut || reader.read_some(32 * 1024));
     assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("BUSY")));
     assert!(memory <= 3 * length + SPARE, "{memory}");
     drop(reader);
     loop {
-        let (memory, answer) = compare();
+        let (memory, answer) = compare(&mut || {});
         assert!(memory <= (160 + 3) * length + SPARE, "{memory}");
         if answer.status != 503 {
             assert_eq!(answer.status, 200);

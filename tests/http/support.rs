@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// Far above what anything here takes.
 const NEVER: Duration = Duration::from_secs(60);
+/// How often somebody does something while an answer is awaited.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// A running daemon; killed when dropped.
 pub(crate) struct Service {
@@ -79,8 +81,44 @@ impl Service {
         self.client().ask(method, path, headers, body)
     }
 
+    /// The same, while somebody else does something every moment until the answer is there.
+    pub(crate) fn ask_while(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        mut meanwhile: impl FnMut(),
+    ) -> Answer {
+        let mut client = self.client();
+        client.request(method, path, &[], body);
+        let stream = client.stream.get_ref();
+        stream.set_read_timeout(Some(MOMENT)).expect("a socket");
+        while stream.peek(&mut [0]).is_err() {
+            meanwhile();
+        }
+        stream.set_read_timeout(Some(NEVER)).expect("a socket");
+        client.answer(method)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], b"")
+    }
+
+    /// A client that asks for an entry and reads no more of it than its head.
+    pub(crate) fn read_head(&self, key: &str) -> Client {
+        let mut client = self.client();
+        client.send(format!("GET /v1/entries/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        assert_eq!(client.answer("HEAD").status, 200);
+        client
+    }
+
+    /// One counter of `/metrics`.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics");
+        assert_eq!(metrics.status, 200);
+        let line = metrics.text().lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|count| count.trim().parse().ok())
+            .expect("a counter")
     }
 
     pub(crate) fn wait_until_ready(&self) {
@@ -136,14 +174,6 @@ impl Drop for Service {
     }
 }
 
-/// A client that asks for an entry and reads no more of it than its head.
-pub(crate) fn reads_no_more(service: &Service, key: &str) -> Client {
-    let mut client = service.client();
-    client.send(format!("GET /v1/entries/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-    assert_eq!(client.answer("HEAD").status, 200);
-    client
-}
-
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
@@ -159,6 +189,11 @@ impl Client {
     }
 
     pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.request(method, path, headers, body);
+        self.answer(method)
+    }
+
+    fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request += &format!("Host: {}\r\n", self.host);
@@ -171,7 +206,13 @@ impl Client {
         }
         request += "\r\n";
         self.send(&[request.as_bytes(), body].concat());
-        self.answer(method)
+    }
+
+    /// Reads some of what it is answered, which is longer.
+    pub(crate) fn read_some(&mut self, bytes: usize) {
+        self.stream
+            .read_exact(&mut vec![0; bytes])
+            .expect("it is not cut");
     }
 
     pub(crate) fn line(&mut self) -> String {

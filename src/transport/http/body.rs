@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::budget::{Budget, Held};
 use super::code::Code;
 use super::problem::Problem;
-use super::seats::{Seat, Seats};
+use super::seat::Seat;
+use super::seats::Seats;
 
 /// What is left of a body and no longer than this is read before the next request; a longer one is the last of its connection.
 const SHORT: u64 = 256 * 1024;
@@ -63,7 +64,8 @@ pub(super) struct Body {
 impl Allowance {
     /// Holds so many bytes in all, and waits a little for that; `false` if there are not as many.
     pub(super) async fn hold(&self, held: &mut Held, bytes: usize) -> bool {
-        held.grow(bytes, || self.seats.end_who_holds_up()).await
+        held.grow(bytes, |needed| self.seats.end_those_who_hold_up(needed))
+            .await
     }
 }
 
@@ -178,6 +180,7 @@ async fn receive(unread: &mut Unread, allowed: &Allowance, held: &mut Held) -> R
             if !allowed.hold(held, room).await {
                 return Err(Problem::busy());
             }
+            receiving.holds(held.bytes());
             receiving.resume();
             bytes.reserve_exact(room - bytes.len());
         }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use super::queue::Queue;
 
 /// What takes no more than this is not counted: all connections together may have so many of them.
 pub(super) const FREE: usize = 16 * 1024;
-/// For others to give something back.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// For one who was told to end; and until it is looked again for one who can be told to.
+/// For others to give something back: longer than any of them may hold it without going on, so that who waits gets it sooner or later.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// For those who were told to end; and until it is looked again for some who can be told to.
 const SOON: Duration = Duration::from_millis(10);
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -23,9 +24,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Budget {
     most: usize,
     used: AtomicUsize,
-    given_back: Notify,
-    /// Those who hold some and wait for more: whoever comes anew waits for them, or they would wait for ever.
-    in_need: AtomicUsize,
+    queue: Queue,
     /// Answers by where their bytes are, with the number of those who have them: a large value is not copied for each of its readers.
     shared: Mutex<HashMap<usize, usize>>,
 }
@@ -49,8 +48,7 @@ impl Budget {
         Arc::new(Budget {
             most,
             used: AtomicUsize::new(0),
-            given_back: Notify::new(),
-            in_need: AtomicUsize::new(0),
+            queue: Queue::default(),
             shared: Mutex::default(),
         })
     }
@@ -63,45 +61,60 @@ impl Budget {
     }
 
     /// Room for an answer that is there; `None` if there is none in time. Whoever has done something takes it all the same, since that cannot be taken back.
-    /// `make_room` has somebody end who holds some; `false` if nobody is to.
+    /// `make_room` has some end who hold so much together; `false` if there are none, or if they do not hold as much.
     pub(super) async fn hold_answer(
         self: &Arc<Self>,
         bytes: &Bytes,
         all_the_same: bool,
-        make_room: impl Fn() -> bool,
+        make_room: impl Fn(usize) -> bool,
     ) -> Option<HeldAnswer> {
-        match self.try_hold_answer(bytes, all_the_same) {
+        let need = counted(bytes.len());
+        let is_next = self.queue.lets_in(need);
+        match self.try_hold_answer(bytes, is_next, all_the_same) {
             Some(held) => Some(held),
-            None => self.wait(|| self.try_hold_answer(bytes, false), make_room).await,
+            None => {
+                let attempt = |is_next| self.try_hold_answer(bytes, is_next, false);
+                self.wait(need, 0, attempt, make_room).await
+            }
         }
     }
 
-    /// Tries again whenever something is given back, for a while.
+    /// Tries again whenever something is given back, for a while, for one who has `had` and needs `more`. An attempt is told whether it is the next to be made.
     async fn wait<T>(
         &self,
-        mut attempt: impl FnMut() -> Option<T>,
-        make_room: impl Fn() -> bool,
+        more: usize,
+        had: usize,
+        mut attempt: impl FnMut(bool) -> Option<T>,
+        make_room: impl Fn(usize) -> bool,
     ) -> Option<T> {
+        let place = self.queue.join(more, had > 0);
         let waited = timeout(PATIENCE, async {
             loop {
-                let given_back = self.given_back.notified();
-                if let Some(held) = attempt() {
+                let moved = self.queue.moved();
+                let is_next = place.is_next();
+                if let Some(held) = attempt(is_next) {
                     return held;
                 }
-                let pause = if make_room() { SOON } else { AGAIN };
+                let makes_room = is_next && make_room(self.missing(more, had));
+                let pause = if makes_room { SOON } else { AGAIN };
                 // Either way it is tried again.
-                let _ = timeout(pause, given_back).await;
+                let _ = timeout(pause, moved).await;
             }
         });
         waited.await.ok()
     }
 
-    fn try_hold_answer(self: &Arc<Self>, bytes: &Bytes, all_the_same: bool) -> Option<HeldAnswer> {
+    fn try_hold_answer(
+        self: &Arc<Self>,
+        bytes: &Bytes,
+        is_next: bool,
+        all_the_same: bool,
+    ) -> Option<HeldAnswer> {
         let mut shared = self.lock();
         match shared.entry(bytes.as_ptr() as usize) {
             Entry::Occupied(mut readers) => *readers.get_mut() += 1,
             Entry::Vacant(place) => {
-                let is_taken = self.take(counted(bytes.len()), 0);
+                let is_taken = is_next && self.take(counted(bytes.len()), 0);
                 if !is_taken && !all_the_same {
                     return None;
                 }
@@ -134,10 +147,17 @@ impl Budget {
             .is_ok()
     }
 
+    /// How much others have to give back for that.
+    fn missing(&self, more: usize, had: usize) -> usize {
+        let used = self.used.load(Ordering::Relaxed);
+        let beyond = used.saturating_add(more).saturating_sub(self.most);
+        beyond.min(used.saturating_sub(had))
+    }
+
     fn give_back(&self, bytes: usize) {
         if bytes > 0 {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
-            self.given_back.notify_waiters();
+            self.queue.look_again();
         }
     }
 
@@ -151,18 +171,22 @@ fn counted(bytes: usize) -> usize {
 }
 
 impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds so many bytes in all; `false`, and what it held before, if there are not as many.
     pub(super) fn try_grow(&mut self, to: usize) -> bool {
-        let to = counted(to);
-        if to <= self.bytes {
-            return true;
-        }
-        if self.bytes == 0 && self.budget.in_need.load(Ordering::Relaxed) > 0 {
-            return false;
-        }
-        let is_taken = self.budget.take(to - self.bytes, self.bytes);
+        let more = counted(to).saturating_sub(self.bytes);
+        // Who waits and holds nothing has come before one who does not either.
+        let is_next = more == 0 || self.bytes > 0 || self.budget.queue.lets_in(more);
+        is_next && self.try_add(more)
+    }
+
+    fn try_add(&mut self, more: usize) -> bool {
+        let is_taken = more == 0 || self.budget.take(more, self.bytes);
         if is_taken {
-            self.bytes = to;
+            self.bytes += more;
         }
         is_taken
     }
@@ -177,32 +201,25 @@ impl Held {
         self.budget.give_back(had.saturating_sub(bytes));
     }
 
-    /// As `try_grow`; waits a little for others to end, which `make_room` has somebody do who is to.
-    pub(super) async fn grow(&mut self, to: usize, make_room: impl Fn() -> bool) -> bool {
+    /// As `try_grow`; waits a little for others to end, which `make_room` has some do who are to: see [`Budget::hold_answer`].
+    pub(super) async fn grow(&mut self, to: usize, make_room: impl Fn(usize) -> bool) -> bool {
         if self.try_grow(to) {
             return true;
         }
         let budget = Arc::clone(&self.budget);
-        let _in_need = (self.bytes > 0).then(|| InNeed::new(&budget));
-        let grown = budget.wait(|| self.try_grow(to).then_some(()), make_room);
-        grown.await.is_some()
+        let had = self.bytes;
+        let more = counted(to).saturating_sub(had);
+        let attempt = |is_next: bool| (is_next && self.try_add(more)).then_some(());
+        budget.wait(more, had, attempt, make_room).await.is_some()
     }
 }
 
-/// While this lives, there is somebody who waits for more.
-struct InNeed<'b>(&'b Budget);
-
-impl<'b> InNeed<'b> {
-    fn new(budget: &'b Budget) -> Self {
-        budget.in_need.fetch_add(1, Ordering::Relaxed);
-        InNeed(budget)
-    }
-}
-
-impl Drop for InNeed<'_> {
-    fn drop(&mut self) {
-        self.0.in_need.fetch_sub(1, Ordering::Relaxed);
-        self.0.given_back.notify_waiters();
+impl HeldAnswer {
+    /// Where it is, how many bytes it takes, and how many have it.
+    pub(super) fn shares(&self) -> (usize, usize, usize) {
+        let at = self.bytes.as_ptr() as usize;
+        let readers = self.budget.lock().get(&at).copied();
+        (at, counted(self.bytes.len()), readers.unwrap_or(0))
     }
 }
 
@@ -268,30 +285,75 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_some_and_needs_more_goes_before_who_comes_anew() {
+    fn who_comes_anew_does_not_overtake_who_waits() {
         let budget = Budget::new(100_000);
         let (mut first, mut second) = (budget.hold_nothing(), budget.hold_nothing());
         assert!(first.try_grow(20_000));
-        let in_need = InNeed::new(&budget);
+        let waits = budget.queue.join(90_000, false);
+        let value = Bytes::from(vec![0; 20_000]);
         assert!(!second.try_grow(20_000) && second.try_grow(FREE) && first.try_grow(30_000));
-        drop(in_need);
-        assert!(second.try_grow(20_000));
+        assert!(!budget.queue.lets_in(value.len()));
+        drop(waits);
+        assert!(second.try_grow(20_000) && budget.queue.lets_in(value.len()));
+    }
+
+    #[test]
+    fn what_others_have_to_give_back_is_what_is_missing_or_all_of_it() {
+        let budget = Budget::new(100_000);
+        let (mut one, mut other) = (budget.hold_nothing(), budget.hold_nothing());
+        assert!(one.try_grow(60_000) && other.try_grow(30_000));
+        assert_eq!(budget.missing(10_000, 0), 0);
+        assert_eq!(budget.missing(30_000, 0), 20_000);
+        assert_eq!(budget.missing(30_000, 60_000), 20_000);
+        assert_eq!(
+            budget.missing(500_000, 60_000),
+            30_000,
+            "who is alone may have more than there is"
+        );
+    }
+
+    /// Nobody who hangs up and comes again before he is to be ended keeps those out who wait.
+    #[test]
+    fn who_waits_gets_what_is_given_back_before_who_comes_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let budget = Budget::new(100_000);
+            let mut holds = budget.hold_nothing();
+            assert!(holds.try_grow(100_000));
+            let mut waits = budget.hold_nothing();
+            let mut waiting = std::pin::pin!(waits.grow(50_000, |_| false));
+            tokio::select! {
+                biased;
+                _ = &mut waiting => unreachable!("there is none"),
+                () = std::future::ready(()) => {}
+            }
+            drop(holds);
+            let mut again = budget.hold_nothing();
+            assert!(!again.try_grow(100_000), "it has come later");
+            assert!(waiting.await);
+            assert!(again.try_grow(50_000), "nobody waits any more");
+        });
     }
 
     #[test]
     fn an_answer_counts_once_however_many_read_it() {
         let budget = Budget::new(100_000);
         let large = Bytes::from(vec![0; 60_000]);
-        let first = budget.try_hold_answer(&large, false).expect("room");
-        let second = budget.try_hold_answer(&large, false).expect("it is the same");
+        let first = budget.try_hold_answer(&large, true, false).expect("room");
+        let second = budget
+            .try_hold_answer(&large, true, false)
+            .expect("it is the same");
         assert_eq!(used(&budget), 60_000);
         let another = Bytes::from(vec![0; 60_000]);
-        assert!(budget.try_hold_answer(&another, false).is_none());
-        let done = budget.try_hold_answer(&another, true);
+        assert!(budget.try_hold_answer(&another, true, false).is_none());
+        let done = budget.try_hold_answer(&another, true, true);
         assert!(done.is_some());
         assert_eq!(used(&budget), 120_000);
         drop((first, done));
         assert_eq!(used(&budget), 60_000);
+        assert_eq!(second.shares(), (large.as_ptr() as usize, 60_000, 1));
         drop(second);
         assert_eq!((used(&budget), budget.lock().len()), (0, 0));
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Incoming;
 use super::reply::{Answer, contain};
-use super::seats::Seat;
+use super::seat::Seat;
 use super::service::Service;
 
 /// Of request line and headers.
@@ -81,7 +81,7 @@ async fn answer(
     seat: &Arc<Seat>,
     stop: &watch::Receiver<bool>,
 ) -> Answer {
-    let at_work = service.seats.at_work(seat);
+    let at_work = seat.at_work();
     let waits_to_send = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
     let (body, left) = Incoming::new(body, seat);

@@ -58,7 +58,7 @@ struct Figures {
     http_busy: [(&'static str, u64); 3],
     http_operations: u64,
     connections: u64,
-    shed: u64,
+    shed: [(&'static str, u64); 2],
     stdio: Option<Stdio>,
     memory: Option<u64>,
     started: Duration,
@@ -89,7 +89,7 @@ impl Figures {
             http_busy: traffic.busy_by_cause(),
             http_operations: traffic.operations(),
             connections: service.seats.count() as u64,
-            shed: service.seats.shed(),
+            shed: service.seats.shed_by_cause(),
             stdio: service.stdio.as_deref().map(stdio),
             memory: resident_memory(),
             started: Duration::from_millis(service.began_at),
@@ -176,9 +176,10 @@ impl Figures {
             self.http_operations,
         )?;
         to.gauge("http_connections", "Open connections", self.connections)?;
-        to.counter(
+        to.counters(
             "http_connections_shed",
-            "Connections turned away, or closed to make room for another",
+            "Connections turned away, or closed to make room for others, by what there was too much of",
+            "cause",
             self.shed,
         )?;
         if let Some(Stdio {

@@ -11,8 +11,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::budget::{Held, HeldAnswer};
-use super::seats::{AtWork, Reading};
+use super::budget::Held;
+use super::seat::{AtWork, Reading};
 
 pub(super) type Answer = Response<Reply>;
 
@@ -27,13 +27,10 @@ const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 pub(super) struct Reply {
     content: Content,
     at_work: Option<AtWork>,
-    /// What it takes of the memory for answers, if it is long.
+    /// What there was for it before it was made, if there was.
     held: Option<Held>,
-    /// The same of bytes that others may be sent as well.
-    shared: Option<HeldAnswer>,
-    /// How it is read, if others may wait for that memory.
+    /// If it takes of the memory for answers.
     reading: Option<Reading>,
-    is_begun: bool,
 }
 
 #[derive(Debug)]
@@ -56,9 +53,7 @@ impl Reply {
             content,
             at_work: None,
             held: None,
-            shared: None,
             reading: None,
-            is_begun: false,
         }
     }
 
@@ -70,13 +65,9 @@ impl Reply {
         }
     }
 
-    pub(super) fn held_by(&mut self, held: HeldAnswer) {
-        self.shared = Some(held);
-    }
-
-    /// Whether there was room for it before it was made.
-    pub(super) fn is_held(&self) -> bool {
-        self.held.is_some()
+    /// Room for it, if there was some before it was made.
+    pub(super) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     pub(super) fn is_read_as(&mut self, reading: Reading) {
@@ -97,16 +88,11 @@ impl Body for Reply {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let is_begun = std::mem::replace(&mut self.is_begun, true);
         let bytes = match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => None,
             Content::Bytes(bytes) => {
-                let piece = bytes.split_to(bytes.len().min(PIECE));
-                // The last waits to be written when this is gone, and is not to keep all of a long one.
-                Some(match is_begun && bytes.is_empty() {
-                    true => Bytes::copy_from_slice(&piece),
-                    false => piece,
-                })
+                let length = bytes.len().min(PIECE);
+                Some(bytes.split_to(length))
             }
             Content::Events(events) => ready!(events.poll_recv(context)),
         };

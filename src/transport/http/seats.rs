@@ -1,29 +1,18 @@
 //! The connections that there are, and which of them goes when there are too many: one that waits for its first request, else one that is idle, else one that
 //! is slow to send or to read, else one that watches. None goes that is at work; who comes then gets one of a few spare places, to ask whether the daemon lives.
+//! And which go when others wait for the memory that they hold.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use tokio::sync::Notify;
-
-use super::budget::FREE;
-use super::pace::Pace;
+use super::seat::{Holds, Seat, micros};
 
 /// Places beside the others, for when those are all at work.
 const SPARE: usize = 8;
-/// How far a body may be behind, and how long a client take nothing of an answer, before his place may be another's: in microseconds.
-const SLOW_AFTER: u64 = 1_000_000;
-const STUCK_AFTER: u64 = 5_000_000;
-/// Less than so many bytes of a body in a second are slow.
-const SLOW: u64 = 16 * 1024;
-/// How far somebody may be behind, before the memory that he holds may be another's: in microseconds.
-const HOLDS_UP_AFTER: u64 = 5_000_000;
-/// In so many seconds the longest answer is to be read, if others wait for the memory that it takes.
-const LONGEST_READ: u64 = 120;
-/// After nobody was found who holds up others, it is not looked again for so many microseconds.
+/// After those who hold up others were found to hold too little, it is not looked again for so many microseconds.
 const LOOK_AGAIN: u64 = 20_000;
 
 /// The places for connections.
@@ -32,10 +21,10 @@ pub(super) struct Seats {
     max: usize,
     began: Instant,
     taken: Mutex<Taken>,
-    /// Connections that were turned away, or ended to make room.
+    /// Connections that were turned away, or ended to make room for others.
     shed: AtomicU64,
-    /// Until then nobody is looked for who holds up others.
-    next_look: AtomicU64,
+    /// Those that were ended for the memory that they held.
+    shed_for_memory: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -44,49 +33,11 @@ struct Taken {
     seats: HashMap<u64, Arc<Seat>>,
     /// Those of them that are spare.
     spare: usize,
-}
-
-/// The place of one connection.
-#[derive(Debug)]
-pub(super) struct Seat {
-    number: u64,
-    pub(super) is_spare: bool,
-    /// When the server began. Moments are microseconds since then.
-    began: Instant,
-    /// Requests and answers that are under way.
-    under_way: AtomicUsize,
-    /// Whether some of an answer waits to be written.
-    is_unwritten: AtomicBool,
-    idle_since: AtomicU64,
-    has_asked: AtomicBool,
-    is_watching: AtomicBool,
-    /// At which a body comes, and how much of it has come.
-    receiving: Pace,
-    received: AtomicU64,
-    /// At which an answer is read that takes of the memory for answers.
-    reading: Pace,
-    /// Since when the client has taken nothing of what there is for him; 0 if there is nothing.
-    stuck_since: AtomicU64,
-    /// Told when the connection is to end.
-    pub(super) leave: Notify,
-}
-
-/// While this lives, the connection is not idle.
-#[derive(Debug)]
-pub(super) struct AtWork {
-    seat: Arc<Seat>,
-}
-
-/// While this lives, a body is awaited.
-#[derive(Debug)]
-pub(super) struct Receiving<'s> {
-    seat: &'s Seat,
-}
-
-/// While this lives, others may wait for the memory that an answer takes.
-#[derive(Debug)]
-pub(super) struct Reading {
-    seat: Arc<Seat>,
+    /// Those who were told to end, for as long as they are not gone, and what is given back then.
+    leaving: Vec<(Weak<Seat>, usize)>,
+    /// Those who are behind do not hold so much; until when that is taken for granted.
+    not_held: usize,
+    next_look: u64,
 }
 
 impl Seats {
@@ -96,7 +47,7 @@ impl Seats {
             began: Instant::now(),
             taken: Mutex::default(),
             shed: AtomicU64::new(0),
-            next_look: AtomicU64::new(0),
+            shed_for_memory: AtomicU64::new(0),
         }
     }
 
@@ -124,44 +75,50 @@ impl Seats {
         let number = taken.next;
         taken.next += 1;
         taken.spare += usize::from(is_spare);
-        let seat = Arc::new(Seat {
-            number,
-            is_spare,
-            began: self.began,
-            under_way: AtomicUsize::new(0),
-            is_unwritten: AtomicBool::new(false),
-            idle_since: AtomicU64::new(now),
-            has_asked: AtomicBool::new(false),
-            is_watching: AtomicBool::new(false),
-            receiving: Pace::default(),
-            received: AtomicU64::new(0),
-            reading: Pace::default(),
-            stuck_since: AtomicU64::new(0),
-            leave: Notify::new(),
-        });
+        let seat = Arc::new(Seat::new(number, is_spare, self.began, now));
         taken.seats.insert(number, Arc::clone(&seat));
         Some(seat)
     }
 
-    /// Ends the connection that holds memory and is the furthest behind; `false` if none is that.
-    pub(super) fn end_who_holds_up(&self) -> bool {
-        self.end_who_holds_up_at(micros(self.began))
+    /// Ends those who are the furthest behind with what they hold memory for, so many that they give back what is needed; `false`, and nobody is ended, if they do
+    /// not hold as much.
+    pub(super) fn end_those_who_hold_up(&self, needed: usize) -> bool {
+        self.end_those_who_hold_up_at(needed, micros(self.began))
     }
 
-    fn end_who_holds_up_at(&self, now: u64) -> bool {
-        if now < self.next_look.load(Ordering::Relaxed) {
+    fn end_those_who_hold_up_at(&self, needed: usize, now: u64) -> bool {
+        let mut taken = self.lock();
+        if now < taken.next_look && needed >= taken.not_held {
             return false;
         }
-        let mut taken = self.lock();
-        let behind = |seat: &Arc<Seat>| Some((seat.holds_up(now)?, seat.number));
-        let furthest = taken.seats.values().filter_map(behind).max();
-        let Some(seat) = furthest.and_then(|(_, number)| taken.remove(number)) else {
-            self.next_look.store(now + LOOK_AGAIN, Ordering::Relaxed);
+        taken.leaving.retain(|(seat, _)| seat.strong_count() > 0);
+        let coming: usize = taken.leaving.iter().map(|(_, bytes)| bytes).sum();
+        if coming >= needed {
+            return true;
+        }
+        let behind = |seat: &Arc<Seat>| Some((Reverse(seat.holds_up(now)?), seat.number));
+        let mut behind: Vec<_> = taken.seats.values().filter_map(behind).collect();
+        behind.sort_unstable();
+        let mut freed = Freed::default();
+        for (_, number) in behind {
+            if freed.bytes >= needed - coming {
+                break;
+            }
+            if let Some(seat) = taken.seats.get(&number) {
+                freed.add(number, seat.holds());
+            }
+        }
+        if freed.bytes < needed - coming {
+            (taken.not_held, taken.next_look) = (needed, now + LOOK_AGAIN);
             return false;
-        };
-        drop(taken);
-        self.shed.fetch_add(1, Ordering::Relaxed);
-        seat.leave.notify_one();
+        }
+        for (number, bytes) in freed.by {
+            if let Some(seat) = taken.remove(number) {
+                self.shed_for_memory.fetch_add(1, Ordering::Relaxed);
+                seat.leave.notify_one();
+                taken.leaving.push((Arc::downgrade(&seat), bytes));
+            }
+        }
         true
     }
 
@@ -173,18 +130,12 @@ impl Seats {
         self.lock().seats.len()
     }
 
-    pub(super) fn shed(&self) -> u64 {
-        self.shed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn at_work(&self, seat: &Arc<Seat>) -> AtWork {
-        seat.under_way.fetch_add(1, Ordering::Relaxed);
-        seat.has_asked.store(true, Ordering::Relaxed);
-        // What was watched has ended, if there is another request.
-        seat.is_watching.store(false, Ordering::Relaxed);
-        AtWork {
-            seat: Arc::clone(seat),
-        }
+    pub(super) fn shed_by_cause(&self) -> [(&'static str, u64); 2] {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [
+            ("connections", of(&self.shed)),
+            ("memory", of(&self.shed_for_memory)),
+        ]
     }
 }
 
@@ -209,142 +160,56 @@ impl Taken {
     }
 }
 
-/// Who goes first, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// It has never asked anything, since then.
-    Silent(u64),
-    /// It is idle, since then.
-    Idle(u64),
-    /// A body is behind by so much.
-    Slow(Reverse<u64>),
-    /// It has read nothing since then.
-    Stuck(u64),
-    Watching,
+/// What is given back when some connections end, and by which of them: what several have is given back by the last.
+#[derive(Debug, Default)]
+struct Freed {
+    bytes: usize,
+    by: HashMap<u64, usize>,
+    /// What others have as well, by where it is, and those who give it up.
+    shared: HashMap<usize, Vec<u64>>,
 }
 
-impl Seat {
-    /// `None` if it is at work.
-    fn rank(&self, now: u64) -> Option<Rank> {
-        let of = |moment: &AtomicU64| moment.load(Ordering::Relaxed);
-        if self.under_way.load(Ordering::Acquire) == 0 && !self.is_unwritten.load(Ordering::Relaxed) {
-            return Some(match self.has_asked.load(Ordering::Relaxed) {
-                false => Rank::Silent(of(&self.idle_since)),
-                true => Rank::Idle(of(&self.idle_since)),
-            });
+impl Freed {
+    fn add(&mut self, number: u64, holds: Holds) {
+        if holds.own > 0 {
+            self.count(number, holds.own);
         }
-        let behind = self.receiving.behind(now).filter(|&behind| behind > SLOW_AFTER);
-        if let Some(behind) = behind {
-            return Some(Rank::Slow(Reverse(behind)));
-        }
-        let stuck = of(&self.stuck_since);
-        if stuck != 0 && now.saturating_sub(stuck) > STUCK_AFTER {
-            return Some(Rank::Stuck(stuck));
-        }
-        self.is_watching.load(Ordering::Relaxed).then_some(Rank::Watching)
-    }
-
-    /// How far it is behind with what it holds memory for now, if that is far.
-    fn holds_up(&self, now: u64) -> Option<u64> {
-        let is_free = self.received.load(Ordering::Relaxed) <= FREE as u64;
-        let receiving = self.receiving.behind_in_hand(now).filter(|_| !is_free);
-        let behind = receiving.max(self.reading.behind_in_hand(now));
-        behind.filter(|&behind| behind > HOLDS_UP_AFTER)
-    }
-
-    /// Whether there was a request.
-    pub(super) fn has_asked(&self) -> bool {
-        self.has_asked.load(Ordering::Relaxed)
-    }
-
-    /// All that was answered so far has been written.
-    pub(super) fn is_written(&self) {
-        if self.is_unwritten.load(Ordering::Relaxed) {
-            self.idle_since.store(micros(self.began), Ordering::Relaxed);
-            self.is_unwritten.store(false, Ordering::Relaxed);
+        for (place, bytes, readers) in holds.shared {
+            let given_up = self.shared.entry(place).or_default();
+            given_up.push(number);
+            if given_up.len() >= readers {
+                let mut given_up = std::mem::take(given_up);
+                let last = given_up.pop();
+                given_up.into_iter().for_each(|number| self.count(number, 0));
+                last.into_iter().for_each(|number| self.count(number, bytes));
+            }
         }
     }
 
-    /// The client does not read, or reads again.
-    pub(super) fn is_stuck(&self, is: bool) {
-        let since = if is { micros(self.began).max(1) } else { 0 };
-        self.stuck_since.store(since, Ordering::Relaxed);
+    fn count(&mut self, number: u64, bytes: usize) {
+        self.bytes += bytes;
+        *self.by.entry(number).or_default() += bytes;
     }
-
-    /// What it is answered has no end.
-    pub(super) fn is_watching(&self) {
-        self.is_watching.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn receiving(&self) -> Receiving<'_> {
-        self.received.store(0, Ordering::Relaxed);
-        self.receiving.begin(SLOW, micros(self.began));
-        Receiving { seat: self }
-    }
-
-    /// Begins to be sent so many bytes that others could use the memory of.
-    pub(super) fn reading(self: &Arc<Self>, bytes: usize) -> Reading {
-        let slowest = SLOW.max(bytes as u64 / LONGEST_READ);
-        self.reading.begin(slowest, micros(self.began));
-        Reading {
-            seat: Arc::clone(self),
-        }
-    }
-
-    /// The client has taken so many bytes.
-    pub(super) fn has_taken(&self, bytes: usize) {
-        self.reading.add(bytes as u64, micros(self.began));
-    }
-}
-
-impl Receiving<'_> {
-    /// So many bytes of it have come.
-    pub(super) fn add(&self, bytes: usize) {
-        self.add_at(bytes, micros(self.seat.began));
-    }
-
-    fn add_at(&self, bytes: usize, now: u64) {
-        self.seat.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.seat.receiving.add(bytes as u64, now);
-    }
-
-    /// Until `resume` it is not the client who is waited for.
-    pub(super) fn pause(&self) {
-        self.seat.receiving.end(micros(self.seat.began));
-    }
-
-    pub(super) fn resume(&self) {
-        self.seat.receiving.resume(SLOW, micros(self.seat.began));
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.seat.reading.end(micros(self.seat.began));
-    }
-}
-
-impl Drop for Receiving<'_> {
-    fn drop(&mut self) {
-        self.seat.receiving.end(micros(self.seat.began));
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        // What was handed out is in a buffer: whoever sees no work any more has to see that.
-        self.seat.is_unwritten.store(true, Ordering::Relaxed);
-        self.seat.under_way.fetch_sub(1, Ordering::Release);
-    }
-}
-
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
+    use super::super::seat::{AtWork, Holding, Rank, SLOW_AFTER, STUCK_AFTER};
     use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    /// What takes so much of the memory for answers, and nobody else has.
+    fn own(budget: &Arc<Budget>, bytes: usize) -> Holding {
+        let mut held = budget.hold_nothing();
+        held.settle_at(bytes);
+        Holding::Own(held)
+    }
+
+    fn shed(seats: &Seats) -> [u64; 2] {
+        seats.shed_by_cause().map(|(_, count)| count)
+    }
 
     /// Whether it was told to leave.
     fn is_gone(seats: &Seats, seat: &Seat) -> bool {
@@ -354,7 +219,7 @@ mod tests {
     /// One more, which is at work.
     fn worker(seats: &Seats) -> (Arc<Seat>, AtWork) {
         let seat = seats.take().expect("room");
-        let at_work = seats.at_work(&seat);
+        let at_work = seat.at_work();
         (seat, at_work)
     }
 
@@ -371,7 +236,7 @@ mod tests {
         assert!(is_gone(&seats, &silent) && !is_gone(&seats, &idle));
         let (last, _last_works) = worker(&seats);
         assert!(is_gone(&seats, &idle) && !last.is_spare);
-        assert_eq!((seats.count(), seats.shed()), (3, 2));
+        assert_eq!((seats.count(), shed(&seats)), (3, [2, 0]));
         assert!(seats.take().expect("a spare one").is_spare, "all are at work");
         drop(at_work);
         assert!(
@@ -401,7 +266,7 @@ mod tests {
             assert!(!is_gone(&seats, goes));
             let next = seats.take_at(later).expect("room");
             assert!(is_gone(&seats, goes) && !next.is_spare);
-            std::mem::forget(seats.at_work(&next));
+            std::mem::forget(next.at_work());
         }
         assert!(!is_gone(&seats, &quick));
         assert!(seats.take_at(later).expect("room").is_spare);
@@ -415,7 +280,7 @@ mod tests {
         assert_eq!(seat.rank(0), Some(Rank::Watching));
         drop(watches);
         seat.is_written();
-        let _asks = seats.at_work(&seat);
+        let _asks = seat.at_work();
         assert_eq!(seat.rank(0), None);
     }
 
@@ -436,57 +301,71 @@ mod tests {
 
     #[test]
     fn who_holds_memory_and_is_behind_makes_room_and_nobody_else() {
-        let seats = Seats::new(10);
+        let (seats, budget) = (Seats::new(10), Budget::new(1 << 30));
         let [reading, quick, sending, little, idle] = std::array::from_fn(|_| worker(&seats));
         let now = micros(seats.began);
-        let later = now + 60_000_000;
-        let (_reads, _reads_too) = (reading.0.reading(1 << 20), quick.0.reading(64 << 20));
-        quick.0.reading.add(64 << 20, later);
-        let (sends, sends_little) = (sending.0.receiving(), little.0.receiving());
-        sends.add_at(100_000, now + 10_000_000);
-        sends_little.add_at(1000, now);
-        assert!(!seats.end_who_holds_up_at(now));
-        for goes in [&reading.0, &sending.0] {
-            assert!(!is_gone(&seats, goes));
-            assert!(seats.end_who_holds_up_at(later));
-            assert!(is_gone(&seats, goes));
-        }
-        assert!(!seats.end_who_holds_up_at(later));
+        let later = now + 60 * SECOND;
+        let _reads = reading.0.reading(own(&budget, 1 << 20));
+        let _reads_too = quick.0.reading(own(&budget, 64 << 20));
+        quick.0.has_taken_at(64 << 20, later);
+        let (sends, _sends_little) = (sending.0.receiving(), little.0.receiving());
+        sends.holds(200_000);
+        sends.add_at(100_000, now + 10 * SECOND);
+        assert!(!seats.end_those_who_hold_up_at(1, now));
+        assert!(seats.end_those_who_hold_up_at(1, later));
+        assert!(is_gone(&seats, &reading.0) && !is_gone(&seats, &sending.0));
+        // For as long as that one is not gone, what it holds is as good as given back.
+        assert!(seats.end_those_who_hold_up_at(1 << 20, later));
+        assert!(!is_gone(&seats, &sending.0));
+        assert!(seats.end_those_who_hold_up_at((1 << 20) + 1, later));
+        assert!(is_gone(&seats, &sending.0));
+        assert!(!seats.end_those_who_hold_up_at(2 << 20, later));
         assert!(
             [&quick, &little, &idle]
                 .iter()
                 .all(|(seat, _)| !is_gone(&seats, seat))
         );
-        assert_eq!(seats.shed(), 2);
+        assert_eq!(shed(&seats), [0, 2]);
     }
 
     #[test]
-    fn who_was_slow_with_what_is_over_is_not_ended_for_it() {
-        let seats = Seats::new(1);
-        let (seat, _at_work) = worker(&seats);
-        let now = micros(seats.began);
-        let quick = now + 3_600_000_000;
-        drop(seat.receiving());
-        seat.receiving.begin(SLOW, now);
-        seat.receiving.begin(SLOW, quick);
-        seat.received.store(100_000, Ordering::Relaxed);
-        assert!(matches!(seat.rank(quick), Some(Rank::Slow(_))));
-        assert_eq!(seat.holds_up(quick + 800_000), None);
-        assert!(seat.holds_up(quick + 5_100_000).is_some());
+    fn nobody_is_ended_where_that_is_not_enough() {
+        let (seats, budget) = (Seats::new(10), Budget::new(1 << 30));
+        let [one, other, quick] = std::array::from_fn(|_| worker(&seats));
+        let later = micros(seats.began) + 10 * SECOND;
+        let [_reads, _reads_too, _reads_quickly] =
+            [&one, &other, &quick].map(|(seat, _)| seat.reading(own(&budget, 1 << 20)));
+        quick.0.has_taken_at(1 << 20, later);
+        assert!(!seats.end_those_who_hold_up_at((2 << 20) + 1, later));
+        assert_eq!(shed(&seats), [0, 0]);
+        assert!(
+            seats.end_those_who_hold_up_at(2 << 20, later),
+            "one who needs less"
+        );
+        assert!(is_gone(&seats, &one.0) && is_gone(&seats, &other.0) && !is_gone(&seats, &quick.0));
     }
 
     #[test]
-    fn a_long_answer_is_to_be_read_in_two_minutes_if_others_wait() {
-        let seats = Seats::new(1);
-        let (seat, _at_work) = worker(&seats);
-        let now = micros(seats.began);
-        let _reading = seat.reading(120 << 20);
-        for second in 1..20 {
-            seat.reading.add(100 << 10, now + second * 1_000_000);
-        }
-        assert!(seat.holds_up(now + 20_000_000).is_some());
-        seat.reading.add(120 << 20, now + 20_000_000);
-        assert!(seat.holds_up(now + 20_000_000).is_none());
+    fn what_many_read_is_given_back_when_all_of_them_are_ended() {
+        let (seats, budget) = (Seats::new(10), Budget::new(1 << 30));
+        let value = bytes::Bytes::from(vec![0; 1 << 20]);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime");
+        let shared = || {
+            let held = runtime.block_on(budget.hold_answer(&value, false, |_| false));
+            Holding::Shared(held.expect("room"))
+        };
+        let [one, other, quick] = std::array::from_fn(|_| worker(&seats));
+        let later = micros(seats.began) + 10 * SECOND;
+        let [_reads, _reads_too] = [&one, &other].map(|(seat, _)| seat.reading(shared()));
+        let reads_quickly = quick.0.reading(shared());
+        quick.0.has_taken_at(1 << 20, later);
+        assert!(!seats.end_those_who_hold_up_at(1, later));
+        assert_eq!(shed(&seats), [0, 0]);
+        drop(reads_quickly);
+        quick.0.is_written();
+        assert!(seats.end_those_who_hold_up_at(1, later + LOOK_AGAIN));
+        assert!(is_gone(&seats, &one.0) && is_gone(&seats, &other.0));
     }
 
     #[test]
@@ -499,7 +378,7 @@ mod tests {
         assert!(is_gone(&seats, &spare[0]) && !is_gone(&seats, &spare[1]));
         assert_eq!(seats.count(), 1 + SPARE);
         for seat in seats.lock().seats.values() {
-            std::mem::forget(seats.at_work(seat));
+            std::mem::forget(seat.at_work());
         }
         assert!(seats.take().is_none());
         seats.give_back(&spare[1]);
@@ -513,6 +392,6 @@ mod tests {
         seats.give_back(&seat);
         assert_eq!(seats.count(), 0);
         assert!(seats.take().is_some_and(|seat| !seat.is_spare));
-        assert_eq!(seats.shed(), 0);
+        assert_eq!(shed(&seats), [0, 0]);
     }
 }

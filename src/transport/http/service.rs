@@ -19,7 +19,8 @@ use super::problem::Problem;
 use super::reply::{Answer, json_held};
 use super::routes::{self, Asks, Found, Manner, Path};
 use super::samples::unix_millis;
-use super::seats::{Seat, Seats};
+use super::seat::{Holding, Seat};
+use super::seats::Seats;
 use super::top::{self, Top};
 use super::traffic::{Cause, Kind, Traffic};
 use super::v1::{admin, batch, entries, increment, keys, transactions};
@@ -165,15 +166,19 @@ impl Service {
         let Some(bytes) = answer.body().bytes().filter(|bytes| !Budget::is_free(bytes)) else {
             return true;
         };
-        let length = bytes.len();
-        if !answer.body().is_held() {
-            let (budget, make_room) = (&self.allowance.budget, || self.seats.end_who_holds_up());
-            let Some(held) = budget.hold_answer(bytes, all_the_same, make_room).await else {
+        let bytes = bytes.clone();
+        let holding = if let Some(held) = answer.body_mut().take_held() {
+            Holding::Own(held)
+        } else {
+            let (budget, make_room) = (&self.allowance.budget, |needed| {
+                self.seats.end_those_who_hold_up(needed)
+            });
+            let Some(held) = budget.hold_answer(&bytes, all_the_same, make_room).await else {
                 return false;
             };
-            answer.body_mut().held_by(held);
-        }
-        answer.body_mut().is_read_as(seat.reading(length));
+            Holding::Shared(held)
+        };
+        answer.body_mut().is_read_as(seat.reading(holding));
         true
     }
 

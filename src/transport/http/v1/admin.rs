@@ -22,11 +22,13 @@ pub(in super::super) fn stats(service: &Service) -> Answer {
     let settings = backing.settings();
     let all = traffic.all();
     let stdio = |of: fn(&crate::session::Traffic) -> u64| service.stdio.as_deref().map_or(0, of);
+    let shed = service.seats.shed_by_cause();
+    let shed = shed.iter().map(|(_, count)| count).sum();
     let of_service = [
         ("http_requests", all.total()),
         ("http_errors", traffic.refused() + traffic.failed()),
         ("http_connections", service.seats.count() as u64),
-        ("http_connections_shed", service.seats.shed()),
+        ("http_connections_shed", shed),
         ("commands", stdio(crate::session::Traffic::commands)),
         ("command_errors", stdio(crate::session::Traffic::refusals)),
         ("resident_bytes", resident_memory().unwrap_or(0)),

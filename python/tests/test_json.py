@@ -104,13 +104,13 @@ texts = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(made=st.lists(texts.map(str.encode), min_size=5, max_size=20))
 def test_a_text_is_what_python_reads_it_as(made: list[bytes]) -> None:
     check(made)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     made=st.lists(
         st.builds(

@@ -129,6 +129,7 @@ fn take_little_ahead(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpSocket;
     use tokio::runtime::{Builder, Runtime};
 
     /// Both ends of a connection, the second that of a client.
@@ -138,7 +139,10 @@ mod tests {
         let (server, client) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
-            let client = TcpStream::connect(address).await.expect("it listens");
+            let client = TcpSocket::new_v4().expect("a socket");
+            // Else it grows with what is read at once.
+            client.set_recv_buffer_size(64 * 1024).expect("it can");
+            let client = client.connect(address).await.expect("it listens");
             (listener.accept().await.expect("one").0, client)
         });
         (runtime, server, client)

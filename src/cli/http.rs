@@ -64,7 +64,7 @@ pub(crate) struct Http {
     #[arg(long, value_name = "DURATION", env = "RUSTCACHE_HTTP_IDLE_TIMEOUT", default_value = "30s", value_parser = some_time)]
     http_idle_timeout: Duration,
 
-    /// Threads that serve HTTP.
+    /// Threads that serve HTTP; beside them as many, but two at least, do what takes long.
     #[arg(long, value_name = "N", env = "RUSTCACHE_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     http_threads: u16,
 }

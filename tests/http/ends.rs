@@ -69,6 +69,34 @@ fn a_request_that_is_under_way_is_finished_and_no_other_begun() {
     assert_eq!(service.end().0.code(), Some(0));
 }
 
+/// More than are done at once.
+#[test]
+fn what_waits_for_its_turn_is_finished_too() {
+    let service = Service::new();
+    let sets: Vec<_> = (0..600)
+        .map(|n| json!({"op": "set", "key": format!("k{n}"), "value": "x".repeat(500)}))
+        .collect();
+    let body = json!({ "operations": sets }).to_string();
+    let mut clients: Vec<_> = (0..12).map(|_| service.client()).collect();
+    for client in &mut clients {
+        let length = body.len();
+        let head = format!(
+            "POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        client.send(head.as_bytes());
+        assert_eq!(client.line(), "HTTP/1.1 100 Continue");
+        client.line();
+    }
+    service.signal(Signal::TERM);
+    for client in &mut clients {
+        client.send(body.as_bytes());
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer("POST").status, 200);
+    }
+    assert_eq!(service.end().0.code(), Some(0));
+}
+
 #[test]
 fn one_who_has_not_asked_anything_yet_is_not_waited_for() {
     let service = Service::new();

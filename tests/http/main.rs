@@ -4,6 +4,7 @@
 
 mod batch;
 mod bodies;
+mod crowd;
 mod document;
 mod ends;
 mod entries;

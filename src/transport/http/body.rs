@@ -58,7 +58,7 @@ pub(super) enum Rest {
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     /// Until what it asks for is done.
-    _held: Held,
+    pub(super) held: Held,
 }
 
 impl Allowance {
@@ -132,10 +132,10 @@ pub(super) async fn read(mut incoming: Incoming, allowed: &Allowance) -> Result<
     let mut held = allowed.budget.hold_nothing();
     let Some(mut unread) = incoming.0.take() else {
         let bytes = Vec::new();
-        return Ok(Body { bytes, _held: held });
+        return Ok(Body { bytes, held });
     };
     match timeout(allowed.time, receive(&mut unread, allowed, &mut held)).await {
-        Ok(Ok(bytes)) => Ok(Body { bytes, _held: held }),
+        Ok(Ok(bytes)) => Ok(Body { bytes, held }),
         Ok(Err(problem)) => {
             incoming.0 = Some(unread);
             Err(problem)

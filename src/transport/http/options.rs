@@ -28,7 +28,7 @@ pub struct Options {
     pub timeout: Duration,
     /// How long the headers of a request may take, and how long a connection may be idle.
     pub idle_timeout: Duration,
-    /// Threads that serve.
+    /// Threads that serve; beside them as many, but two at least, do what takes long.
     pub threads: usize,
 }
 

@@ -17,6 +17,7 @@ use crate::{log, session};
 use super::backing::Backing;
 use super::connection::{Patience, serve};
 use super::events::keep_sampling;
+use super::lengthy::Turns;
 use super::listener::listen;
 use super::options::Options;
 use super::service::Service;
@@ -84,6 +85,7 @@ impl Server {
         want_descriptors(options.max_connections);
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
+            .max_blocking_threads(Turns::count(options.threads))
             .thread_name("rustcache-http")
             .enable_io()
             .enable_time()

@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::code::Code;
 use super::events::{self, Watchers};
 use super::guard::Guard;
+use super::lengthy::Turns;
 use super::options::Options;
 use super::problem::Problem;
 use super::reply::{Answer, json_held};
@@ -24,7 +25,7 @@ use super::seats::Seats;
 use super::top::{self, Top};
 use super::traffic::{Cause, Kind, Traffic};
 use super::v1::{admin, batch, entries, increment, keys, transactions};
-use super::{docs, health, kv, lengthy, metrics};
+use super::{docs, health, kv, metrics};
 
 /// What may be asked when all places but the spare ones are taken.
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -34,11 +35,12 @@ pub(super) struct Service {
     pub(super) backing: Backing,
     pub(super) traffic: Traffic,
     pub(super) seats: Arc<Seats>,
-    pub(super) top: Top,
+    pub(super) top: Arc<Top>,
     pub(super) watchers: Watchers,
     /// What the session on stdin and stdout counts, if there is one.
     pub(super) stdio: Option<Arc<session::Traffic>>,
     pub(super) allowance: Allowance,
+    pub(super) turns: Turns,
     pub(super) began: Instant,
     /// The same in Unix milliseconds, by the clock as it was then: that may be set later.
     pub(super) began_at: u64,
@@ -59,7 +61,7 @@ impl Service {
             backing,
             traffic: Traffic::new(),
             seats: Arc::clone(&seats),
-            top: Top::new(),
+            top: Arc::new(Top::new()),
             watchers: Watchers::default(),
             stdio,
             allowance: Allowance {
@@ -68,6 +70,7 @@ impl Service {
                 budget: Budget::new(options.max_memory),
                 seats,
             },
+            turns: Turns::new(options.threads),
             began: Instant::now(),
             began_at: unix_millis(),
             guard: Guard::new(options),
@@ -184,8 +187,8 @@ impl Service {
 
     async fn perform(&self, path: &Path, asks: Asks, request: Request<Incoming>) -> Answer {
         let done = match asks {
-            Asks::GetEntry => entries::get(self, &request),
-            Asks::HeadEntry => entries::head(self, &request),
+            Asks::GetEntry => entries::get(self, &request).await,
+            Asks::HeadEntry => entries::head(self, &request).await,
             Asks::PutEntry => entries::put(self, request).await,
             Asks::DeleteEntry => entries::delete(self, &request).await,
             Asks::DeleteEntries => admin::clear(self, &request).await,
@@ -223,12 +226,14 @@ impl Service {
         let limit = top::LIMIT.of(request.uri())?;
         let cache = self.backing.cache()?;
         let mut held = self.allowance.budget.hold_nothing();
-        let told = lengthy::always(|| self.top.tell(cache, limit));
+        let (top, cache) = (Arc::clone(&self.top), cache.clone());
+        let told = self.turns.always(move || top.tell(&cache, limit)).await;
         let length = told.length();
         if !self.allowance.hold(&mut held, length).await {
             return Err(Problem::busy());
         }
-        Ok(lengthy::about(length, || json_held(&told, length, held)))
+        let written = self.turns.about(length, move || json_held(&told, length, held));
+        Ok(written.await)
     }
 }
 

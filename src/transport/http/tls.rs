@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
+use tokio::task::block_in_place;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -15,7 +16,6 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
-use super::lengthy;
 use crate::log;
 
 /// Between two looks at the files.
@@ -73,7 +73,7 @@ impl Tls {
                 continue;
             }
             before = now;
-            match lengthy::always(|| config(&self.0.certificate, &self.0.key)) {
+            match block_in_place(|| config(&self.0.certificate, &self.0.key)) {
                 Ok(config) => {
                     *self.config() = config;
                     log::info!("the certificate was read anew");

@@ -4,16 +4,15 @@ use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::body::{self, Incoming};
+use super::body::{self, Body as Given, Incoming};
 use super::code::Code;
-use super::lengthy;
 use super::problem::{Problem, allow};
 use super::reply::{Answer, ok, ok_held};
 use super::service::Service;
 use super::v1::names::decoded;
 use super::v1::value::{from_json, to_json, told_length};
 use crate::protocol::wrapped;
-use crate::{Condition, Entry, SetOptions};
+use crate::{Cache, Condition, Entry, SetOptions};
 
 mod insert;
 mod large;
@@ -45,7 +44,13 @@ pub(super) fn found_schema(_: &mut SchemaGenerator) -> Schema {
 pub(super) async fn insert(service: &Service, request: Request<Incoming>) -> Result<Answer, Problem> {
     let is_json = insert::is_json(request.headers());
     let body = body::read(request.into_body(), &service.allowance).await?;
-    match lengthy::about(body.bytes.len(), || store(service, &body.bytes, is_json))? {
+    let Given { bytes, held } = body;
+    let cache = service.backing.writable().cloned();
+    let stored = service
+        .turns
+        .about(bytes.len(), move || (store(cache, &bytes, is_json), held));
+    let (stored, _held) = stored.await;
+    match stored? {
         Err(Refusal::Invalid(detail)) => {
             let mut answer = ok(JSON, detail);
             *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
@@ -59,7 +64,7 @@ pub(super) async fn insert(service: &Service, request: Request<Incoming>) -> Res
     }
 }
 
-fn store(service: &Service, body: &[u8], is_json: bool) -> Result<Result<(), Refusal>, Problem> {
+fn store(cache: Result<Cache, Problem>, body: &[u8], is_json: bool) -> Result<Result<(), Refusal>, Problem> {
     let asked = match insert::read(body, is_json) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(Err(refusal)),
@@ -70,7 +75,7 @@ fn store(service: &Service, body: &[u8], is_json: bool) -> Result<Result<(), Ref
         expiry: asked.expiry,
         condition: Condition::Always,
     };
-    service.backing.writable()?.set(&*asked.key, value, options)?;
+    cache?.set(&*asked.key, value, options)?;
     Ok(Ok(()))
 }
 
@@ -80,19 +85,25 @@ pub(super) async fn get(service: &Service, key: &str) -> Result<Answer, Problem>
     let Some(entry) = service.backing.cache()?.get(&key) else {
         return Err(Problem::new(Code::Miss, "Key not found"));
     };
-    let length = lengthy::about(entry.value.len(), || told_length(entry.tag, &entry.value));
+    let found = entry.clone();
+    let length = service
+        .turns
+        .about(entry.value.len(), move || told_length(found.tag, &found.value))
+        .await;
     let mut held = service.allowance.budget.hold_nothing();
     // By itself, and with its key.
     if !service.allowance.hold(&mut held, 2 * length).await {
         return Err(Problem::busy());
     }
-    let body = lengthy::about(length, || shown(&key, &entry)).ok_or_else(|| {
+    let (key, tag) = (key.into_owned(), entry.tag);
+    let body = service.turns.about(length, move || shown(&key, &entry)).await;
+    let body = body.ok_or_else(|| {
         Problem::new(
             Code::NotJson,
             format!(
                 "the value has the tag {}{}, which JSON cannot carry: read it at /v1/entries/",
-                entry.tag.0,
-                wrapped::words(entry.tag)
+                tag.0,
+                wrapped::words(tag)
             ),
         )
     })?;

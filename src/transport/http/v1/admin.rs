@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::super::body::Incoming;
 use super::super::code::Code;
-use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, empty, json};
 use super::super::samples::resident_memory;
@@ -98,8 +97,8 @@ pub(in super::super) async fn clear(
             "prefix is missing: `?prefix=user:` removes what begins so, `?prefix=` everything",
         )
     })?;
-    let cache = service.backing.writable()?;
-    let removed = lengthy::always(|| cache.clear_prefix(prefix));
+    let cache = service.backing.writable()?.clone();
+    let removed = service.turns.always(move || cache.clear_prefix(prefix)).await;
     service.settle().await?;
     Ok(json(&Removed { removed }))
 }

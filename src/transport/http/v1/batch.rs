@@ -1,22 +1,25 @@
 //! `POST /v1/batch`: many operations at once, each done and answered by itself.
 
+use std::sync::Arc;
 use std::vec;
 
+use bytes::Bytes;
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::body::Incoming;
+use super::super::body::{self, Body, Incoming};
 use super::super::budget::Held;
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json_held};
 use super::super::service::Service;
+use super::super::top::Top;
 use super::etag::{self, ETag};
 use super::names::ttl;
 use super::operation::{Operation, Verb, at_most};
-use super::read_json;
+use super::parsed;
 use super::value::{Told, told_length};
 use crate::{Cache, Entry};
 
@@ -47,6 +50,8 @@ struct Room {
     left: usize,
     /// How long those that are there are when they are written.
     told: usize,
+    /// What the operations take until the last is done.
+    asked: usize,
     held: Held,
     /// Whether others are waited for, if there is none.
     waits: bool,
@@ -58,10 +63,28 @@ enum Performed {
     Done(Outcome),
 }
 
+/// Why it does not go on.
+enum Pause {
+    /// So much has to be held.
+    Room(usize),
+    /// A value is long, and others wait for this thread.
+    Long,
+}
+
+enum Begun {
+    Batch(Batch),
+    /// So much has to be held first.
+    Nothing(Held, usize),
+}
+
 /// A batch that is under way.
-struct Batch<'s> {
-    cache: &'s Cache,
-    service: &'s Service,
+struct Batch {
+    cache: Cache,
+    top: Arc<Top>,
+    /// Of its operations.
+    count: usize,
+    /// Whether it changes something.
+    writes: bool,
     operations: vec::IntoIter<Operation>,
     /// What has been read, and waits for room.
     waiting: Option<Entry>,
@@ -145,58 +168,110 @@ pub(in super::super) async fn answer(
     service: &Service,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let Asked { operations } = read_json(service, request).await?;
-    let writes = operations.iter().any(|operation| operation.op != Verb::Get);
-    let cache = if writes {
-        service.backing.writable()?
-    } else {
-        service.backing.cache()?
-    };
-    service.traffic.many(operations.len());
-    // As if each were about a KiB, and what it brings.
-    let given = operations.iter().map(Operation::length);
-    let size = given.sum::<usize>() + operations.len() * 1024;
-    let told = operations.len() * TOLD;
-    let mut held = service.allowance.budget.hold_nothing();
-    if !writes && !service.allowance.hold(&mut held, told).await {
-        return Err(Problem::busy());
-    }
-    let mut batch = Batch {
-        cache,
-        service,
-        results: Vec::with_capacity(operations.len()),
-        operations: operations.into_iter(),
-        waiting: None,
-        room: Room {
-            left: MOST_BYTES,
-            told,
-            held,
-            // What is changed is not to wait for what is read.
-            waits: !writes,
-        },
-    };
-    while let Some(needed) = lengthy::about(size, || batch.go_on()) {
-        if !service.allowance.hold(&mut batch.room.held, needed).await {
-            // Who has got some asks for the others again.
-            if batch.room.left == MOST_BYTES {
-                return Err(Problem::busy());
+    let Body { bytes, mut held } = body::read(request.into_body(), &service.allowance).await?;
+    // As if each operation were about a KiB, and what it brings: there are no more than this.
+    let operations = bytes.iter().filter(|&&byte| byte == b'{').count();
+    let size = bytes.len() + operations * 1024;
+    let mut is_apart = lengthy::is_long(size);
+    let bytes = Bytes::from(bytes);
+    // Operations take many times what they are in JSON. They are done in the turn in which they are read, or they would be there for all who wait for one.
+    let (mut batch, mut pause) = loop {
+        let (backing, top, body) = (&service.backing, Arc::clone(&service.top), bytes.clone());
+        let caches = (backing.cache().cloned(), backing.writable().cloned());
+        let begun = service.turns.about(size, move || {
+            let mut begun = Batch::begin(caches, top, &body, held)?;
+            let pause = match &mut begun {
+                Begun::Batch(batch) => batch.go_on(is_apart),
+                Begun::Nothing(..) => None,
+            };
+            Ok::<_, Problem>((begun, pause))
+        });
+        match begun.await? {
+            (Begun::Batch(batch), pause) => break (batch, pause),
+            (Begun::Nothing(had, needed), _) => {
+                held = had;
+                if !service.allowance.hold(&mut held, needed).await {
+                    return Err(Problem::busy());
+                }
             }
-            batch.room.waits = false;
         }
+    };
+    drop(bytes);
+    service.traffic.many(batch.count);
+    while let Some(reason) = pause {
+        match reason {
+            Pause::Long => is_apart = true,
+            Pause::Room(needed) if service.allowance.hold(&mut batch.room.held, needed).await => {}
+            // Who has got some asks for the others again.
+            Pause::Room(_) if batch.room.left == MOST_BYTES => return Err(Problem::busy()),
+            Pause::Room(_) => batch.room.waits = false,
+        }
+        (batch, pause) = match is_apart {
+            true => service.turns.always(move || batch.gone_on(true)).await,
+            false => batch.gone_on(false),
+        };
     }
+    let Batch {
+        results,
+        mut room,
+        writes,
+        ..
+    } = batch;
     if writes {
+        room.held.settle_at(MOST_BYTES - room.left + room.told);
         service.settle().await?;
     }
-    let Batch { results, room, .. } = batch;
     let answered = Answered { results };
-    Ok(lengthy::about(size + room.told, || {
+    let written = service.turns.about(size + room.told, move || {
         json_held(&answered, room.told, room.held)
-    }))
+    });
+    Ok(written.await)
 }
 
-impl Batch<'_> {
-    /// Goes on to the end, or to a value for which there is no room: then it says how much has to be held.
-    fn go_on(&mut self) -> Option<usize> {
+impl Batch {
+    /// What is to be done, if there is room to read what it reads.
+    fn begin(
+        (readable, writable): (Result<Cache, Problem>, Result<Cache, Problem>),
+        top: Arc<Top>,
+        body: &[u8],
+        mut held: Held,
+    ) -> Result<Begun, Problem> {
+        let Asked { operations } = parsed(body)?;
+        let writes = operations.iter().any(|operation| operation.op != Verb::Get);
+        let cache = if writes { writable? } else { readable? };
+        let told = operations.len() * TOLD;
+        let asked = body.len() + operations.capacity() * size_of::<Operation>();
+        if writes {
+            // What is changed is not to wait for what is read.
+            held.settle_at(asked + told);
+        } else if !held.try_grow(asked + told) {
+            return Ok(Begun::Nothing(held, asked + told));
+        }
+        Ok(Begun::Batch(Batch {
+            cache,
+            top,
+            count: operations.len(),
+            writes,
+            results: Vec::with_capacity(operations.len()),
+            operations: operations.into_iter(),
+            waiting: None,
+            room: Room {
+                left: MOST_BYTES,
+                told,
+                asked,
+                held,
+                waits: !writes,
+            },
+        }))
+    }
+
+    fn gone_on(mut self, is_apart: bool) -> (Self, Option<Pause>) {
+        let pause = self.go_on(is_apart);
+        (self, pause)
+    }
+
+    /// Goes on to the end, or to a value that has to be waited for. `is_apart` if nobody waits for this thread.
+    fn go_on(&mut self, is_apart: bool) -> Option<Pause> {
         loop {
             let performed = match self.waiting.take() {
                 Some(entry) => Ok(Performed::Read(entry)),
@@ -206,11 +281,11 @@ impl Batch<'_> {
                 }
             };
             let outcome = match performed {
-                Ok(Performed::Read(entry)) => match self.room.tell(&entry) {
+                Ok(Performed::Read(entry)) => match self.room.tell(&entry, is_apart) {
                     Ok(outcome) => outcome,
-                    Err(needed) => {
+                    Err(pause) => {
                         self.waiting = Some(entry);
-                        return Some(needed);
+                        return Some(pause);
                     }
                 },
                 Ok(Performed::Done(outcome)) => outcome,
@@ -224,7 +299,7 @@ impl Batch<'_> {
         let (op, key) = (operation.op, operation.key()?);
         let status = match op {
             Verb::Get => {
-                self.service.top.saw(&key);
+                self.top.saw(&key);
                 match self.cache.get(&key) {
                     Some(entry) => return Ok(Performed::Read(entry)),
                     None => StatusCode::NOT_FOUND,
@@ -248,42 +323,39 @@ impl Batch<'_> {
 }
 
 impl Room {
-    /// A value as it is told, if there is room for it; else how much has to be held, if that is to be waited for.
-    fn tell(&mut self, entry: &Entry) -> Result<Outcome, usize> {
+    /// A value as it is told, if there is room for it; else what has to be waited for.
+    fn tell(&mut self, entry: &Entry, is_apart: bool) -> Result<Outcome, Pause> {
         let length = entry.value.len();
         let Some(left) = self.left.checked_sub(length) else {
             return Ok(deferred().into());
         };
-        lengthy::about(MOST_BYTES - left, || {
-            let told = self.told + told_length(entry.tag, &entry.value);
-            // Apart, and in the answer.
-            let needed = MOST_BYTES - left + told;
-            if !self.held.try_grow(needed) {
-                return if self.waits {
-                    Err(needed)
-                } else {
-                    Ok(deferred().into())
-                };
-            }
-            (self.left, self.told) = (left, told);
-            Ok(Outcome::found(entry))
-        })
+        let values = MOST_BYTES - left;
+        if lengthy::is_long(values) && !is_apart {
+            return Err(Pause::Long);
+        }
+        let told = self.told + told_length(entry.tag, &entry.value);
+        // Apart, and in the answer.
+        let needed = self.asked + values + told;
+        if !self.held.try_grow(needed) {
+            return match self.waits {
+                true => Err(Pause::Room(needed)),
+                false => Ok(deferred().into()),
+            };
+        }
+        (self.left, self.told) = (left, told);
+        Ok(Outcome::found(entry))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
     use serde_json::{Value, json};
-    use tokio::runtime::Builder;
 
-    use super::super::super::backing::Backing;
-    use super::super::super::options::Options;
+    use super::super::super::budget::Budget;
     use super::*;
     use crate::SetOptions;
 
-    /// Whether other requests of its thread go on elsewhere while values of these lengths are read. A runtime of one thread has no elsewhere, and panics.
+    /// Whether other requests of its thread go on while values of these lengths are read.
     fn makes_way(lengths: &[usize]) -> bool {
         let cache = Cache::builder().build().expect("a cache");
         for (number, length) in lengths.iter().enumerate() {
@@ -293,26 +365,18 @@ mod tests {
                 .expect("room");
         }
         let gets = (0..lengths.len()).map(|number| json!({"op": "get", "key": number.to_string()}));
-        let options = Options::new(([127, 0, 0, 1], 0).into(), 1 << 20);
-        let service = Service::new(&options, Backing::in_memory(cache.clone()), None, Box::new(|| {}));
-        let operations: Vec<Operation> = serde_json::from_value(gets.collect::<Value>()).expect("operations");
-        let mut batch = Batch {
-            cache: &cache,
-            service: &service,
-            operations: operations.into_iter(),
-            waiting: None,
-            results: Vec::new(),
-            room: Room {
-                left: MOST_BYTES,
-                told: 0,
-                held: service.allowance.budget.hold_nothing(),
-                waits: true,
-            },
+        let body = json!({"operations": gets.collect::<Value>()}).to_string();
+        let (caches, held) = (
+            (Ok(cache.clone()), Ok(cache)),
+            Budget::new(1 << 30).hold_nothing(),
+        );
+        let begun = Batch::begin(caches, Arc::new(Top::new()), body.as_bytes(), held);
+        let Ok(Begun::Batch(mut batch)) = begun else {
+            panic!("there is room");
         };
-        let runtime = Builder::new_current_thread().build().expect("a runtime");
-        let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { batch.go_on() })));
-        assert!(done.is_err() || batch.results.len() == lengths.len());
-        done.is_err()
+        let makes_way = matches!(batch.go_on(false), Some(Pause::Long));
+        assert!(batch.go_on(true).is_none() && batch.results.len() == lengths.len());
+        makes_way
     }
 
     #[test]

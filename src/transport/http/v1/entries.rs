@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode, Uri};
 
-use super::super::body::{self, Incoming};
+use super::super::body::{self, Body, Incoming};
 use super::super::code::Code;
 use super::super::lengthy;
 use super::super::problem::Problem;
@@ -31,13 +31,16 @@ const PATH: &str = "/v1/entries/";
 const RUSTCACHE_TTL: HeaderName = HeaderName::from_static("rustcache-ttl");
 const RUSTCACHE_TAG: HeaderName = HeaderName::from_static("rustcache-tag");
 
-pub(in super::super) fn get(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
+pub(in super::super) async fn get(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
     let peek = request.uri().query().is_some() && query::flag(request.uri(), "peek")?;
-    read(service, request, peek)
+    read(service, request, peek).await
 }
 
-pub(in super::super) fn head(service: &Service, request: &Request<Incoming>) -> Result<Answer, Problem> {
-    read(service, request, true)
+pub(in super::super) async fn head(
+    service: &Service,
+    request: &Request<Incoming>,
+) -> Result<Answer, Problem> {
+    read(service, request, true).await
 }
 
 /// The key of a path that begins with `PATH`, or, if that ends there, the one in the query: no client can ask for the paths `.` and `..`.
@@ -64,7 +67,7 @@ fn key(uri: &Uri) -> Result<Cow<'_, [u8]>, Problem> {
     }
 }
 
-fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
+async fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<Answer, Problem> {
     let cache = service.backing.cache()?;
     let key = key(request.uri())?;
     let found = if peek {
@@ -74,7 +77,13 @@ fn read(service: &Service, request: &Request<Incoming>, peek: bool) -> Result<An
         cache.get(&key)
     };
     let entry = found.ok_or_else(Problem::not_found)?;
-    let etag = lengthy::about(entry.value.len(), || etag::of_entry(&entry));
+    let etag = match lengthy::is_long(entry.value.len()) {
+        true => {
+            let entry = entry.clone();
+            service.turns.always(move || etag::of_entry(&entry)).await
+        }
+        false => etag::of_entry(&entry),
+    };
     let packed = wrapped::compressed(entry.tag, &entry.value);
     let taken = packed.filter(|packed| takes(request.headers(), packed.coding));
     let coded = taken.map(|packed| etag::coded(&etag, packed.coding));
@@ -166,20 +175,15 @@ pub(in super::super) async fn put(service: &Service, request: Request<Incoming>)
     check_whole(request.headers())?;
     let conditions = Conditions::of(request.headers());
     let (parts, body) = request.into_parts();
-    let media_type = match parts.headers.get(CONTENT_TYPE) {
-        None => "application/octet-stream",
-        Some(given) => given
-            .to_str()
-            .map_err(|_| Problem::bad_request("the Content-Type is not ASCII"))?,
-    };
-    let body = body::read(body, &service.allowance).await?;
-    let cache = service.backing.writable()?;
-    let key = key(&parts.uri)?;
-    let (status, etag) = lengthy::about(body.bytes.len(), || {
-        let (tag, value) = typed(media_type, body.bytes).map_err(Problem::bad_request)?;
-        let status = store(cache, &key, (tag, &value), expiry, &conditions)?;
-        Ok::<_, Problem>((status, etag::of(tag, &value)))
-    })?;
+    media_type(&parts.headers)?;
+    let Body { bytes, held } = body::read(body, &service.allowance).await?;
+    let cache = service.backing.writable()?.clone();
+    let stored = service.turns.about(bytes.len(), move || {
+        let (tag, value) = typed(media_type(&parts.headers)?, bytes).map_err(Problem::bad_request)?;
+        let status = store(&cache, &key(&parts.uri)?, (tag, &value), expiry, &conditions)?;
+        Ok::<_, Problem>((status, etag::of(tag, &value), held))
+    });
+    let (status, etag, _held) = stored.await?;
     service.settle().await?;
     if expiry == Expiry::After(Duration::ZERO) {
         // It has expired: nothing was created.
@@ -188,6 +192,15 @@ pub(in super::super) async fn put(service: &Service, request: Request<Incoming>)
     let mut answer = empty(status);
     insert_etag(answer.headers_mut(), &etag);
     Ok(answer)
+}
+
+fn media_type(headers: &HeaderMap) -> Result<&str, Problem> {
+    match headers.get(CONTENT_TYPE) {
+        None => Ok("application/octet-stream"),
+        Some(given) => given
+            .to_str()
+            .map_err(|_| Problem::bad_request("the Content-Type is not ASCII")),
+    }
 }
 
 /// Values are kept as they come: what says that there is more to them would be lost.

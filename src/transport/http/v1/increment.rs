@@ -36,7 +36,7 @@ pub(in super::super) async fn answer(
     service: &Service,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let asked: Asked = read_json(service, request).await?;
+    let (asked, _held): (Asked, _) = read_json(service, request, Ok).await?;
     let key = Name::given(asked.key, asked.key_base64)?;
     let cache = service.backing.writable()?;
     let value = cache.increment(key, asked.delta, asked.ttl.0)?;

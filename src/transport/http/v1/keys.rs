@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::body::Incoming;
-use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json, json_held};
 use super::super::service::Service;
@@ -58,7 +57,7 @@ pub(in super::super) async fn answer(
     request: &Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let uri = request.uri();
-    let cache = service.backing.cache()?;
+    let cache = service.backing.cache()?.clone();
     let limit = LIMIT.of(uri)?;
     let pattern = query::text(uri, "match")?.map(|text| Pattern::new(&text));
     let mut prefix = query::bytes(uri, "prefix").unwrap_or_default();
@@ -103,20 +102,28 @@ pub(in super::super) async fn answer(
         if !service.allowance.hold(&mut held, search.needed()).await {
             return Err(Problem::busy());
         }
-        is_over = lengthy::always(|| search.go_on())?;
+        let gone_on = service.turns.always(move || {
+            let is_over = search.go_on();
+            (search, is_over)
+        });
+        let (so_far, over) = gone_on.await;
+        (search, is_over) = (so_far, over?);
     }
     let length = search.told + TOLD;
     if !service.allowance.hold(&mut held, search.memory() + length).await {
         return Err(Problem::busy());
     }
     let page = Page::of(search.keys, search.next);
-    Ok(lengthy::about(length, || json_held(&page, length, held)))
+    Ok(service
+        .turns
+        .about(length, move || json_held(&page, length, held))
+        .await)
 }
 
 /// What is asked for, and how far it is found.
 #[derive(Debug)]
-struct Search<'c> {
-    cache: &'c Cache,
+struct Search {
+    cache: Cache,
     prefix: Vec<u8>,
     pattern: Option<Pattern>,
     limit: usize,
@@ -135,7 +142,7 @@ struct Search<'c> {
     is_further: bool,
 }
 
-impl Search<'_> {
+impl Search {
     /// What the keys take that are found, in bytes.
     fn memory(&self) -> usize {
         self.bytes + self.keys.len() * (size_of::<Key>() + TYPE)

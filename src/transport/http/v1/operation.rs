@@ -97,12 +97,6 @@ impl Operation {
         Name::given(self.key.take(), self.key_base64.take())
     }
 
-    /// Of the value that it brings.
-    pub(super) fn length(&self) -> usize {
-        let json = self.value.as_ref().map_or(0, |json| json.get().len());
-        json + self.base64.as_ref().map_or(0, |Base64(bytes)| bytes.len())
-    }
-
     /// What is to be stored, and how.
     pub(super) fn into_value(self) -> Result<(Vec<u8>, SetOptions), Problem> {
         let given = Given {

@@ -1,6 +1,7 @@
 //! `POST /v1/transactions`: operations that are all done, or none.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use hyper::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -9,7 +10,6 @@ use serde_json::value::RawValue;
 
 use super::super::body::Incoming;
 use super::super::code::Code;
-use super::super::lengthy;
 use super::super::problem::Problem;
 use super::super::reply::{Answer, json_held};
 use super::super::service::Service;
@@ -100,54 +100,92 @@ pub(in super::super) async fn answer(
     service: &Service,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let asked: Asked = read_json(service, request).await?;
-    let count = asked.r#if.len() + asked.operations.len();
-    if count > MOST {
-        return Err(Problem::bad_request(format!(
-            "there are {count} operations and conditions, and {MOST} are the most"
-        )));
-    }
-    let conditions = asked.r#if.into_iter().map(Condition::prepare);
-    let conditions: Vec<(Vec<u8>, Wanted)> = conditions.collect::<Result<_, _>>()?;
-    let operations = asked.operations.into_iter().map(prepare);
-    let operations: Vec<Prepared> = operations.collect::<Result<_, _>>()?;
-    let written = operations.iter().map(|operation| operation.value.len());
-    let compared = conditions.iter().map(|(_, wanted)| wanted.length());
-    let bytes: usize = written.chain(compared).sum();
-    if bytes > MOST_BYTES {
-        return Err(Problem::new(
-            Code::TransactionTooLarge,
-            format!(
-                "the values take {bytes} bytes, and {MOST_BYTES} are the most that are written and compared at once"
-            ),
-        ));
-    }
+    let (transaction, _held) = read_json(service, request, Asked::prepare).await?;
+    let transaction = Arc::new(transaction);
+    let Transaction {
+        conditions,
+        operations,
+        bytes,
+    } = &*transaction;
+    let count = conditions.len() + operations.len();
     let cache = service.backing.writable()?;
     service.traffic.many(operations.len());
     let keys = conditions.iter().map(|(key, _)| key.as_slice());
     let taken_apart = conditions.iter().map(|(_, wanted)| wanted.taken_apart());
     let longest = taken_apart.max().unwrap_or(0);
-    let read = bytes_read(cache, &operations, |_, value| value.len());
+    let read = bytes_read(cache, operations, |_, value| value.len());
     let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
     let mut held = service.allowance.budget.hold_nothing();
     let mut told = 0;
     // What is more is never done, and is told so below.
     if read <= MOST_READ {
-        told = lengthy::about(read, || bytes_read(cache, &operations, told_length));
+        let (cache, transaction) = (cache.clone(), Arc::clone(&transaction));
+        let measured = service.turns.about(read, move || {
+            bytes_read(&cache, &transaction.operations, told_length)
+        });
+        told = measured.await;
         // What is read is there by itself, and in the answer.
         let needed = read + told + longest * MEMORY_OF_PARTS;
         if !service.allowance.hold(&mut held, needed).await {
             return Err(Problem::busy());
         }
     }
-    let answered = lengthy::about(size, || apply(cache, &conditions, &operations))?;
+    let (cache, done) = (cache.clone(), Arc::clone(&transaction));
+    let applied = service
+        .turns
+        .about(size, move || apply(&cache, &done.conditions, &done.operations));
+    let answered = applied.await?;
     service.settle().await?;
     let is_applied = matches!(answered, Answered::Applied(_));
-    let mut answer = lengthy::about(size, || json_held(&answered, told + (count + 1) * TOLD, held));
+    let length = told + (count + 1) * TOLD;
+    let written = service
+        .turns
+        .about(size, move || json_held(&answered, length, held));
+    let mut answer = written.await;
     if !is_applied {
         *answer.status_mut() = StatusCode::CONFLICT;
     }
     Ok(answer)
+}
+
+/// As it is done.
+#[derive(Debug)]
+struct Transaction {
+    conditions: Vec<(Vec<u8>, Wanted)>,
+    operations: Vec<Prepared>,
+    /// Of all values that it brings.
+    bytes: usize,
+}
+
+impl Asked {
+    fn prepare(self) -> Result<Transaction, Problem> {
+        let count = self.r#if.len() + self.operations.len();
+        if count > MOST {
+            return Err(Problem::bad_request(format!(
+                "there are {count} operations and conditions, and {MOST} are the most"
+            )));
+        }
+        let conditions = self.r#if.into_iter().map(Condition::prepare);
+        let conditions: Vec<(Vec<u8>, Wanted)> = conditions.collect::<Result<_, _>>()?;
+        let operations = self.operations.into_iter().map(prepare);
+        let operations: Vec<Prepared> = operations.collect::<Result<_, _>>()?;
+        let written = operations.iter().map(|operation| operation.value.len());
+        let compared = conditions.iter().map(|(_, wanted)| wanted.length());
+        let bytes: usize = written.chain(compared).sum();
+        if bytes > MOST_BYTES {
+            return Err(Problem::new(
+                Code::TransactionTooLarge,
+                format!(
+                    "the values take {bytes} bytes, and {MOST_BYTES} are the most that are written and compared at once"
+                ),
+            ));
+        }
+        Ok(Transaction {
+            conditions,
+            operations,
+            bytes,
+        })
+    }
 }
 
 fn prepare(mut operation: Operation) -> Result<Prepared, Problem> {

@@ -1,6 +1,6 @@
 //! What the daemon takes stays within what is documented, whatever many clients ask for at once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Service};
 
@@ -35,6 +35,43 @@ fn batches(service: &Service) {
         let body = batches[number % CLIENTS].as_bytes();
         client.ask("POST", "/v1/batch", &[], body).status
     });
+}
+
+fn transact(service: &Service, conditions: &[Value]) -> (u16, Value) {
+    let body = json!({"if": conditions, "operations": []});
+    let answer = service.post("/v1/transactions", &body);
+    (answer.status, answer.json())
+}
+
+/// Control characters are six times as long in JSON.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_compared_is_not_copied() {
+    let service = Service::new();
+    let text = [("Content-Type", "text/plain")];
+    service.ask("PUT", "/v1/entries/text", &text, &vec![1; 16 << 20]);
+    let json = [("Content-Type", "application/json")];
+    let escaped = format!("[\"{}\"]", "\\u0001".repeat(2 << 20));
+    service.ask("PUT", "/v1/entries/json", &json, escaped.as_bytes());
+    for key in ["text", "json"] {
+        let conditions =
+            [json!(0), json!("\u{1}"), json!(["\u{1}"])].map(|value| json!({"key": key, "value": value}));
+        let (taken, answer) = service.memory_for(|| transact(&service, &conditions));
+        assert_eq!(answer, (409, json!({"applied": false, "failed": [0, 1, 2]})));
+        assert!(taken < 8 << 20, "{key}: {} MiB", taken >> 20);
+    }
+}
+
+#[test]
+fn conditions_look_at_no_more_than_they_may() {
+    let service = Service::new();
+    let json = [("Content-Type", "application/json")];
+    let spaces = " ".repeat(40 << 20) + "0";
+    service.ask("PUT", "/v1/entries/json", &json, spaces.as_bytes());
+    let condition = json!({"key": "json", "value": 0});
+    assert_eq!(transact(&service, &[condition.clone()]).0, 200);
+    let (status, told) = transact(&service, &[condition.clone(), condition]);
+    assert_eq!((status, &told["code"]), (413, &json!("TRANSACTION_TOO_LARGE")));
 }
 
 /// Each thread that does something lengthy keeps some memory afterwards.

@@ -98,7 +98,7 @@ fn room_for_what_is_compared_is_asked_for_before_it_is_taken_apart() {
     drop(reader);
     loop {
         let (memory, answer) = compare(&mut || {});
-        assert!(memory <= (160 + 3) * length + SPARE, "{memory}");
+        assert!(memory <= (64 + 3) * length + SPARE, "{memory}");
         if answer.status != 503 {
             assert_eq!(answer.status, 200);
             break;

@@ -1,6 +1,7 @@
 //! `POST /v1/transactions`: operations that are all done, or none.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use hyper::{Request, StatusCode};
@@ -18,8 +19,8 @@ use super::etag;
 use super::names::{Base64, Name};
 use super::operation::{Operation, Verb, at_most};
 use super::read_json;
-use super::same::is_same;
-use super::value::{Given, there, to_json, told_length};
+use super::same::{self, is_same, is_text};
+use super::value::{Given, there, told_length};
 use crate::cache::{Step, Stepped, Watched};
 use crate::{Cache, Entry, SetOptions, Tag};
 
@@ -27,7 +28,7 @@ use crate::{Cache, Entry, SetOptions, Tag};
 const MOST: usize = 128;
 /// Of values that are written, for which room is made under the locks, and of those that are compared, which are taken apart.
 const MOST_BYTES: usize = 1 << 20;
-/// Of values that are read, which the answer carries.
+/// Of values that are read, which the answer carries; and of those that conditions look at.
 const MOST_READ: usize = 64 << 20;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -100,7 +101,7 @@ pub(in super::super) async fn answer(
     service: &Service,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let (transaction, _held) = read_json(service, request, Asked::prepare).await?;
+    let (transaction, mut held) = read_json(service, request, Asked::prepare).await?;
     let transaction = Arc::new(transaction);
     let Transaction {
         conditions,
@@ -115,7 +116,6 @@ pub(in super::super) async fn answer(
     let longest = taken_apart.max().unwrap_or(0);
     let read = bytes_read(cache, operations, |_, value| value.len());
     let size = bytes + read + keys.map(|key| length(cache, key)).sum::<usize>();
-    let mut held = service.allowance.budget.hold_nothing();
     let mut told = 0;
     // What is more is never done, and is told so below.
     if read <= MOST_READ {
@@ -125,7 +125,7 @@ pub(in super::super) async fn answer(
         });
         told = measured.await;
         // What is read is there by itself, and in the answer.
-        let needed = read + told + longest * MEMORY_OF_PARTS;
+        let needed = bytes + read + told + longest * same::MEMORY;
         if !service.allowance.hold(&mut held, needed).await {
             return Err(Problem::busy());
         }
@@ -207,9 +207,6 @@ fn prepare(mut operation: Operation) -> Result<Prepared, Problem> {
     })
 }
 
-/// For each byte of JSON that is compared: a list of digits is the worst, of two bytes each, in both texts; with what the lists leave that they have outgrown.
-const MEMORY_OF_PARTS: usize = 160;
-
 /// Looks at what it depends on, decides, and does it if nothing of that has changed meanwhile; else looks again. Whoever is overtaken was so by somebody who was done.
 fn apply(
     cache: &Cache,
@@ -223,6 +220,7 @@ fn apply(
             seen: cache.peek(key),
         });
         let watched: Vec<Watched<'_>> = watched.collect();
+        check_compared(conditions, &watched)?;
         let both = conditions.iter().zip(&watched).enumerate();
         let failed = both.filter(|(_, ((_, wanted), watched))| !wanted.holds(watched.seen.as_ref()));
         let failed: Vec<usize> = failed.map(|(at, _)| at).collect();
@@ -252,6 +250,22 @@ fn apply(
             }));
         }
     }
+}
+
+/// Whether the conditions look at no more than they may: whatever that is, if one does alone.
+fn check_compared(conditions: &[(Vec<u8>, Wanted)], watched: &[Watched<'_>]) -> Result<(), Problem> {
+    let both = iter::zip(conditions, watched);
+    let looked_at = both.map(|((_, wanted), watched)| wanted.looks_at(watched.seen.as_ref()));
+    let (all, longest) = looked_at.fold((0, 0), |(all, longest), one| (all + one, one.max(longest)));
+    if all <= MOST_READ.max(longest) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::TransactionTooLarge,
+        format!(
+            "the entries that the conditions look at take {all} bytes, and {MOST_READ} are the most: nothing was done"
+        ),
+    ))
 }
 
 /// How much the operations would read, as it is now: as long as `length` says of each value.
@@ -363,9 +377,23 @@ impl Wanted {
             Wanted::Present => true,
             Wanted::ETag(etag) => etag::is_named_strongly(etag.as_bytes(), &etag::of_entry(entry)),
             Wanted::Bytes(tag, bytes) => entry.tag == *tag && entry.value == *bytes,
-            Wanted::Json(json) => {
-                to_json(entry.tag, &entry.value).is_some_and(|value| is_same(json.get(), value.get()))
-            }
+            Wanted::Json(json) => match entry.tag {
+                Tag::TEXT => is_text(json.get(), &entry.value),
+                // What another face has stored may not be what its tag says.
+                Tag::JSON => std::str::from_utf8(&entry.value).is_ok_and(|value| {
+                    is_same(json.get(), value) && serde_json::from_str::<&RawValue>(value).is_ok()
+                }),
+                _ => false,
+            },
+        }
+    }
+
+    /// How much of an entry is looked at to tell that, beside what is as long as what was given.
+    fn looks_at(&self, found: Option<&Entry>) -> usize {
+        match (self, found) {
+            (Wanted::ETag(_), Some(entry)) => entry.value.len(),
+            (Wanted::Json(_), Some(entry)) if entry.tag == Tag::JSON => entry.value.len(),
+            _ => 0,
         }
     }
 }

@@ -57,6 +57,40 @@ fn samples_come_each_second_and_say_what_was_done_meanwhile() {
 }
 
 #[test]
+fn what_a_client_takes_to_send_is_no_time_of_the_daemon() {
+    const MILLIS: u64 = 1000;
+    let service = Service::new();
+    let now = || {
+        service.get("/v1/stats").json()["uptime_ms"]
+            .as_u64()
+            .expect("a number")
+    };
+    let mut client = service.client();
+    client.send(
+        b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+    );
+    assert_eq!(client.line(), "HTTP/1.1 100 Continue");
+    client.line();
+    let began = now();
+    while now() < began + MILLIS {}
+    client.send(b"ab");
+    assert_eq!(client.answer("PUT").status, 201);
+    let metrics = service.get("/metrics");
+    let of = |name: &str| {
+        let lines = &mut metrics.text().lines();
+        let line = lines.find_map(|line| {
+            line.strip_prefix(&format!(
+                "rustcache_http_request_duration_seconds_{name}{{kind=\"set\"}} "
+            ))
+        });
+        line.and_then(|number| number.parse::<f64>().ok())
+            .expect("a number")
+    };
+    assert_eq!(of("count"), 1.0);
+    assert!(of("sum") * 1000.0 < MILLIS as f64, "{}", of("sum"));
+}
+
+#[test]
 fn who_comes_back_is_told_what_he_has_missed_and_no_more() {
     let service = Service::new();
     let watch = |last: u64| {

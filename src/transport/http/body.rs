@@ -13,6 +13,7 @@ use super::code::Code;
 use super::problem::Problem;
 use super::seat::Seat;
 use super::seats::Seats;
+use super::waits;
 
 /// What is left of a body and no longer than this is read before the next request; a longer one is the last of its connection.
 const SHORT: u64 = 256 * 1024;
@@ -64,8 +65,8 @@ pub(super) struct Body {
 impl Allowance {
     /// Holds so many bytes in all, and waits a little for that; `false` if there are not as many.
     pub(super) async fn hold(&self, held: &mut Held, bytes: usize) -> bool {
-        held.grow(bytes, |needed| self.seats.end_those_who_hold_up(needed))
-            .await
+        let grown = held.grow(bytes, |needed| self.seats.end_those_who_hold_up(needed));
+        waits::for_others(grown).await
     }
 }
 
@@ -163,7 +164,7 @@ async fn receive(unread: &mut Unread, allowed: &Allowance, held: &mut Held) -> R
     unread.is_begun = true;
     let receiving = unread.seat.receiving();
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = waits::for_others(body.frame()).await {
         let frame =
             frame.map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))?;
         // Trailers are nothing to us.

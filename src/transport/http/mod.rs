@@ -37,6 +37,7 @@ mod tls;
 mod top;
 mod traffic;
 mod v1;
+mod waits;
 
 pub use backing::Backing;
 pub use options::{Options, Token, TokenError};

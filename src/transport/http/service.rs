@@ -25,7 +25,7 @@ use super::seats::Seats;
 use super::top::{self, Top};
 use super::traffic::{Cause, Kind, Traffic};
 use super::v1::{admin, batch, entries, increment, keys, transactions};
-use super::{docs, health, kv, metrics};
+use super::{docs, health, kv, metrics, waits};
 
 /// What may be asked when all places but the spare ones are taken.
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -90,6 +90,10 @@ impl Service {
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>, seat: &Arc<Seat>) -> Answer {
+        waits::counted(self.answer_counted(request, seat)).await
+    }
+
+    async fn answer_counted(&self, request: Request<Incoming>, seat: &Arc<Seat>) -> Answer {
         let began = Instant::now();
         let path = request.uri().path();
         let found = routes::find(request.method(), path);
@@ -160,7 +164,8 @@ impl Service {
                 (true, _) => Cause::Memory,
             });
         }
-        self.traffic.record(kind, began.elapsed(), answer.status(), code);
+        let took = began.elapsed().saturating_sub(waits::so_far());
+        self.traffic.record(kind, took, answer.status(), code);
         answer
     }
 
@@ -176,7 +181,8 @@ impl Service {
             let (budget, make_room) = (&self.allowance.budget, |needed| {
                 self.seats.end_those_who_hold_up(needed)
             });
-            let Some(held) = budget.hold_answer(&bytes, all_the_same, make_room).await else {
+            let held = waits::for_others(budget.hold_answer(&bytes, all_the_same, make_room));
+            let Some(held) = held.await else {
                 return false;
             };
             Holding::Shared(held)

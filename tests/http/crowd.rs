@@ -43,6 +43,29 @@ fn transact(service: &Service, conditions: &[Value]) -> (u16, Value) {
     (answer.status, answer.json())
 }
 
+/// A batch of the most operations, which are as short as they can be; and what is of no use in it.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_json_consists_of_takes_no_more_than_is_documented() {
+    let operations = |one: &str| format!("{{\"operations\":[{}]}}", [one; 10_000].join(","));
+    let useless = format!(
+        "{{\"op\":\"set\",\"key\":\"k\",\"value\":1,\"ttl\":[{}1]}}",
+        "1,".repeat(1 << 20)
+    );
+    for (body, wanted) in [
+        (operations(r#"{"op":"get","key":""}"#), 200),
+        (operations(r#"{"op":"set","key":"k","value":1}"#), 200),
+        (format!("{{\"operations\":[{useless}]}}"), 400),
+    ] {
+        let service = Service::new();
+        let (taken, answer) = service.memory_for(|| service.ask("POST", "/v1/batch", &[], body.as_bytes()));
+        assert_eq!(answer.status, wanted);
+        // Threads that begin take some as well.
+        let most = 3 * body.len() + (8 << 20) + (4 << 20);
+        assert!(taken < most, "{} KiB for {} KiB", taken >> 10, body.len() >> 10);
+    }
+}
+
 /// Control characters are six times as long in JSON.
 #[cfg(target_os = "linux")]
 #[test]

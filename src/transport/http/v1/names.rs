@@ -1,13 +1,15 @@
 //! Keys and times, as JSON and paths have them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::problem::Problem;
 use crate::protocol::media;
@@ -159,24 +161,47 @@ pub(super) struct Ttl(pub(super) Expiry);
 
 impl<'de> Deserialize<'de> for Ttl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Seconds(f64),
-            Word(String),
-            Null(()),
-        }
-        let expiry = match Given::deserialize(from)? {
-            Given::Seconds(seconds) => expiry(seconds),
-            // A number within quotes is none.
-            Given::Word(word) if word.parse::<f64>().is_ok() => Err(format!(
+        from.deserialize_any(OfTtl)
+    }
+}
+
+struct OfTtl;
+
+impl Visitor<'_> for OfTtl {
+    type Value = Ttl;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a ttl: seconds, \"never\" or \"keep\"")
+    }
+
+    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Ttl, E> {
+        expiry(seconds).map(Ttl).map_err(E::custom)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a duration")]
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Ttl, E> {
+        self.visit_f64(seconds as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a duration")]
+    fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Ttl, E> {
+        self.visit_f64(seconds as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Ttl, E> {
+        // A number within quotes is none.
+        let expiry = match word.parse::<f64>() {
+            Ok(_) => Err(format!(
                 "the ttl is {:?} and must be a number, without quotes",
-                shortened(&word)
+                shortened(word)
             )),
-            Given::Word(word) => expiry_of(&word),
-            Given::Null(()) => Ok(Expiry::Default),
+            Err(_) => expiry_of(word),
         };
-        expiry.map(Ttl).map_err(de::Error::custom)
+        expiry.map(Ttl).map_err(E::custom)
+    }
+
+    fn visit_unit<E>(self) -> Result<Ttl, E> {
+        Ok(Ttl(Expiry::Default))
     }
 }
 

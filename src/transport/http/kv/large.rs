@@ -1,65 +1,37 @@
-//! Bodies of `PUT /kv/insert` that are too long to be taken apart: their members, of which those that are long themselves are told shortened when something is
+//! Bodies of `PUT /kv/insert` that are too long to be kept in parts: where their members stand. Those that are long themselves are told shortened when something is
 //! wrong.
 
-use std::fmt;
-
-use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use std::ops::Range;
 
 use super::python::{self, Kind, Node, Wrong};
 
-/// Of a value that is taken apart, in bytes.
+/// Of values that are kept in parts, together, in bytes.
 const LONG: usize = 64 * 1024;
 /// Of one that is not, in characters, when it is told.
 const TOLD: usize = 100;
 /// Members beside those that mean something, which are told.
 const OTHERS: usize = 10;
 
-/// Members of an object as they came, the last of each name.
-struct Members<'b>(Vec<(String, &'b RawValue)>);
-
-struct OfObject;
-
-impl<'de> Visitor<'de> for OfObject {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(String, &RawValue)> = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let known = members.iter().position(|(other, _)| *other == name);
-            match known {
-                Some(at) => members[at].1 = map.next_value()?,
-                None if members.len() < OTHERS || ["key", "value", "ttl"].contains(&name.as_str()) => {
-                    members.push((name, map.next_value()?));
-                }
-                None => _ = map.next_value::<IgnoredAny>()?,
-            }
-        }
-        Ok(Members(members))
-    }
-}
-
 /// A text with no more of it than its members.
 pub(super) fn read(text: &str) -> Result<Node, Wrong> {
-    let at = 0..text.len();
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| wrong(text, &error))?;
-    if !whole.get().starts_with('{') {
-        let kind = kind(whole, false)?;
+    // As they came, the last of each name in the place of the first.
+    let mut members: Vec<(String, Range<usize>)> = Vec::new();
+    let at = python::outline(text, |name, at| {
+        match members.iter().position(|(other, _)| *other == name) {
+            Some(place) => members[place].1 = at,
+            None if members.len() < OTHERS || ["key", "value", "ttl"].contains(&name.as_str()) => {
+                members.push((name, at));
+            }
+            None => {}
+        }
+    })?;
+    let mut room = LONG;
+    if !text[at.clone()].starts_with('{') {
+        let kind = kind(&text[at.clone()], false, &mut room)?;
         return Ok(Node { kind, at });
     }
-    let mut from = serde_json::Deserializer::from_str(text);
-    let Members(members) = from
-        .deserialize_map(OfObject)
-        .map_err(|error| wrong(text, &error))?;
-    let members = members.into_iter().map(|(name, value)| {
-        let begin = value.get().as_ptr().addr() - text.as_ptr().addr();
-        let at = begin..begin + value.get().len();
-        let kind = kind(value, name == "key")?;
+    let members = members.into_iter().map(|(name, at)| {
+        let kind = kind(&text[at.clone()], name == "key", &mut room)?;
         Ok((name, Node { kind, at }))
     });
     let kind = Kind::Object(members.collect::<Result<_, Wrong>>()?);
@@ -67,9 +39,9 @@ pub(super) fn read(text: &str) -> Result<Node, Wrong> {
 }
 
 /// A value that is long is told by its beginning, or as an empty one; a key is needed as a whole.
-fn kind(value: &RawValue, is_key: bool) -> Result<Kind, Wrong> {
-    let json = value.get();
-    if json.len() <= LONG {
+fn kind(json: &str, is_key: bool, room: &mut usize) -> Result<Kind, Wrong> {
+    if let Some(left) = room.checked_sub(json.len()) {
+        *room = left;
         return python::read(json).map(|node| node.kind);
     }
     Ok(match json.as_bytes().first() {
@@ -96,36 +68,75 @@ fn kind(value: &RawValue, is_key: bool) -> Result<Kind, Wrong> {
     })
 }
 
-/// What serde says, in about the words of Python.
-fn wrong(text: &str, error: &serde_json::Error) -> Wrong {
-    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
-    // Both are told in bytes, and Python counts characters.
-    let before = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
-    let before = &text.as_bytes()[..before.min(text.len())];
-    let at = before.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
-    let what = match error.is_eof() {
-        true => "Unterminated string or value",
-        false => "Expecting value",
-    };
-    Wrong::Said(what, at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// And where its members stand.
+    fn told(read: Result<Node, Wrong>) -> Result<(String, Vec<Range<usize>>), Wrong> {
+        let node = read?;
+        let mut out = String::new();
+        python::write(&node.kind, &mut out);
+        let members = match node.kind {
+            Kind::Object(members) => members,
+            _ => Vec::new(),
+        };
+        let places = members.into_iter().map(|(_, node)| node.at);
+        Ok((out, std::iter::once(node.at).chain(places).collect()))
+    }
+
     #[test]
-    fn where_something_is_wrong_is_counted_in_characters_as_python_does() {
-        for text in [
-            r#"{"key":"ä😀","value":?}"#,
-            "{\"key\":\"k\",\n\"ä\":\"😀\",\n\"value\":  \"ä\", \"ttl\":x}",
-            r#"{"ä":[1,2,?]}"#,
+    fn what_is_wrong_is_told_as_of_short_ones() {
+        for value in [
+            "\"x\"",
+            "\"\u{e4}\u{1f600}\"",
+            "[1, {\"a\": []}]",
+            "NaN",
+            "?",
+            "nul",
+            "01",
+            "1.",
+            "\"\t\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"cut",
+            "[1,]",
+            "[1 2]",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "[",
+            "",
         ] {
-            let (Err(Wrong::Said(_, wanted)), Err(Wrong::Said(_, at))) = (python::read(text), read(text))
-            else {
-                panic!("{text}");
-            };
-            assert_eq!(at, wanted, "{text}");
+            for text in [
+                format!("{{\"key\":\"\u{e4}\",\n\"value\":{value}}}"),
+                format!(" {{\"key\":1,\"value\":{value},\"key\":\"k\",\"ttl\": 5 }} "),
+                format!("{{\"value\":{value},}}"),
+                format!("{{\"value\":{value}}} x"),
+                value.to_owned(),
+            ] {
+                assert_eq!(told(read(&text)), told(python::read(&text)), "{text}");
+            }
         }
+        let deep = "[".repeat(100_000);
+        assert_eq!(read(&format!("{{\"value\":{deep}")), Err(Wrong::TooDeep));
+    }
+
+    #[test]
+    fn of_what_is_long_no_more_is_kept_than_tells_what_it_is() {
+        let long = "1,".repeat(LONG);
+        let text = format!("{{\"ttl\":[{long}1],\"value\":\"{long}\",\"key\":\"{long}\",\"other\":[1]}}");
+        let Ok(Node {
+            kind: Kind::Object(members),
+            ..
+        }) = read(&text)
+        else {
+            panic!("an object");
+        };
+        let kinds: Vec<_> = members.iter().map(|(_, node)| &node.kind).collect();
+        let text = |text: String| Kind::Text { text, is_whole: true };
+        let told = text(long[..TOLD].to_owned() + "…");
+        assert_eq!(kinds[..3], [&Kind::Array(Vec::new()), &told, &text(long)]);
+        assert!(matches!(kinds[3], Kind::Array(items) if items.len() == 1));
     }
 }

@@ -47,19 +47,20 @@ type Read<T> = Result<T, Wrong>;
 
 /// Reads a whole text.
 pub(super) fn read(text: &str) -> Read<Node> {
-    let mut reader = Reader {
-        text,
-        rest: text.char_indices().peekable(),
-        at: 0,
-        depth: 0,
-    };
-    reader.skip_spaces();
-    let node = reader.value()?;
-    reader.skip_spaces();
-    match reader.peek() {
-        None => Ok(node),
-        Some(_) => Err(Wrong::Said("Extra data", reader.at)),
-    }
+    Reader::of(text, true).whole(Reader::value)
+}
+
+/// Reads a whole text and keeps nothing of it but where it stands; of an object, `member` is told each name, and where its value stands.
+pub(super) fn outline(text: &str, mut member: impl FnMut(String, Range<usize>)) -> Read<Range<usize>> {
+    Reader::of(text, false).whole(|reader| {
+        let from = reader.offset();
+        if reader.peek() == Some('{') {
+            reader.deeper(|reader| reader.members(true, |name, value| member(name, value.at)))?;
+        } else {
+            reader.value()?;
+        }
+        Ok(from..reader.offset())
+    })
 }
 
 struct Reader<'t> {
@@ -68,9 +69,31 @@ struct Reader<'t> {
     /// In characters.
     at: usize,
     depth: usize,
+    /// Whether there is to be more of the nodes than where they stand.
+    is_kept: bool,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn of(text: &'t str, is_kept: bool) -> Self {
+        Reader {
+            text,
+            rest: text.char_indices().peekable(),
+            at: 0,
+            depth: 0,
+            is_kept,
+        }
+    }
+
+    fn whole<T>(mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+        self.skip_spaces();
+        let read = read(&mut self)?;
+        self.skip_spaces();
+        match self.peek() {
+            None => Ok(read),
+            Some(_) => Err(Wrong::Said("Extra data", self.at)),
+        }
+    }
+
     fn peek(&mut self) -> Option<char> {
         self.rest.peek().map(|&(_, character)| character)
     }
@@ -96,7 +119,7 @@ impl Reader<'_> {
         let from = self.offset();
         let kind = match self.peek() {
             Some('"') => {
-                let (text, is_whole) = self.text()?;
+                let (text, is_whole) = self.text(self.is_kept)?;
                 Kind::Text { text, is_whole }
             }
             Some('{') => self.deeper(Self::object)?,
@@ -109,24 +132,37 @@ impl Reader<'_> {
         })
     }
 
-    fn deeper(&mut self, read: fn(&mut Self) -> Read<Kind>) -> Read<Kind> {
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         if self.depth == DEEPEST {
             return Err(Wrong::TooDeep);
         }
         self.depth += 1;
         self.next();
         self.skip_spaces();
-        let kind = read(self)?;
+        let inside = read(self)?;
         self.next();
         self.depth -= 1;
-        Ok(kind)
+        Ok(inside)
     }
 
     fn object(&mut self) -> Read<Kind> {
         let mut members: Vec<(String, Node)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
+        let is_kept = self.is_kept;
+        self.members(is_kept, |name, value| match places.get(&name) {
+            _ if !is_kept => {}
+            Some(&place) => members[place].1 = value,
+            None => {
+                places.insert(name.clone(), members.len());
+                members.push((name, value));
+            }
+        })?;
+        Ok(Kind::Object(members))
+    }
+
+    fn members(&mut self, with_names: bool, mut member: impl FnMut(String, Node)) -> Read<()> {
         if self.peek() == Some('}') {
-            return Ok(Kind::Object(members));
+            return Ok(());
         }
         loop {
             if self.peek() != Some('"') {
@@ -135,7 +171,7 @@ impl Reader<'_> {
                     self.at,
                 ));
             }
-            let (name, _) = self.text()?;
+            let (name, _) = self.text(with_names)?;
             self.skip_spaces();
             if self.peek() != Some(':') {
                 return Err(Wrong::Said("Expecting ':' delimiter", self.at));
@@ -143,15 +179,9 @@ impl Reader<'_> {
             self.next();
             self.skip_spaces();
             let value = self.value()?;
-            match places.get(&name) {
-                Some(&place) => members[place].1 = value,
-                None => {
-                    places.insert(name.clone(), members.len());
-                    members.push((name, value));
-                }
-            }
+            member(name, value);
             if self.is_over('}', "Illegal trailing comma before end of object")? {
-                return Ok(Kind::Object(members));
+                return Ok(());
             }
         }
     }
@@ -162,7 +192,10 @@ impl Reader<'_> {
             return Ok(Kind::Array(items));
         }
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            if self.is_kept {
+                items.push(item);
+            }
             if self.is_over(']', "Illegal trailing comma before end of array")? {
                 return Ok(Kind::Array(items));
             }
@@ -208,11 +241,17 @@ impl Reader<'_> {
         Ok(kind)
     }
 
-    fn text(&mut self) -> Read<(String, bool)> {
+    /// And whether it is whole; nothing of it, if it is not kept.
+    fn text(&mut self, is_kept: bool) -> Read<(String, bool)> {
         let begin = self.at;
         let unterminated = Wrong::Said("Unterminated string starting at", begin);
         self.next();
         let mut text = String::new();
+        let mut push = |character| {
+            if is_kept {
+                text.push(character);
+            }
+        };
         let mut is_whole = true;
         // The first half of a surrogate pair that may have a second.
         let mut half: Option<u32> = None;
@@ -227,7 +266,7 @@ impl Reader<'_> {
                 '"' => {
                     if half.is_some() {
                         is_whole = false;
-                        text.push(char::REPLACEMENT_CHARACTER);
+                        push(char::REPLACEMENT_CHARACTER);
                     }
                     return Ok((text, is_whole));
                 }
@@ -237,11 +276,11 @@ impl Reader<'_> {
             if let Some(first) = half.take() {
                 if (0xdc00..0xe000).contains(&unit) {
                     let pair = 0x10000 + ((first - 0xd800) << 10) + (unit - 0xdc00);
-                    text.push(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
+                    push(char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER));
                     continue;
                 }
                 is_whole = false;
-                text.push(char::REPLACEMENT_CHARACTER);
+                push(char::REPLACEMENT_CHARACTER);
             }
             if (0xd800..0xdc00).contains(&unit) {
                 half = Some(unit);
@@ -249,7 +288,7 @@ impl Reader<'_> {
             }
             let character = char::from_u32(unit);
             is_whole &= character.is_some();
-            text.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+            push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
         }
     }
 

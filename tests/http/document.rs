@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::Service;
+use crate::support::{Service, command};
 
 /// What is not there is 404 without the code of a key that is missing, or 405.
 #[test]
@@ -41,6 +41,65 @@ fn each_path_of_the_document_is_there_with_the_methods_that_it_names_and_no_othe
         }
     }
     assert!(asked >= 17, "{asked}");
+}
+
+/// Those that any answer may have are not told of each.
+#[test]
+fn the_document_tells_of_the_headers_that_are_answered() {
+    let any = [
+        "content-type",
+        "content-length",
+        "content-security-policy",
+        "x-content-type-options",
+        "date",
+        "connection",
+    ];
+    let service = Service::new();
+    let secret = Service::start(command(&[]).env("RUSTCACHE_HTTP_TOKEN", "0123456789abcdef"));
+    let document = service.get("/openapi.json").json();
+    // As the Node client compresses: a tag, and what is inside.
+    let compressed = [("Content-Type", "application/vnd.rustcache.tag-66")];
+    let packed = b"\x01\x06\0\0\0packed";
+    assert_eq!(
+        service
+            .ask("PUT", "/v1/entries/packed?ttl=60", &compressed, packed)
+            .status,
+        201
+    );
+    let etag = service
+        .get("/v1/entries/packed")
+        .header("etag")
+        .expect("an ETag")
+        .to_owned();
+    for (service, method, path, headers, status) in [
+        (&service, "GET", "packed", ("Accept-Encoding", "br"), 200),
+        (&service, "HEAD", "packed", ("Accept-Encoding", "br"), 200),
+        (&service, "GET", "packed", ("If-None-Match", etag.as_str()), 304),
+        (&service, "HEAD", "packed", ("If-None-Match", etag.as_str()), 304),
+        (&service, "GET", "packed", ("If-Match", "\"x\""), 412),
+        (&service, "GET", "nowhere", ("X", "x"), 404),
+        (&service, "PUT", "new", ("X", "x"), 201),
+        (&service, "PUT", "new", ("Content-Encoding", "gzip"), 415),
+        (&service, "PUT", "new", ("Content-Range", "bytes 0-0/9"), 400),
+        (&service, "DELETE", "new", ("If-None-Match", "*"), 412),
+        (&service, "DELETE", "new", ("X", "x"), 204),
+        (&secret, "GET", "k", ("X", "x"), 401),
+    ] {
+        let answer = service.ask(method, &format!("/v1/entries/{path}"), &[headers], b"");
+        assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+        let operation = &document["paths"]["/v1/entries/{key}"][method.to_lowercase()];
+        let told = operation["responses"][status.to_string()]["headers"].as_object();
+        for (name, _) in &answer.headers {
+            let mut names = told.into_iter().flatten().map(|(name, _)| name.to_lowercase());
+            let is_told = any.contains(&name.as_str()) || names.any(|told| told == *name);
+            assert!(is_told, "{method} {path} {status}: {name}");
+        }
+        let parameters = operation["parameters"].as_array().expect("parameters");
+        let is_known = parameters.iter().any(|parameter| parameter["name"] == headers.0);
+        assert!(is_known || headers.0 == "X", "{method}: {headers:?}");
+    }
+    let busy = &document["paths"]["/v1/batch"]["post"]["responses"]["503"];
+    assert!(busy["headers"]["Retry-After"].is_object());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The OpenAPI document, made of the table and of the types of the bodies.
 
+use hyper::StatusCode;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
@@ -40,7 +41,7 @@ pub(in super::super) fn document() -> Json {
             "title": "rustcache",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "A cache beside your process",
-            "description": "Two APIs on one cache: /v1, and /kv for programs that know a FastAPI service with these routes. docs/http.md says more.",
+            "description": "Two APIs on one cache: /v1, and /kv for programs that know a FastAPI service with these routes. docs/http.md says more. A method that a path does not have is answered with 405 and Allow. Every answer has X-Content-Type-Options and Content-Security-Policy. Who may ask is decided by Host, Origin, Sec-Fetch-Site, and Authorization.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -100,6 +101,7 @@ impl Schemas {
         }
         let content = match &operation.body {
             Body::Nothing => return told,
+            // Its type is any, and is kept.
             Body::Anything => {
                 json!({ "application/octet-stream": {}, "text/plain": { "schema": { "type": "string" } }, JSON: {} })
             }
@@ -119,7 +121,8 @@ impl Schemas {
             let mut response = json!({ "description": told.text });
             match &told.content {
                 Content::Nothing => {}
-                Content::Entry => response["headers"] = entry_headers(),
+                Content::Entry => response["headers"] = entry_headers(true),
+                Content::Known => response["headers"] = entry_headers(false),
                 Content::Stored => response["headers"] = json!({ "ETag": etag_header() }),
                 Content::Text(name) => {
                     response["content"] = json!({ *name: { "schema": { "type": "string" } } });
@@ -154,6 +157,9 @@ impl Schemas {
         let mut texts: Vec<&str> = codes.iter().map(|code| code.text()).collect();
         texts.dedup();
         let mut response = json!({ "description": texts.join(" ") });
+        if let Some(headers) = codes.first().and_then(|code| problem_headers(code.status())) {
+            response["headers"] = headers;
+        }
         if operation.method == "HEAD" {
             return response;
         }
@@ -177,7 +183,7 @@ impl Schemas {
     }
 }
 
-/// Adds texts and types of bodies.
+/// Adds texts and types of bodies. No problem has headers where there is another answer.
 fn merge(response: &mut Json, other: Json) {
     let text = |of: &Json| of["description"].as_str().unwrap_or_default().to_owned();
     let both = format!("{} {}", text(response), text(&other));
@@ -216,14 +222,32 @@ fn etag_header() -> Json {
     json!({ "description": "Of value and type, and of the Content-Encoding, if there is one.", "schema": { "type": "string" } })
 }
 
-fn entry_headers() -> Json {
-    let header = |text: &str| json!({ "description": text, "schema": { "type": "string" } });
-    json!({
+fn header(text: &str) -> Json {
+    json!({ "description": text, "schema": { "type": "string" } })
+}
+
+fn entry_headers(with_body: bool) -> Json {
+    let mut headers = json!({
         "ETag": etag_header(),
         "Cache-Control": header("max-age= whole seconds left, or no-cache."),
         "Rustcache-Ttl": header("Seconds left; absent if it does not expire."),
         "Rustcache-Tag": header("The value tag."),
-        "Content-Encoding": header("How a compressed value is, for those whose Accept-Encoding names it."),
+        "Vary": header("Accept-Encoding, if the value is compressed."),
+    });
+    if with_body {
+        let text = "How a compressed value is, for those whose Accept-Encoding names it.";
+        headers["Content-Encoding"] = header(text);
+    }
+    headers
+}
+
+/// What is told beside the body of a problem.
+fn problem_headers(status: StatusCode) -> Option<Json> {
+    Some(match status {
+        StatusCode::UNAUTHORIZED => json!({ "WWW-Authenticate": header("Bearer.") }),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => json!({ "Accept-Encoding": header("identity.") }),
+        StatusCode::SERVICE_UNAVAILABLE => json!({ "Retry-After": header("Seconds.") }),
+        _ => return None,
     })
 }
 

@@ -128,6 +128,8 @@ enum Content {
     Nothing,
     /// The value of an entry; for HEAD its headers alone.
     Entry,
+    /// The same headers without those of the body.
+    Known,
     /// The ETag of an entry.
     Stored,
     Text(&'static str),

@@ -78,7 +78,7 @@ const ENTRIES: &[Path] = &[Path {
             parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH, ACCEPT_ENCODING],
             answers: &[
                 told(200, "The value, under its own Content-Type.", Content::Entry),
-                told(304, "The reader has it.", Content::Nothing),
+                told(304, "The reader has it.", Content::Known),
             ],
             problems: &[READS, &[Code::Miss, Code::NotStored]],
             ..GET
@@ -92,7 +92,7 @@ const ENTRIES: &[Path] = &[Path {
             parameters: &[KEY, KEY_BASE64, PEEK, IF_NONE_MATCH, IF_MATCH, ACCEPT_ENCODING],
             answers: &[
                 told(200, "It is there.", Content::Entry),
-                told(304, "The reader has it.", Content::Nothing),
+                told(304, "The reader has it.", Content::Known),
             ],
             problems: &[READS, &[Code::Miss, Code::NotStored]],
             ..GET
@@ -113,7 +113,12 @@ const ENTRIES: &[Path] = &[Path {
                 ),
                 header("If-Match", "ETags of which what is there must be one; * for any."),
                 header("If-None-Match", "* to create and never replace."),
-                header("Cache-Control", "max-age=, which counts without ttl."),
+                header(
+                    "Cache-Control",
+                    "max-age= or s-maxage=, which count without ttl; no-store is 400.",
+                ),
+                header("Content-Encoding", "None but identity: any other is 415."),
+                header("Content-Range", "None: a part of a value is 400."),
             ],
             body: Body::Anything,
             answers: &[
@@ -142,6 +147,7 @@ const ENTRIES: &[Path] = &[Path {
                 KEY,
                 KEY_BASE64,
                 header("If-Match", "ETags of which what is there must be one."),
+                header("If-None-Match", "ETags of which what is there must be none."),
             ],
             answers: &[told(204, "Removed.", Content::Nothing)],
             problems: &[WRITES, &[Code::Miss, Code::NotStored]],
@@ -307,7 +313,7 @@ const DAEMON: &[Path] = &[
             parameters: &[header("Last-Event-ID", "Where to go on.")],
             answers: &[told(
                 200,
-                "Server-sent events: history, an array of samples; then sample.",
+                "Server-sent events: history, an array of samples; then sample. With Cache-Control: no-store.",
                 Content::Text("text/event-stream"),
             )],
             ..GET

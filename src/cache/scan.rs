@@ -117,7 +117,7 @@ impl Cache {
     }
 
     /// The same without values, with so many bytes of keys at most, unless it is one alone; and how many entries were looked at for it, or some more.
-    #[cfg(feature = "http")]
+    #[cfg(all(feature = "daemon", feature = "http", unix))]
     pub(crate) fn scan_within(
         &self,
         cursor: Cursor,

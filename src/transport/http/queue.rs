@@ -23,41 +23,46 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// Those who hold some.
-    first: usize,
-    /// What the others need, in bytes.
-    needs: BTreeMap<u64, usize>,
+    /// What they need, in bytes.
+    needs: BTreeMap<Turn, usize>,
+}
+
+/// Those who hold some come before those who hold nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    HoldsSome(u64),
+    HoldsNothing(u64),
 }
 
 /// One who waits, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place<'q> {
     queue: &'q Queue,
-    /// And what he needs; `None` if he holds some.
-    number: Option<(u64, usize)>,
+    turn: Turn,
+    need: usize,
 }
 
 impl Queue {
     /// Whether one who comes now, and needs so much, is the next.
     pub(super) fn lets_in(&self, need: usize) -> bool {
-        self.length.load(Ordering::Relaxed) == 0 || self.lock().is_next(u64::MAX, need)
+        self.length.load(Ordering::Relaxed) == 0 || self.lock().is_next(Turn::HoldsNothing(u64::MAX), need)
     }
 
     /// For one who needs so much, and holds some already or does not.
     pub(super) fn join(&self, need: usize, holds_some: bool) -> Place<'_> {
         let mut waiting = self.lock();
-        let number = waiting.next;
+        let turn = match holds_some {
+            true => Turn::HoldsSome(waiting.next),
+            false => Turn::HoldsNothing(waiting.next),
+        };
         waiting.next += 1;
-        if holds_some {
-            waiting.first += 1;
-        } else {
-            waiting.needs.insert(number, need);
-        }
-        self.length.fetch_add(1, Ordering::Relaxed);
+        waiting.needs.insert(turn, need);
+        self.length.store(waiting.needs.len(), Ordering::Relaxed);
         drop(waiting);
         Place {
             queue: self,
-            number: (!holds_some).then_some((number, need)),
+            turn,
+            need,
         }
     }
 
@@ -77,27 +82,24 @@ impl Queue {
 }
 
 impl Waiting {
-    fn is_next(&self, number: u64, need: usize) -> bool {
-        let mut before = self.needs.range(..number);
-        self.first == 0 && before.all(|(_, &other)| need.saturating_mul(LITTLE) <= other)
+    fn is_next(&self, turn: Turn, need: usize) -> bool {
+        let mut before = self.needs.range(..turn);
+        // What one of those who hold some waits for, another of them may hold.
+        matches!(turn, Turn::HoldsSome(_)) || before.all(|(_, &other)| need.saturating_mul(LITTLE) <= other)
     }
 }
 
 impl Place<'_> {
     pub(super) fn is_next(&self) -> bool {
-        let is_next = |(number, need)| self.queue.lock().is_next(number, need);
-        self.number.is_none_or(is_next)
+        self.queue.lock().is_next(self.turn, self.need)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = self.queue.lock();
-        match self.number {
-            Some((number, _)) => _ = waiting.needs.remove(&number),
-            None => waiting.first -= 1,
-        }
-        self.queue.length.fetch_sub(1, Ordering::Relaxed);
+        waiting.needs.remove(&self.turn);
+        self.queue.length.store(waiting.needs.len(), Ordering::Relaxed);
         drop(waiting);
         self.queue.look_again();
     }
@@ -129,8 +131,10 @@ mod tests {
         let queue = Queue::default();
         let waits = queue.join(1_000_000, false);
         let holds = queue.join(1_000_000, true);
-        assert!(holds.is_next() && !waits.is_next() && !queue.lets_in(1));
-        drop(holds);
+        let another = queue.join(2_000_000, true);
+        assert!(holds.is_next() && another.is_next() && !waits.is_next());
+        assert!(!queue.lets_in(100_000) && queue.lets_in(20_000));
+        drop((holds, another));
         assert!(waits.is_next());
     }
 }

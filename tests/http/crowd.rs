@@ -1,5 +1,7 @@
 //! What the daemon takes stays within what is documented, whatever many clients ask for at once.
 
+#![cfg(target_os = "linux")]
+
 use serde_json::{Value, json};
 
 use crate::support::{Client, Service};
@@ -44,7 +46,6 @@ fn transact(service: &Service, conditions: &[Value]) -> (u16, Value) {
 }
 
 /// A batch of the most operations, which are as short as they can be; and what is of no use in it.
-#[cfg(target_os = "linux")]
 #[test]
 fn what_json_consists_of_takes_no_more_than_is_documented() {
     let operations = |one: &str| format!("{{\"operations\":[{}]}}", [one; 10_000].join(","));
@@ -67,7 +68,6 @@ fn what_json_consists_of_takes_no_more_than_is_documented() {
 }
 
 /// Control characters are six times as long in JSON.
-#[cfg(target_os = "linux")]
 #[test]
 fn what_is_compared_is_not_copied() {
     let service = Service::new();
@@ -98,7 +98,6 @@ fn conditions_look_at_no_more_than_they_may() {
 }
 
 /// Each thread that does something lengthy keeps some memory afterwards.
-#[cfg(target_os = "linux")]
 #[test]
 fn however_many_ask_for_something_lengthy_few_threads_do_it() {
     let service = Service::new();
@@ -109,14 +108,13 @@ fn however_many_ask_for_something_lengthy_few_threads_do_it() {
     assert!(threads <= 8, "{threads}");
 }
 
-/// 64 MiB and a tenth, 32 MiB, and 16 MiB for HTTP; and as much again, since nobody promises anything to the byte.
-#[cfg(target_os = "linux")]
+/// 64 MiB and a tenth, and 32 MiB; 16 MiB of bodies and answers, the buffers of all connections, and what JSON takes on four threads.
 #[test]
 fn memory_stays_what_is_documented_while_many_write_at_once() {
-    const PROMISED: usize = (64 * 11 / 10 + 32 + 16) << 20;
+    const DOCUMENTED: usize = (64 * 11 / 10 + 32 + 16 + CLIENTS * 3 / 10 + 4 * 10) << 20;
     let service = Service::with(&["--max-bytes", "64mib", "--http-max-memory", "16mib"]);
     let (taken, ()) = service.memory_for(|| batches(&service));
-    assert!(taken < 2 * PROMISED, "{} MiB", taken >> 20);
+    assert!(taken < DOCUMENTED, "{} MiB", taken >> 20);
     let gets = format!(
         "{{\"operations\":[{}]}}",
         [r#"{"op":"get","key":""}"#; 10_000].join(",")
@@ -127,5 +125,5 @@ fn memory_stays_what_is_documented_while_many_write_at_once() {
             client.ask("POST", "/v1/batch", &[], gets.as_bytes()).status
         });
     });
-    assert!(taken < 2 * PROMISED, "{} MiB", taken >> 20);
+    assert!(taken < DOCUMENTED, "{} MiB", taken >> 20);
 }

@@ -26,8 +26,15 @@ pub(super) const MEMORY: usize = 64;
 /// Whether two texts mean the same, the first of which is JSON, and no longer than what there is room for many times. The other may be none, and then be taken for
 /// the same.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim_ascii(), other.trim_ascii());
     if one == other {
         return true;
+    }
+    let inside = |text: &str| text.len().saturating_sub(2);
+    match (one.as_bytes().first(), other.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) | (Some(b'['), Some(b'[')) => {}
+        (Some(b'"'), Some(b'"')) if !could_be_as_long(inside(one), inside(other)) => return false,
+        _ => return is_same_token(one, other),
     }
     let Some(one) = Parts::of(one, usize::MAX) else {
         return false;
@@ -41,12 +48,15 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 /// Whether JSON is a text, and which.
 pub(super) fn is_text(json: &str, text: &[u8]) -> bool {
     let json = json.trim_ascii();
-    // What is escaped takes no more than six times as much.
-    let could_be = text.len() + 2 <= json.len() && json.len() <= 6 * text.len() + 2;
-    if !json.starts_with('"') || !could_be {
+    if !json.starts_with('"') || !could_be_as_long(json.len().saturating_sub(2), text.len()) {
         return false;
     }
     std::str::from_utf8(text).is_ok_and(|text| units(json).eq(text.chars().map(u32::from)))
+}
+
+/// Whether what takes so many bytes in a string could be the same: what is escaped takes no more than six times as much.
+fn could_be_as_long(one: usize, other: usize) -> bool {
+    one.max(other) / 6 <= one.min(other)
 }
 
 /// Where a value goes on that is compared, in both texts, and where it ends.
@@ -216,17 +226,16 @@ fn token(json: &str) -> &str {
 
 /// Of what comes before the closing quote.
 fn length_inside(inside: &str) -> usize {
-    let mut from = 0;
-    while let Some(found) = inside[from..].find(['"', '\\']) {
-        from += found;
-        if inside.as_bytes()[from] == b'"' {
-            return from;
-        }
-        // The backslash, and what follows it.
-        let escaped = inside[from + 1..].chars().next().map_or(0, char::len_utf8);
-        from += 1 + escaped;
+    let mut bytes = inside.bytes();
+    let mut length = 0;
+    loop {
+        length += match bytes.next() {
+            None | Some(b'"') => return length,
+            // And what it is followed by.
+            Some(b'\\') => 1 + usize::from(bytes.next().is_some()),
+            Some(_) => 1,
+        };
     }
-    inside.len()
 }
 
 /// Neither is an array or an object.

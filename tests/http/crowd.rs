@@ -92,7 +92,7 @@ fn conditions_look_at_no_more_than_they_may() {
     let spaces = " ".repeat(40 << 20) + "0";
     service.ask("PUT", "/v1/entries/json", &json, spaces.as_bytes());
     let condition = json!({"key": "json", "value": 0});
-    assert_eq!(transact(&service, &[condition.clone()]).0, 200);
+    assert_eq!(transact(&service, std::slice::from_ref(&condition)).0, 200);
     let (status, told) = transact(&service, &[condition.clone(), condition]);
     assert_eq!((status, &told["code"]), (413, &json!("TRANSACTION_TOO_LARGE")));
 }

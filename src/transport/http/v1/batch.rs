@@ -72,7 +72,7 @@ enum Pause {
 }
 
 enum Begun {
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// So much has to be held first.
     Nothing(Held, usize),
 }
@@ -216,7 +216,7 @@ pub(in super::super) async fn answer(
         mut room,
         writes,
         ..
-    } = batch;
+    } = *batch;
     if writes {
         room.held.settle_at(MOST_BYTES - room.left + room.told);
         service.settle().await?;
@@ -247,7 +247,7 @@ impl Batch {
         } else if !held.try_grow(asked + told) {
             return Ok(Begun::Nothing(held, asked + told));
         }
-        Ok(Begun::Batch(Batch {
+        Ok(Begun::Batch(Box::new(Batch {
             cache,
             top,
             count: operations.len(),
@@ -262,10 +262,10 @@ impl Batch {
                 held,
                 waits: !writes,
             },
-        }))
+        })))
     }
 
-    fn gone_on(mut self, is_apart: bool) -> (Self, Option<Pause>) {
+    fn gone_on(mut self: Box<Self>, is_apart: bool) -> (Box<Self>, Option<Pause>) {
         let pause = self.go_on(is_apart);
         (self, pause)
     }

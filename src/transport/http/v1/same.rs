@@ -146,11 +146,7 @@ impl<'j> Parts<'j> {
             };
             match (one.as_bytes().first(), theirs.as_bytes().first()) {
                 (Some(b'['), Some(b'[')) => left.push(inside),
-                (Some(b'{'), Some(b'{')) => {
-                    if !self.match_members(other, inside, &mut left) {
-                        return false;
-                    }
-                }
+                (Some(b'{'), Some(b'{')) if self.match_members(other, inside, &mut left) => {}
                 (Some(b'['), _) | (_, Some(b'[')) | (Some(b'{'), _) | (_, Some(b'{')) => return false,
                 _ if !is_same_token(token(one), token(theirs)) => return false,
                 _ => {}

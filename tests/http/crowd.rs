@@ -111,7 +111,7 @@ fn however_many_ask_for_something_lengthy_few_threads_do_it() {
 /// 64 MiB and a tenth, and 32 MiB; 16 MiB of bodies and answers, the buffers of all connections, and what JSON takes on four threads.
 #[test]
 fn memory_stays_what_is_documented_while_many_write_at_once() {
-    const DOCUMENTED: usize = (64 * 11 / 10 + 32 + 16 + CLIENTS * 3 / 10 + 4 * 10) << 20;
+    const DOCUMENTED: usize = (64 * 11 / 10 + 32 + 16 + CLIENTS * 4 / 10 + 4 * 10) << 20;
     let service = Service::with(&["--max-bytes", "64mib", "--http-max-memory", "16mib"]);
     let (taken, ()) = service.memory_for(|| batches(&service));
     assert!(taken < DOCUMENTED, "{} MiB", taken >> 20);

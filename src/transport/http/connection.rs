@@ -47,7 +47,7 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let stopped = &stop.clone();
-    let answer = |request| async move { Ok::<_, Infallible>(answer(service, request, seat, stopped).await) };
+    let answer = |request| answer(service, request, seat, stopped);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
@@ -80,7 +80,7 @@ async fn answer(
     request: Request<hyper::body::Incoming>,
     seat: &Arc<Seat>,
     stop: &watch::Receiver<bool>,
-) -> Answer {
+) -> Result<Answer, Infallible> {
     let at_work = seat.at_work();
     let waits_to_send = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
@@ -104,7 +104,7 @@ async fn answer(
     }
     answer.body_mut().at_work(at_work);
     contain(&mut answer);
-    answer
+    Ok(answer)
 }
 
 /// A stream on which nothing may wait to be written for long, and whose seat is told when nothing does.

@@ -89,8 +89,13 @@ impl Service {
         self.watchers.end();
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>, seat: &Arc<Seat>) -> Answer {
-        waits::counted(self.answer_counted(request, seat)).await
+    // What is returned is moved for each request: nothing is put around it, and what is not asked all the time is apart.
+    pub(super) fn answer<'s>(
+        &'s self,
+        request: Request<Incoming>,
+        seat: &'s Arc<Seat>,
+    ) -> impl Future<Output = Answer> + Send + 's {
+        waits::counted(self.answer_counted(request, seat))
     }
 
     async fn answer_counted(&self, request: Request<Incoming>, seat: &Arc<Seat>) -> Answer {
@@ -195,22 +200,22 @@ impl Service {
         let done = match asks {
             Asks::GetEntry => entries::get(self, &request).await,
             Asks::HeadEntry => entries::head(self, &request).await,
-            Asks::PutEntry => entries::put(self, request).await,
+            Asks::PutEntry => Box::pin(entries::put(self, request)).await,
             Asks::DeleteEntry => entries::delete(self, &request).await,
-            Asks::DeleteEntries => admin::clear(self, &request).await,
-            Asks::ListKeys => keys::answer(self, &request).await,
-            Asks::Batch => batch::answer(self, request).await,
-            Asks::Increment => increment::answer(self, request).await,
-            Asks::Transact => transactions::answer(self, request).await,
+            Asks::DeleteEntries => Box::pin(admin::clear(self, &request)).await,
+            Asks::ListKeys => Box::pin(keys::answer(self, &request)).await,
+            Asks::Batch => Box::pin(batch::answer(self, request)).await,
+            Asks::Increment => Box::pin(increment::answer(self, request)).await,
+            Asks::Transact => Box::pin(transactions::answer(self, request)).await,
             Asks::Snapshot => admin::snapshot(self).await,
             Asks::Stats => Ok(admin::stats(self)),
             Asks::Events => events::watch(self, &request),
-            Asks::Top => self.top(&request).await,
+            Asks::Top => Box::pin(self.top(&request)).await,
             Asks::Live => Ok(health::live()),
             Asks::Ready => health::ready(self),
             Asks::Metrics => Ok(metrics::answer(self)),
-            Asks::KvInsert => kv::insert(self, request).await,
-            Asks::KvGet => kv::get(self, path.key_of(&request)).await,
+            Asks::KvInsert => Box::pin(kv::insert(self, request)).await,
+            Asks::KvGet => Box::pin(kv::get(self, path.key_of(&request))).await,
             Asks::KvDelete => kv::delete(self, path.key_of(&request)).await,
         };
         done.unwrap_or_else(|problem| match path.manner {

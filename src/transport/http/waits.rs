@@ -11,8 +11,8 @@ task_local! {
 }
 
 /// What is done for one request, with its own count.
-pub(super) async fn counted<T>(request: impl Future<Output = T>) -> T {
-    WAITED.scope(Cell::new(Duration::ZERO), request).await
+pub(super) fn counted<T>(request: impl Future<Output = T>) -> impl Future<Output = T> {
+    WAITED.scope(Cell::new(Duration::ZERO), request)
 }
 
 /// Something that others have to do before the request can go on.

@@ -1,5 +1,6 @@
 //! `POST /v1/batch`: many operations at once, each done and answered by itself.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::vec;
 
@@ -71,11 +72,14 @@ enum Pause {
     Long,
 }
 
-enum Begun {
-    Batch(Box<Batch>),
+enum Begun<B> {
+    Batch(B),
     /// So much has to be held first.
     Nothing(Held, usize),
 }
+
+/// It is answered, or goes on later.
+type Gone = ControlFlow<Answer, (Box<Batch>, Pause)>;
 
 /// A batch that is under way.
 struct Batch {
@@ -174,21 +178,19 @@ pub(in super::super) async fn answer(
     let size = bytes.len() + operations * 1024;
     let mut is_apart = lengthy::is_long(size);
     let bytes = Bytes::from(bytes);
-    // Operations take many times what they are in JSON. They are done in the turn in which they are read, or they would be there for all who wait for one.
-    let (mut batch, mut pause) = loop {
+    // Operations, and what has become of them, take many times what they are in JSON. They are read, done and answered in one turn if they can be, or they would be there for all who wait for one.
+    let (count, writes, mut gone) = loop {
         let (backing, top, body) = (&service.backing, Arc::clone(&service.top), bytes.clone());
         let caches = (backing.cache().cloned(), backing.writable().cloned());
         let begun = service.turns.about(size, move || {
-            let mut begun = Batch::begin(caches, top, &body, held)?;
-            let pause = match &mut begun {
-                Begun::Batch(batch) => batch.go_on(is_apart),
-                Begun::Nothing(..) => None,
-            };
-            Ok::<_, Problem>((begun, pause))
+            Ok::<_, Problem>(match Batch::begin(caches, top, &body, held)? {
+                Begun::Batch(batch) => Begun::Batch((batch.count, batch.writes, batch.gone_on(is_apart))),
+                Begun::Nothing(had, needed) => Begun::Nothing(had, needed),
+            })
         });
         match begun.await? {
-            (Begun::Batch(batch), pause) => break (batch, pause),
-            (Begun::Nothing(had, needed), _) => {
+            Begun::Batch(begun) => break begun,
+            Begun::Nothing(had, needed) => {
                 held = had;
                 if !service.allowance.hold(&mut held, needed).await {
                     return Err(Problem::busy());
@@ -197,35 +199,28 @@ pub(in super::super) async fn answer(
         }
     };
     drop(bytes);
-    service.traffic.many(batch.count);
-    while let Some(reason) = pause {
-        match reason {
+    service.traffic.many(count);
+    let answer = loop {
+        let (mut batch, pause) = match gone {
+            ControlFlow::Break(answer) => break answer,
+            ControlFlow::Continue(paused) => paused,
+        };
+        match pause {
             Pause::Long => is_apart = true,
             Pause::Room(needed) if service.allowance.hold(&mut batch.room.held, needed).await => {}
             // Who has got some asks for the others again.
             Pause::Room(_) if batch.room.left == MOST_BYTES => return Err(Problem::busy()),
             Pause::Room(_) => batch.room.waits = false,
         }
-        (batch, pause) = match is_apart {
+        gone = match is_apart {
             true => service.turns.always(move || batch.gone_on(true)).await,
             false => batch.gone_on(false),
         };
-    }
-    let Batch {
-        results,
-        mut room,
-        writes,
-        ..
-    } = *batch;
+    };
     if writes {
-        room.held.settle_at(MOST_BYTES - room.left + room.told);
         service.settle().await?;
     }
-    let answered = Answered { results };
-    let written = service.turns.about(size + room.told, move || {
-        json_held(&answered, room.told, room.held)
-    });
-    Ok(written.await)
+    Ok(answer)
 }
 
 impl Batch {
@@ -235,18 +230,22 @@ impl Batch {
         top: Arc<Top>,
         body: &[u8],
         mut held: Held,
-    ) -> Result<Begun, Problem> {
+    ) -> Result<Begun<Box<Batch>>, Problem> {
         let Asked { operations } = parsed(body)?;
         let writes = operations.iter().any(|operation| operation.op != Verb::Get);
         let cache = if writes { writable? } else { readable? };
         let told = operations.len() * TOLD;
         let asked = body.len() + operations.capacity() * size_of::<Operation>();
-        if writes {
-            // What is changed is not to wait for what is read.
-            held.settle_at(asked + told);
-        } else if !held.try_grow(asked + told) {
-            return Ok(Begun::Nothing(held, asked + told));
+        // What is changed does not wait for the room that operations take, which is for one turn: those who wait all hold their bodies.
+        let needed = if writes {
+            body.len().max(told)
+        } else {
+            asked + told
+        };
+        if !held.try_grow(needed) {
+            return Ok(Begun::Nothing(held, needed));
         }
+        held.settle_at(held.bytes().max(asked + told));
         Ok(Begun::Batch(Box::new(Batch {
             cache,
             top,
@@ -265,9 +264,23 @@ impl Batch {
         })))
     }
 
-    fn gone_on(mut self: Box<Self>, is_apart: bool) -> (Box<Self>, Option<Pause>) {
-        let pause = self.go_on(is_apart);
-        (self, pause)
+    fn gone_on(mut self: Box<Self>, is_apart: bool) -> Gone {
+        match self.go_on(is_apart) {
+            Some(pause) => ControlFlow::Continue((self, pause)),
+            None => ControlFlow::Break(self.answered()),
+        }
+    }
+
+    /// All that is left of it: its operations are not there any more.
+    fn answered(self: Box<Self>) -> Answer {
+        let Batch {
+            operations,
+            results,
+            room,
+            ..
+        } = *self;
+        drop(operations);
+        json_held(&Answered { results }, room.told, room.held)
     }
 
     /// Goes on to the end, or to a value that has to be waited for. `is_apart` if nobody waits for this thread.
@@ -334,6 +347,10 @@ impl Room {
             return Err(Pause::Long);
         }
         let told = self.told + told_length(entry.tag, &entry.value);
+        // So long is the answer, which is written as soon as all is done.
+        if lengthy::is_long(told) && !is_apart {
+            return Err(Pause::Long);
+        }
         // Apart, and in the answer.
         let needed = self.asked + values + told;
         if !self.held.try_grow(needed) {

@@ -75,6 +75,13 @@ fn what_a_client_takes_to_send_is_no_time_of_the_daemon() {
     while now() < began + MILLIS {}
     client.send(b"ab");
     assert_eq!(client.answer("PUT").status, 201);
+    let (count, sum) = times_of_sets(&service);
+    assert_eq!(count, 1.0);
+    assert!(sum * 1000.0 < MILLIS as f64, "{sum}");
+}
+
+/// How many there were, and how many seconds they took.
+fn times_of_sets(service: &Service) -> (f64, f64) {
     let metrics = service.get("/metrics");
     let of = |name: &str| {
         let lines = &mut metrics.text().lines();
@@ -86,8 +93,18 @@ fn what_a_client_takes_to_send_is_no_time_of_the_daemon() {
         line.and_then(|number| number.parse::<f64>().ok())
             .expect("a number")
     };
-    assert_eq!(of("count"), 1.0);
-    assert!(of("sum") * 1000.0 < MILLIS as f64, "{}", of("sum"));
+    (of("count"), of("sum"))
+}
+
+#[test]
+fn the_time_of_a_body_that_never_comes_is_no_time_of_the_daemon() {
+    let service = Service::with(&["--http-timeout", "1s"]);
+    let mut client = service.client();
+    client.send(b"PUT /v1/entries/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\na");
+    assert_eq!(client.answer("PUT").status, 408);
+    let (count, sum) = times_of_sets(&service);
+    assert_eq!(count, 1.0);
+    assert!(sum < 1.0, "{sum}");
 }
 
 #[test]

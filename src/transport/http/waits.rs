@@ -17,11 +17,18 @@ pub(super) fn counted<T>(request: impl Future<Output = T>) -> impl Future<Output
 
 /// Something that others have to do before the request can go on.
 pub(super) async fn for_others<T>(event: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let happened = event.await;
-    // Outside of requests nobody asks.
-    let _ = WAITED.try_with(|waited| waited.set(waited.get() + began.elapsed()));
-    happened
+    let _waiting = Waiting(Instant::now());
+    event.await
+}
+
+/// Since then, until this is dropped: also if the event has not come when it is given up.
+struct Waiting(Instant);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Outside of requests nobody asks.
+        let _ = WAITED.try_with(|waited| waited.set(waited.get() + self.0.elapsed()));
+    }
 }
 
 /// By the request that is under way, until now.

@@ -149,3 +149,21 @@ fn who_waits_for_his_answer_keeps_nothing_else_of_a_batch_that_writes() {
     });
     assert!(taken < DOCUMENTED, "{} MiB", taken >> 20);
 }
+
+/// 32 MiB of the daemon, 4 MiB of answers, the buffers of all connections, and what is told on four threads.
+#[test]
+fn who_waits_for_room_for_the_largest_keeps_none_of_them() {
+    const MANY: usize = 200;
+    const DOCUMENTED: usize = (32 + 4 + MANY * 4 / 10 + 4 * 10) << 20;
+    let service = Service::with(&["--http-max-memory", "4mib"]);
+    let sets =
+        (0..100).map(|n| json!({"op": "set", "key": format!("{n}{}", "k".repeat(10_000)), "value": 1}));
+    let batch = json!({ "operations": sets.collect::<Value>() });
+    assert_eq!(service.post("/v1/batch", &batch).status, 200);
+    let (taken, ()) = service.memory_for(|| {
+        rounds_of(MANY, &service, 1, |client, _| {
+            client.ask("GET", "/v1/top?limit=100", &[], b"").status
+        });
+    });
+    assert!(taken < DOCUMENTED, "{} MiB", taken >> 20);
+}

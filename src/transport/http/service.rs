@@ -237,14 +237,26 @@ impl Service {
         let limit = top::LIMIT.of(request.uri())?;
         let cache = self.backing.cache()?;
         let mut held = self.allowance.budget.hold_nothing();
-        let (top, cache) = (Arc::clone(&self.top), cache.clone());
-        let told = self.turns.always(move || top.tell(&cache, limit)).await;
-        let length = told.length();
-        if !self.allowance.hold(&mut held, length).await {
-            return Err(Problem::busy());
+        // Who waits for room keeps nothing of it, and looks again.
+        loop {
+            let (top, cache) = (Arc::clone(&self.top), cache.clone());
+            let told = self.turns.always(move || {
+                let told = top.tell(&cache, limit);
+                let needed = told.needed();
+                match held.try_grow(needed) {
+                    true => Ok(json_held(&told, told.length(), held)),
+                    false => Err((held, needed)),
+                }
+            });
+            let (had, needed) = match told.await {
+                Ok(answer) => return Ok(answer),
+                Err(missing) => missing,
+            };
+            held = had;
+            if !self.allowance.hold(&mut held, needed).await {
+                return Err(Problem::busy());
+            }
         }
-        let written = self.turns.about(length, move || json_held(&told, length, held));
-        Ok(written.await)
     }
 }
 

@@ -105,6 +105,15 @@ impl Told {
         let biggest = biggest.map(|one| one.name.told_length() + 2 * one.r#type.len() + TOLD);
         hottest.chain(biggest).sum::<usize>() + TOLD
     }
+
+    /// What it takes at most, by itself and when it is written.
+    pub(super) fn needed(&self) -> usize {
+        let hottest = self.hottest.iter();
+        let hottest = hottest.map(|one| one.name.told_length() + size_of::<Hottest>());
+        let biggest = self.biggest.iter();
+        let biggest = biggest.map(|one| one.name.told_length() + one.r#type.len() + size_of::<Biggest>());
+        hottest.chain(biggest).sum::<usize>() + self.length()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

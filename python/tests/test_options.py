@@ -179,7 +179,7 @@ def test_the_time_of_a_memoized_result_is_given_as_that_of_a_cached_one() -> Non
     cache = Cache(default_ttl=60)
     times: list[tuple[dict[str, Any], float | None]] = [
         ({"ttl": timedelta(hours=1)}, 3600),
-        ({"ttl": 0.5}, 0.5),
+        ({"ttl": 1800.5}, 1800.5),
         ({"ttl": math.inf}, None),
         ({"ttl": None}, None),
         ({"ttl": DEFAULT_TTL}, 60),
@@ -193,5 +193,6 @@ def test_the_time_of_a_memoized_result_is_given_as_that_of_a_cached_one() -> Non
             assert left is None
         else:
             assert isinstance(left, float)
-            assert longest - 0.5 < left <= longest
+            # A busy machine may take its time between the two.
+            assert longest - 60 < left <= longest
         cache.clear()

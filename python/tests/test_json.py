@@ -150,6 +150,28 @@ def test_equal_names_are_one_object_so_that_many_dicts_take_little(tmp_path: Pat
     assert len({id(name) for item in found for name in item}) == 1
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["type", "quantity"],
+        ["a name of thirty letters, or so"],
+        ["имя из тринадцати букв", "\0", "\0\0", ""],
+        [f"{number}" for number in range(3000)],
+    ],
+    ids=["that clash", "long", "other letters", "many"],
+)
+def test_each_name_is_one_object_within_one_document(tmp_path: Path, names: list[str]) -> None:
+    cache = Cache(dir=tmp_path)
+    value = [{name: at for at, name in enumerate(names)} for _ in range(3)]
+    cache.set("key", [value, list(reversed(value))])
+    cache.set("between", {name[::-1]: 1 for name in names})
+    for _ in range(3):
+        found = cache.get("key")
+        assert found == [value, value]
+        assert len({id(name) for part in found for item in part for name in item}) == len(names)
+        cache.get("between")
+
+
 def test_what_runs_while_json_is_read_may_read_json(tmp_path: Path) -> None:
     cache = Cache(dir=tmp_path)
     values = {key: [{f"{key} {number % 7}": number} for number in range(50)] for key in ("outer", "inner")}

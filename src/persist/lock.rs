@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError as TryLockMutexError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,18 @@ use super::process::Process;
 const NOTICES_WITHIN: Duration = Duration::from_millis(300);
 const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
+/// A fork waits so long for a thread that does something with a lock file. That takes a moment, but for ever where the file system stands still, as one of a network may.
+const FORKS_WITHIN: Duration = Duration::from_secs(1);
+const FORK_LOOKS_EVERY: Duration = Duration::from_millis(1);
+
 /// The lock files that are open, whether or not they are locked yet. Held while anything is done with one of them, so that a fork, which holds it as well, finds nothing half done.
 static FILES: Mutex<Files> = Mutex::new(Files {
     open: Vec::new(),
     last: 0,
 });
+
+/// Whether a thread that this process does not have will hold `FILES` for ever.
+static ARE_LOST: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
 struct Files {
@@ -29,23 +36,46 @@ struct Files {
     last: u64,
 }
 
-fn files() -> MutexGuard<'static, Files> {
-    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+/// `None` if nobody will ever give them up.
+fn files() -> Option<MutexGuard<'static, Files>> {
+    let are_lost = ARE_LOST.load(Ordering::Relaxed);
+    (!are_lost).then(|| FILES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// While there is one, no other thread of the process opens a directory, or gives one up.
+/// Of those that are open, if nobody else has them just now.
+fn files_at_once() -> Option<MutexGuard<'static, Files>> {
+    match FILES.try_lock() {
+        Ok(files) => Some(files),
+        Err(TryLockMutexError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockMutexError::WouldBlock) => None,
+    }
+}
+
+/// While there is one, no other thread of the process opens a directory, or gives one up; but for one whose file system stands still, which is not waited for.
 #[derive(Debug)]
-pub struct ForkedLocks(MutexGuard<'static, Files>);
+pub struct ForkedLocks(Option<MutexGuard<'static, Files>>);
 
 impl ForkedLocks {
-    /// To be called immediately before a fork; waits for a moment at most.
+    /// To be called immediately before a fork; waits for a moment, and for a second at most.
     pub fn hold() -> Self {
-        ForkedLocks(files())
+        let began = Instant::now();
+        loop {
+            let files = files_at_once();
+            let is_over = || ARE_LOST.load(Ordering::Relaxed) || began.elapsed() >= FORKS_WITHIN;
+            if files.is_some() || is_over() {
+                return ForkedLocks(files);
+            }
+            thread::sleep(FORK_LOOKS_EVERY);
+        }
     }
 
-    /// To be called in the child: closes its copies, with which the system would take the locks for held when the parent has ended. To let go of the locks themselves would take them from the parent.
-    pub fn leave_to_parent(mut self) {
-        self.0.open.clear();
+    /// To be called in the child: closes its copies, with which the system would take the locks for held when the parent has ended. To let go of the locks themselves would take them from the parent. If the parent had one
+    /// whose file system stood still, the child keeps the copies, and cannot open any directory.
+    pub fn leave_to_parent(self) {
+        match self.0.or_else(files_at_once) {
+            Some(mut files) => files.open.clear(),
+            None => ARE_LOST.store(true, Ordering::Relaxed),
+        }
     }
 }
 
@@ -88,7 +118,11 @@ impl DirectoryLock {
     }
 
     fn open(path: &Path) -> io::Result<Self> {
-        let mut files = files();
+        let mut files = files().ok_or_else(|| {
+            io::Error::other(
+                "this process was forked while its parent waited for a file system that stood still: open the directory in one that is not forked, or was forked later",
+            )
+        })?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -133,9 +167,9 @@ impl DirectoryLock {
     /// Closes the file. The lock is given up by that, but in a child process: there it stays the parent's.
     pub(super) fn close(&self) {
         let files = match self.process.is_another() {
-            false => Some(files()),
+            false => files(),
             // Of a fork that nobody was told of: it may be locked by a thread that is not here.
-            true => FILES.try_lock().ok(),
+            true => files_at_once(),
         };
         if let Some(mut files) = files {
             files.open.retain(|(number, _)| *number != self.number);
@@ -144,7 +178,7 @@ impl DirectoryLock {
 
     /// `None` if this process has left it to its parent.
     fn with_file<T>(&self, act: impl FnOnce(&mut File) -> T) -> Option<T> {
-        let mut files = files();
+        let mut files = files()?;
         let (_, file) = files.open.iter_mut().find(|(number, _)| *number == self.number)?;
         Some(act(file))
     }

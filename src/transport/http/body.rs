@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, SizeHint};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::budget::{Budget, Held};
+use super::budget::{Budget, Held, HeldAnswer};
 use super::code::Code;
 use super::problem::Problem;
 use super::seat::Seat;
@@ -65,8 +66,17 @@ pub(super) struct Body {
 impl Allowance {
     /// Holds so many bytes in all, and waits a little for that; `false` if there are not as many.
     pub(super) async fn hold(&self, held: &mut Held, bytes: usize) -> bool {
-        let grown = held.grow(bytes, |needed| self.seats.end_those_who_hold_up(needed));
-        waits::for_others(grown).await
+        waits::for_others(held.grow(bytes, self.make_room())).await
+    }
+
+    /// Holds an answer, as [`Budget::hold_answer`] does.
+    pub(super) async fn hold_answer(&self, bytes: &Bytes, all_the_same: bool) -> Option<HeldAnswer> {
+        let held = self.budget.hold_answer(bytes, all_the_same, self.make_room());
+        waits::for_others(held).await
+    }
+
+    fn make_room(&self) -> impl Fn(usize) -> bool {
+        |needed| self.seats.end_those_who_hold_up(needed)
     }
 }
 

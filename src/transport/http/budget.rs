@@ -25,8 +25,8 @@ pub(super) struct Budget {
     most: usize,
     used: AtomicUsize,
     queue: Queue,
-    /// Answers by where their bytes are, with the number of those who have them: a large value is not copied for each of its readers.
-    shared: Mutex<HashMap<usize, usize>>,
+    /// What answers take, by where their bytes are: a large value is not copied for each of its readers.
+    shared: Mutex<HashMap<usize, Shared>>,
 }
 
 /// A part of it, given back when this is dropped.
@@ -34,6 +34,13 @@ pub(super) struct Budget {
 pub(super) struct Held {
     budget: Arc<Budget>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    held: Held,
+    /// How many have it.
+    readers: usize,
 }
 
 /// The part of an answer. It keeps the bytes, so that nothing else can be where they are.
@@ -112,16 +119,15 @@ impl Budget {
     ) -> Option<HeldAnswer> {
         let mut shared = self.lock();
         match shared.entry(bytes.as_ptr() as usize) {
-            Entry::Occupied(mut readers) => *readers.get_mut() += 1,
+            Entry::Occupied(mut shared) => shared.get_mut().readers += 1,
             Entry::Vacant(place) => {
-                let is_taken = is_next && self.take(counted(bytes.len()), 0);
+                let mut held = self.hold_nothing();
+                let is_taken = is_next && held.try_add(counted(bytes.len()));
                 if !is_taken && !all_the_same {
                     return None;
                 }
-                if !is_taken {
-                    self.used.fetch_add(counted(bytes.len()), Ordering::Relaxed);
-                }
-                place.insert(1);
+                held.settle_at(bytes.len());
+                place.insert(Shared { held, readers: 1 });
             }
         }
         drop(shared);
@@ -161,7 +167,7 @@ impl Budget {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Shared>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -218,8 +224,11 @@ impl HeldAnswer {
     /// Where it is, how many bytes it takes, and how many have it.
     pub(super) fn shares(&self) -> (usize, usize, usize) {
         let at = self.bytes.as_ptr() as usize;
-        let readers = self.budget.lock().get(&at).copied();
-        (at, counted(self.bytes.len()), readers.unwrap_or(0))
+        let shared = self.budget.lock();
+        let (bytes, readers) = shared
+            .get(&at)
+            .map_or((0, 0), |one| (one.held.bytes, one.readers));
+        (at, bytes, readers)
     }
 }
 
@@ -232,12 +241,13 @@ impl Drop for Held {
 impl Drop for HeldAnswer {
     fn drop(&mut self) {
         let mut shared = self.budget.lock();
-        if let Entry::Occupied(mut readers) = shared.entry(self.bytes.as_ptr() as usize) {
-            *readers.get_mut() -= 1;
-            if *readers.get() == 0 {
-                readers.remove();
+        if let Entry::Occupied(mut answer) = shared.entry(self.bytes.as_ptr() as usize) {
+            answer.get_mut().readers -= 1;
+            if answer.get().readers == 0 {
+                let last = answer.remove();
                 drop(shared);
-                self.budget.give_back(counted(self.bytes.len()));
+                // Others are told that there is room.
+                drop(last);
             }
         }
     }

@@ -183,11 +183,7 @@ impl Service {
         let holding = if let Some(held) = answer.body_mut().take_held() {
             Holding::Own(held)
         } else {
-            let (budget, make_room) = (&self.allowance.budget, |needed| {
-                self.seats.end_those_who_hold_up(needed)
-            });
-            let held = waits::for_others(budget.hold_answer(&bytes, all_the_same, make_room));
-            let Some(held) = held.await else {
+            let Some(held) = self.allowance.hold_answer(&bytes, all_the_same).await else {
                 return false;
             };
             Holding::Shared(held)
